@@ -1,0 +1,45 @@
+"""Ollama chat streams as ReactiveX observables."""
+
+# The layers; imports only point down, and tests/test_architecture.py says so:
+#
+#   L4  __init__  cli
+#   L3  client  _calls  testing/
+#   L2  _http/ (only importer of httpx)  _default  _source (a request as a cold observable)
+#   L1  operators/  _bridge (run, iterate, aiterate)  _wire/ (bytes to values)  _host  transport (the seam)  _rx  _loop
+#   L0  errors  messages/  _refusal
+
+from rxollama import errors, messages, operators, transport
+from rxollama._bridge import aiterate, iterate, run
+from rxollama.client import Ollama
+from rxollama.errors import RxOllamaError, StreamError
+from rxollama.messages import (
+    ChatChunk,
+    ChatRequest,
+    ChatResponse,
+    Function,
+    GenerateRequest,
+    Message,
+    Metrics,
+    ToolCall,
+)
+
+__all__ = (
+    "ChatChunk",
+    "ChatRequest",
+    "ChatResponse",
+    "Function",
+    "GenerateRequest",
+    "Message",
+    "Metrics",
+    "Ollama",
+    "RxOllamaError",
+    "StreamError",
+    "ToolCall",
+    "aiterate",
+    "errors",
+    "iterate",
+    "messages",
+    "operators",
+    "run",
+    "transport",
+)

@@ -1,0 +1,7 @@
+"""The default transport: httpx over aiohttp's C parser. Only this package knows httpx."""
+
+from httpx import AsyncClient
+
+from rxollama._http._transport import HttpTransport
+
+__all__ = ("AsyncClient", "HttpTransport")

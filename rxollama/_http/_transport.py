@@ -1,0 +1,189 @@
+"""Requests over HTTP, with one httpx client for each event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from importlib.metadata import version
+from platform import python_version
+from typing import NamedTuple, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from rxollama._http._faults import FAULTS, failure
+from rxollama._loop import running
+from rxollama.errors import ClientClosedError
+from rxollama.transport import Call, Reply
+
+__all__ = ("HttpTransport",)
+
+_CONNECT_SECONDS = 10.0
+_KEEPALIVE_SECONDS = 60.0
+_CLOSING_SECONDS = 5.0
+_AGENT = f"rxollama/{version('rxollama')} python/{python_version()}"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+# A model may load for minutes before the first byte: only connecting has a limit of its own.
+_PATIENT = httpx.Timeout(None, connect=_CONNECT_SECONDS)
+_HTTPX_DEFAULT = httpx.Timeout(5.0)
+
+
+class _Kept(NamedTuple):
+    client: httpx.AsyncClient
+    keeper: AsyncGenerator[httpx.AsyncClient, None]
+
+
+class HttpTransport:
+    """
+    Carry requests by HTTP.
+
+    Connections belong to an event loop, so there is one httpx client for each loop that is used; it closes with its
+    loop. A client that was passed in is used as it is, on whichever loop, and is never closed here.
+
+    Args:
+        base_url: Scheme, host, port and path prefix of the server.
+        api_key: Sent as Bearer to this server, and to no other.
+        headers: More headers for each request; an `authorization` among them wins over the key.
+        client: A client to use instead of own ones. Its timeouts count, unless they are httpx's default of five
+            seconds, in which no model loads.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str = "",
+        headers: Mapping[str, str] | None = None,
+        client: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._base_url = base_url
+        self._given = client
+        self._headers = {"user-agent": _AGENT, "accept-encoding": "identity"}
+        if api_key:
+            self._headers["authorization"] = f"Bearer {api_key}"
+        self._headers.update({name.lower(): value for name, value in (headers or {}).items()})
+        self._kept: dict[asyncio.AbstractEventLoop, _Kept] = {}
+        self._closed = False
+
+    @asynccontextmanager
+    async def open(self, call: Call) -> AsyncIterator[Reply]:
+        """Send a request; see `rxollama.transport.Transport`."""
+        url = self._base_url + call.path
+        headers = self._headers if call.body is None else {**self._headers, "content-type": "application/json"}
+        with self._translated("headers"):
+            client = self._given or await self._client()
+            timeout = _PATIENT if client.timeout == _HTTPX_DEFAULT else client.timeout
+            request = client.build_request(call.method, url, content=call.body, headers=headers, timeout=timeout)
+            response = await client.send(request, stream=True, follow_redirects=False)
+        try:
+            yield _HttpReply(response, self)
+        finally:
+            # The answer is had or given up: that its connection does not close well changes nothing.
+            with suppress(*FAULTS):
+                await response.aclose()
+
+    @contextmanager
+    def _translated(self, phase: str) -> Iterator[None]:
+        try:
+            yield
+        except FAULTS as fault:
+            raise self.failure(fault, phase) from fault
+
+    def failure(self, fault: BaseException, phase: str) -> Exception:
+        """Tell in our own error what went wrong."""
+        if self._closed:
+            return ClientClosedError("the client was closed")
+        return failure(fault, phase, self._base_url)
+
+    async def _client(self) -> httpx.AsyncClient:
+        if self._closed:
+            raise ClientClosedError("the client was closed: make a new one")
+        loop = asyncio.get_running_loop()
+        kept = self._kept.get(loop)
+        if kept is None:
+            for ended in [known for known in self._kept if known.is_closed()]:
+                del self._kept[ended]
+            keeper = self._keep()
+            kept = self._kept[loop] = _Kept(await anext(keeper), keeper)
+        return kept.client
+
+    async def _keep(self) -> AsyncGenerator[httpx.AsyncClient, None]:
+        """
+        Hold a client open until its loop ends.
+
+        A loop that ends closes its async generators (`loop.shutdown_asyncgens`, which `asyncio.run` calls): that is
+        the one moment at which connections can be closed for a client that nobody closed.
+        """
+        async with httpx.AsyncClient(transport=self._transport(), timeout=_PATIENT) as client:
+            yield client
+
+    def _transport(self) -> AiohttpTransport:
+        parts = urlsplit(self._base_url)
+        secure, host = parts.scheme == "https", parts.hostname or ""
+        proxy = None
+        if host not in _LOOPBACK and not proxy_bypass(host):
+            proxy = getproxies().get(parts.scheme)
+        # Certificates are loaded only for those who need them: that takes longer than all the rest.
+        context = httpx.create_ssl_context(verify=secure)
+        return AiohttpTransport(
+            verify=context,
+            proxy=httpx.Proxy(proxy) if proxy else None,
+            # httpx-aiohttp's own session would stop at 100 connections.
+            client=lambda: aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=_KEEPALIVE_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            ),
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections on every loop."""
+        self._closed = True
+        here = running()
+        for loop, kept in self._taken():
+            if loop is here:
+                await kept.keeper.aclose()
+            else:
+                closing = asyncio.run_coroutine_threadsafe(kept.keeper.aclose(), loop)
+                await asyncio.wait_for(asyncio.wrap_future(closing), _CLOSING_SECONDS)
+
+    def close(self) -> None:
+        """Close the connections on every loop, and wait for it where that blocks no loop."""
+        self._closed = True
+        may_wait = running() is None
+        for loop, kept in self._taken():
+            closing = asyncio.run_coroutine_threadsafe(kept.keeper.aclose(), loop)
+            if may_wait:
+                closing.result(_CLOSING_SECONDS)
+
+    def _taken(self) -> list[tuple[asyncio.AbstractEventLoop, _Kept]]:
+        # A loop that does not run, and may never again, closes its clients itself when it ends.
+        taken = [(loop, kept) for loop, kept in self._kept.items() if loop.is_running()]
+        self._kept.clear()
+        return taken
+
+
+class _HttpReply:
+    """Be the answer to a request."""
+
+    def __init__(self, response: httpx.Response, transport: HttpTransport) -> None:
+        self._response = response
+        self._transport = transport
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Bring the body, its content-encoding taken off."""
+        response = self._response
+        plain = response.headers.get("content-encoding", "identity") == "identity"
+        # What httpx puts around its stream costs as much as reading it.
+        body = response.stream if plain else response.aiter_bytes()
+        try:
+            async for data in cast("AsyncIterator[bytes]", body):
+                yield data
+        except FAULTS as fault:
+            raise self._transport.failure(fault, "body") from fault

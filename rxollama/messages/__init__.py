@@ -1,0 +1,60 @@
+"""The values: messages, chunks that add up, requests, responses, metrics and events."""
+
+from rxollama.messages._catalog import Embeddings, ModelCard, ModelDetails, ModelEntry, Progress, RunningModel
+from rxollama.messages._chunk import ChatChunk, Logprob, TokenLogprob
+from rxollama.messages._events import (
+    ChatEvent,
+    ContentDelta,
+    ContentEnded,
+    ContentStarted,
+    Finished,
+    ThinkingDelta,
+    ThinkingEnded,
+    ThinkingStarted,
+    ToolCalled,
+    ToolFailed,
+    ToolReturned,
+)
+from rxollama.messages._image import Image
+from rxollama.messages._message import Function, Message, Messages, ToolCall
+from rxollama.messages._metrics import ClientTiming, Metrics
+from rxollama.messages._request import ChatRequest, Format, GenerateRequest, KeepAlive, Options, Think, Tools
+from rxollama.messages._response import ChatResponse
+
+__all__ = (
+    "ChatChunk",
+    "ChatEvent",
+    "ChatRequest",
+    "ChatResponse",
+    "ClientTiming",
+    "ContentDelta",
+    "ContentEnded",
+    "ContentStarted",
+    "Embeddings",
+    "Finished",
+    "Format",
+    "Function",
+    "GenerateRequest",
+    "Image",
+    "KeepAlive",
+    "Logprob",
+    "Message",
+    "Messages",
+    "Metrics",
+    "ModelCard",
+    "ModelDetails",
+    "ModelEntry",
+    "Options",
+    "Progress",
+    "RunningModel",
+    "Think",
+    "ThinkingDelta",
+    "ThinkingEnded",
+    "ThinkingStarted",
+    "TokenLogprob",
+    "ToolCall",
+    "ToolCalled",
+    "ToolFailed",
+    "ToolReturned",
+    "Tools",
+)

@@ -1,0 +1,82 @@
+"""Images on their way into a message: whatever the caller has becomes the base64 text that Ollama takes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TypeAlias
+
+from rxollama._refusal import refuse
+from rxollama.messages._check import check_several
+
+__all__ = ("Image", "encode_image", "encode_images")
+
+Image: TypeAlias = "str | bytes | PathLike[str]"
+"""An image: a path object, the file's bytes, base64 text, or a `data:` URI."""
+
+_ALLOWED = "a pathlib.Path, bytes, standard base64 text or a base64 data: URI"
+
+
+def encode_images(images: Iterable[Image], field: str = "images") -> tuple[str, ...]:
+    """
+    Turn several images into base64 texts.
+
+    Args:
+        images: The images.
+        field: What to call them in an error.
+
+    Returns:
+        Standard, padded base64 texts.
+
+    Raises:
+        InvalidValueError: When they are not several, a file cannot be read or a text is no base64.
+    """
+    return tuple(encode_image(image, field) for image in check_several(field, images))
+
+
+def encode_image(image: Image, field: str = "images") -> str:
+    """
+    Turn an image into the base64 text that Ollama takes.
+
+    Text is never taken as a path: a server's reply goes through here as well, and must not make the client read
+    files of its choosing.
+
+    Args:
+        image: The image.
+        field: What to call it in an error.
+
+    Returns:
+        Standard, padded base64 text.
+
+    Raises:
+        InvalidValueError: When the file cannot be read or the text is no base64.
+    """
+    if isinstance(image, str):
+        return _checked(image, field)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return base64.b64encode(image).decode("ascii")
+    if isinstance(image, PathLike):
+        try:
+            return base64.b64encode(Path(image).read_bytes()).decode("ascii")
+        except (OSError, TypeError, ValueError) as error:
+            # Besides what the system says: a path of bytes is a TypeError, one with a zero byte a ValueError.
+            reason = getattr(error, "strerror", None) or error
+            raise refuse(field, image, f"a file that can be read ({reason})") from error
+    raise refuse(field, image, _ALLOWED, show=False)
+
+
+def _checked(text: str, field: str) -> str:
+    if text.startswith("data:"):
+        head, _, text = text.partition(",")
+        if not head.endswith(";base64"):
+            raise refuse(field, text, "a data: URI whose data is base64 (data:image/png;base64,...)", show=False)
+    try:
+        raw = text.encode("ascii")
+        binascii.a2b_base64(raw.replace(b"\r", b"").replace(b"\n", b""), strict_mode=True)
+    except ValueError:
+        # Neither the text nor the reason, which holds it, is shown: it may be somebody's picture or words.
+        raise refuse(field, text, f"{_ALLOWED}; for the path of a file pass pathlib.Path(...)", show=False) from None
+    return text

@@ -1,0 +1,112 @@
+"""What an answer cost: the server's own numbers, and what the client saw."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ("ClientTiming", "Metrics")
+
+_NANOSECONDS = 1e9
+
+
+class ClientTiming(msgspec.Struct, frozen=True, kw_only=True, gc=False, repr_omit_defaults=True):
+    """
+    Hold what the client saw of one answer, in nanoseconds since the request was sent.
+
+    Args:
+        time_to_first_chunk: Until the first chunk, of whatever kind.
+        time_to_first_token: Until the first thinking, content or tool call; None while there was none.
+        time_to_first_content: Until the first content; None while there was none.
+        wall_duration: Until the last chunk.
+        chunk_count: How many chunks came.
+
+    .. versionadded:: 0.1
+    """
+
+    time_to_first_chunk: int | None = None
+    time_to_first_token: int | None = None
+    time_to_first_content: int | None = None
+    wall_duration: int | None = None
+    chunk_count: int = 0
+
+
+class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False, repr_omit_defaults=True):
+    """
+    Hold the numbers of an answer: Ollama's under Ollama's names, the client's, and what follows from them.
+
+    Durations are integer nanoseconds, as the server sends them
+    (https://github.com/ollama/ollama/blob/main/docs/api.md). A number that the server left out is 0.
+
+    Args:
+        total_duration: From the request's arrival to the end.
+        load_duration: Until the model was ready, queueing for it included.
+        prompt_eval_count: Tokens of the prompt, cached ones included.
+        prompt_eval_cached_count: Tokens of the prompt that came from the cache; None where the server does not tell.
+        prompt_eval_duration: For reading the prompt.
+        eval_count: Tokens of the answer.
+        eval_duration: For writing the answer.
+        time_to_first_chunk: See `ClientTiming`; summed over rounds it is the first round's.
+        time_to_first_token: As above.
+        time_to_first_content: As above.
+        wall_duration: See `ClientTiming`.
+        chunk_count: See `ClientTiming`.
+        rounds: The metrics of each round, where these are a sum.
+
+    .. versionadded:: 0.1
+    """
+
+    total_duration: int = 0
+    load_duration: int = 0
+    prompt_eval_count: int = 0
+    prompt_eval_cached_count: int | None = None
+    prompt_eval_duration: int = 0
+    eval_count: int = 0
+    eval_duration: int = 0
+    rounds: tuple[Metrics, ...] = ()
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The answer's tokens per second, `eval_count / (eval_duration / 1e9)`; None where the server timed none."""
+        return _rate(self.eval_count, self.eval_duration)
+
+    @property
+    def prompt_tokens_per_second(self) -> float | None:
+        """The prompt's tokens per second; None where the server timed none."""
+        return _rate(self.prompt_eval_count, self.prompt_eval_duration)
+
+    @property
+    def queue_duration(self) -> int:
+        """What is left of the total, in nanoseconds: about the wait for a free slot."""
+        busy = self.load_duration + self.prompt_eval_duration + self.eval_duration
+        return max(0, self.total_duration - busy)
+
+    def __add__(self, other: Metrics) -> Metrics:
+        """Sum two rounds, and keep both."""
+        if not isinstance(other, Metrics):
+            return NotImplemented
+        cached = (self.prompt_eval_cached_count, other.prompt_eval_cached_count)
+        walls = (self.wall_duration, other.wall_duration)
+        return Metrics(
+            time_to_first_chunk=self.time_to_first_chunk,
+            time_to_first_token=self.time_to_first_token,
+            time_to_first_content=self.time_to_first_content,
+            wall_duration=_sum_known(walls),
+            chunk_count=self.chunk_count + other.chunk_count,
+            total_duration=self.total_duration + other.total_duration,
+            load_duration=self.load_duration + other.load_duration,
+            prompt_eval_count=self.prompt_eval_count + other.prompt_eval_count,
+            prompt_eval_cached_count=_sum_known(cached),
+            prompt_eval_duration=self.prompt_eval_duration + other.prompt_eval_duration,
+            eval_count=self.eval_count + other.eval_count,
+            eval_duration=self.eval_duration + other.eval_duration,
+            rounds=(self.rounds or (self,)) + (other.rounds or (other,)),
+        )
+
+
+def _rate(count: int, duration: int) -> float | None:
+    return count / (duration / _NANOSECONDS) if duration > 0 else None
+
+
+def _sum_known(values: tuple[int | None, ...]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

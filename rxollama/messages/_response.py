@@ -1,0 +1,216 @@
+"""The reduction of a chat: its messages, its numbers, and whether it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, final
+
+from rxollama.messages._chunk import ChatChunk, ChunkSum, Logprob, metrics_of
+from rxollama.messages._message import Message
+from rxollama.messages._metrics import ClientTiming, Metrics
+
+__all__ = ("ChatResponse", "ResponseBuilder")
+
+
+class _Words(NamedTuple):
+    message: Message
+    messages: tuple[Message, ...]
+    logprobs: tuple[Logprob, ...]
+
+
+@final
+class ChatResponse:
+    """
+    Be what a chat came to, or a snapshot of what it came to so far.
+
+    A snapshot costs the same however long the text is: its messages are put together when they are first read.
+
+    Args:
+        message: The assistant's last message.
+        messages: Every message of this answer, to be appended to the history; *message* alone where not given.
+        metrics: The numbers, summed over the rounds of a conversation with tools.
+        done: Whether the message is complete.
+        done_reason: Why it ended; empty where it has not, or where the server does not say.
+        model: The model.
+        logprobs: Of the last message's tokens, if they were asked for.
+
+    .. versionadded:: 0.1
+    """
+
+    __slots__ = ("_read", "_words", "done", "done_reason", "metrics", "model")
+
+    _read: Callable[[], _Words] | None
+    _words: _Words
+    done: bool
+    done_reason: str
+    metrics: Metrics
+    model: str
+
+    def __init__(
+        self,
+        *,
+        message: Message | None = None,
+        messages: tuple[Message, ...] | None = None,
+        metrics: Metrics | None = None,
+        done: bool = False,
+        done_reason: str = "",
+        model: str = "",
+        logprobs: tuple[Logprob, ...] = (),
+    ) -> None:
+        last = message or _last_said(messages or ())
+        words = _Words(last, (last,) if messages is None else messages, logprobs)
+        object.__setattr__(self, "_words", words)
+        _fill(self, read=None, metrics=metrics or _NO_METRICS, done=done, done_reason=done_reason, model=model)
+
+    def _spoken(self) -> _Words:
+        # The order of these steps is what makes reading from several threads safe.
+        read = self._read
+        if read is not None:
+            object.__setattr__(self, "_words", read())
+            object.__setattr__(self, "_read", None)
+        return self._words
+
+    @property
+    def message(self) -> Message:
+        """The assistant's last message."""
+        return self._spoken().message
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """Every message of this answer, to be appended to the history."""
+        return self._spoken().messages
+
+    @property
+    def logprobs(self) -> tuple[Logprob, ...]:
+        """Of the last message's tokens, if they were asked for."""
+        return self._spoken().logprobs
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse: a response is a value."""
+        raise AttributeError(f"a ChatResponse cannot be changed: {name}")
+
+    def _fields(self) -> dict[str, Any]:
+        names = ("message", "messages", "metrics", "done", "done_reason", "model", "logprobs")
+        return {name: getattr(self, name) for name in names}
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what both say."""
+        if not isinstance(other, ChatResponse):
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    __hash__ = None  # type: ignore[assignment] # Messages hold dicts, which have no hash either.
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._fields().items())
+        return f"ChatResponse({shown})"
+
+    def __reduce__(self) -> tuple[Callable[[dict[str, Any]], ChatResponse], tuple[dict[str, Any]]]:
+        return _response_of, (self._fields(),)
+
+
+_NOTHING = ChatChunk()
+_NO_METRICS = Metrics()
+
+
+def _fill(
+    response: ChatResponse,
+    *,
+    read: Callable[[], _Words] | None,
+    metrics: Metrics,
+    done: bool,
+    done_reason: str,
+    model: str,
+) -> ChatResponse:
+    put = object.__setattr__
+    put(response, "_read", read)
+    put(response, "metrics", metrics)
+    put(response, "done", done)
+    put(response, "done_reason", done_reason)
+    put(response, "model", model)
+    return response
+
+
+def _response_of(fields: dict[str, Any]) -> ChatResponse:
+    return ChatResponse(**fields)
+
+
+def _last_said(messages: tuple[Message, ...]) -> Message:
+    for message in reversed(messages):
+        if message.role != "tool":
+            return message
+    return Message("assistant")
+
+
+class ResponseBuilder:
+    """
+    Reduce chunks to a response, one by one; a snapshot may be had at any time.
+
+    A `done` chunk ends a message, and so does a chunk of another speaker: the chunks of a whole conversation with
+    tools reduce to all of its messages.
+    """
+
+    __slots__ = ("_current", "_end", "_logprobs", "_metrics", "_whole")
+
+    def __init__(self) -> None:
+        self._whole: list[Message] = []
+        self._current = ChunkSum()
+        self._end = _NOTHING
+        self._logprobs: tuple[Logprob, ...] = ()
+        self._metrics: Metrics | None = None
+
+    def add(self, chunk: ChatChunk) -> None:
+        """Take in the next chunk."""
+        current = self._current
+        if not current.speaks_for(chunk.message):
+            if chunk == _NOTHING:
+                return
+            current = self._next()
+        current.add(chunk)
+        if current.role != "tool":
+            self._end = chunk
+            if chunk.done:
+                metrics = metrics_of(chunk)
+                self._metrics = metrics if self._metrics is None else self._metrics + metrics
+
+    def _next(self) -> ChunkSum:
+        ended, fresh = self._current, ChunkSum()
+        mark = ended.mark()
+        self._whole.append(ended.message(mark))
+        if ended.role != "tool":
+            self._logprobs = ended.logprobs(mark)
+        fresh.model = ended.model
+        self._current = fresh
+        return fresh
+
+    def snapshot(self, timing: ClientTiming | None = None) -> ChatResponse:
+        """
+        Tell what it came to so far.
+
+        Args:
+            timing: What the client saw, for an answer that has no end that would say so.
+
+        Returns:
+            The response; its texts are put together when they are read.
+        """
+        current, earlier, end = self._current, self._logprobs, self._end
+        mark, whole, count = current.mark(), self._whole, len(self._whole)
+
+        def read() -> _Words:
+            # Sums and lists only grow: what there was at the mark is still there, and is not changed.
+            messages = (*whole[:count], current.message(mark))
+            logprobs = earlier if mark.role == "tool" else current.logprobs(mark)
+            return _Words(_last_said(messages), messages, logprobs)
+
+        metrics = self._metrics
+        if timing is not None and not end.done:
+            seen = metrics_of(_NOTHING, timing)
+            metrics = seen if metrics is None else metrics + seen
+        return _fill(
+            object.__new__(ChatResponse),
+            read=read,
+            metrics=metrics or _NO_METRICS,
+            done=end.done,
+            done_reason=end.done_reason if end.done else "",
+            model=current.model,
+        )

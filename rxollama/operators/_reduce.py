@@ -1,0 +1,110 @@
+"""Chunks added up to a response: after each of them, or once at the end."""
+
+from __future__ import annotations
+
+from reactivex import Observable, abc
+
+from .._rx import Operator
+from ..messages import ChatChunk, ChatResponse
+from ..messages._response import ResponseBuilder
+
+__all__ = ("accumulate", "collect")
+
+
+def accumulate() -> Operator[ChatChunk, ChatResponse]:
+    """
+    Emit after each chunk the response so far.
+
+    A snapshot costs the same however long the answer is; its texts are put together when they are read.
+
+    .. marbles::
+
+        --a--b--c--|
+        accumulate()
+        --A--B--C--|
+
+        a = ChatChunk(message=Message("assistant", "Hel"))
+        b = ChatChunk(message=Message("assistant", "lo"))
+        c = ChatChunk(message=Message("assistant"), done=True, done_reason="stop")
+        A = ChatResponse(message=Message("assistant", "Hel"))
+        B = ChatResponse(message=Message("assistant", "Hello"))
+        C = ChatResponse(message=Message("assistant", "Hello"), done=True, done_reason="stop")
+
+    Returns:
+        The operator.
+
+    Completes: with the source.
+    Errors: with the source; the last snapshot has all that came.
+    Disposed: the source is disposed.
+
+    .. versionadded:: 0.1
+    """
+
+    def apply(source: Observable[ChatChunk]) -> Observable[ChatResponse]:
+        def subscribe(
+            observer: abc.ObserverBase[ChatResponse], scheduler: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            builder = ResponseBuilder()
+            add, snapshot, emit = builder.add, builder.snapshot, observer.on_next
+
+            def on_next(chunk: ChatChunk) -> None:
+                add(chunk)
+                emit(snapshot())
+
+            return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
+
+        return Observable(subscribe)
+
+    return apply
+
+
+def collect() -> Operator[ChatChunk, ChatResponse]:
+    """
+    Emit the whole response, once, when the source completes.
+
+    .. marbles::
+
+        --a--b--c--|
+        collect()
+        -----------(R,|)
+
+        a = ChatChunk(message=Message("assistant", "Hel"))
+        b = ChatChunk(message=Message("assistant", "lo"))
+        c = ChatChunk(message=Message("assistant"), done=True, done_reason="stop")
+        R = ChatResponse(message=Message("assistant", "Hello"), done=True, done_reason="stop")
+
+    Returns:
+        The operator.
+
+    Completes: with the source, after the response; without one where no chunk came.
+    Errors: with the source; what came until then is in the error's `partial`.
+    Disposed: the source is disposed.
+
+    .. versionadded:: 0.1
+    """
+
+    def apply(source: Observable[ChatChunk]) -> Observable[ChatResponse]:
+        def subscribe(
+            observer: abc.ObserverBase[ChatResponse], scheduler: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            builder = ResponseBuilder()
+            add = builder.add
+            begun = False
+
+            def on_next(chunk: ChatChunk) -> None:
+                nonlocal begun
+                begun = True
+                add(chunk)
+
+            def on_completed() -> None:
+                try:
+                    if begun:
+                        observer.on_next(builder.snapshot())
+                finally:
+                    observer.on_completed()
+
+            return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
+
+        return Observable(subscribe)
+
+    return apply

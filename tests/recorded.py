@@ -1,0 +1,27 @@
+"""What a real server sent, as chunks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from rxollama.messages import ChatChunk
+
+_RECORDINGS = Path(__file__).parent / "recordings"
+
+
+class Recorded(NamedTuple):
+    """The chunks of a recorded answer, and what a client must make of them."""
+
+    chunks: list[ChatChunk]
+    expect: dict[str, Any]
+
+
+def recorded(name: str) -> Recorded:
+    """Read the recording of a chat whose every line is a chunk."""
+    recording = msgspec.json.decode((_RECORDINGS / f"{name}.json").read_bytes())
+    body = "".join(text for _, text in recording["reads"])
+    chunks = [msgspec.json.decode(line, type=ChatChunk) for line in body.split("\n") if line]
+    return Recorded(chunks, recording["expect"])

@@ -1,0 +1,597 @@
+"""The scripted server is a real one: every test asks it over a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import http.client
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from rxollama.testing import Recording, Reply, ScriptedOllama, SeenRequest
+
+RECORDINGS = Recording.load_all(Path(__file__).parent.parent / "recordings")
+CHAT = {"model": "plain", "messages": [{"role": "user", "content": "Hello?"}]}
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedOllama]:
+    """Run a server that plays recordings as fast as it goes."""
+    with ScriptedOllama(RECORDINGS, speed=None) as server:
+        yield server
+
+
+def connect(server: ScriptedOllama, body: bytes = b"{}") -> socket.socket:
+    """Ask for a chat on a socket of its own."""
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    head = f"POST /api/chat HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
+    client.sendall(head.encode() + body)
+    return client
+
+
+def read_all(client: socket.socket) -> bytes:
+    """Read until the server closes."""
+    parts: list[bytes] = []
+    while part := client.recv(1 << 20):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_until(client: socket.socket, end: bytes) -> bytes:
+    """Read until these bytes came."""
+    data = b""
+    while not data.endswith(end):
+        data += client.recv(1 << 20)
+    return data
+
+
+def post(server: ScriptedOllama, body: Any = CHAT, path: str = "/api/chat") -> httpx.Response:
+    """Ask with a JSON body."""
+    return httpx.post(server.url + path, json=body)
+
+
+class TestPlaying:
+    """What goes over the wire."""
+
+    @pytest.mark.parametrize("name", RECORDINGS)
+    def test_recording(self, server: ScriptedOllama, name: str) -> None:
+        """A recording comes back with its status, its headers and its bytes."""
+        recording = RECORDINGS[name]
+        server.enqueue(Reply.of(recording, speed=None))
+
+        response = httpx.request(recording.request.method, server.url + recording.request.path)
+
+        ours = {name: value for name, value in response.headers.items() if name not in {"date", "server"}}
+        assert response.status_code == recording.status
+        assert response.content == recording.body
+        assert ours == recording.headers
+
+    def test_one_chunk_per_piece(self, server: ScriptedOllama) -> None:
+        """Each piece is one HTTP chunk, and the connection stays open after the last."""
+        server.enqueue(Reply.records([b"one\n", b"three\n"]))
+
+        with connect(server) as client:
+            answer = read_until(client, b"0\r\n\r\n")
+
+            head, _, body = answer.partition(b"\r\n\r\n")
+            assert b"transfer-encoding: chunked" in head.lower()
+            assert body == b"4\r\none\n\r\n6\r\nthree\n\r\n0\r\n\r\n"
+            assert server.open_connections == 1
+
+    def test_headers_with_first_record(self, server: ScriptedOllama) -> None:
+        """The headers come in one packet with the first record."""
+        server.enqueue(Reply.records([b"one\n"]).stalled(1))
+
+        with connect(server) as client:
+            assert client.recv(1 << 20).endswith(b"\r\n\r\n4\r\none\n\r\n")
+
+    def test_empty_piece(self, server: ScriptedOllama) -> None:
+        """An empty piece sends the headers ahead."""
+        server.enqueue(Reply.records([b"", b"one\n"]).stalled(1))
+
+        with connect(server) as client:
+            assert read_until(client, b"\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
+
+    def test_timing(self, server: ScriptedOllama) -> None:
+        """Silence, gaps and the end come at their moments, and lateness does not add up."""
+        server.enqueue(Reply.records([b"a\n"] * 50, gap=0.01, first=0.1))
+
+        assert post(server).content == b"a\n" * 50
+
+        seen = server.requests[0]
+        assert seen.first_byte_at is not None
+        assert 0.1 <= seen.first_byte_at - seen.received_at < 1
+        assert 0.59 <= seen.wait_finished() - seen.received_at < 2
+
+    def test_recorded_end(self) -> None:
+        """A recording ends when it did, at the server's speed."""
+        with ScriptedOllama([RECORDINGS["truncated"]], speed=2.0) as server:
+            post(server, RECORDINGS["truncated"].request.body)
+
+            seen = server.requests[0]
+            assert seen.wait_finished() - seen.received_at >= RECORDINGS["truncated"].end_ns / 2e9
+
+    @pytest.mark.parametrize("sizes", [20_000_000, 64, 100_000])
+    def test_large(self, server: ScriptedOllama, sizes: int) -> None:
+        """Twenty megabytes arrive in one piece; two in many."""
+        total = 20_000_000 if sizes == 20_000_000 else 2_000_000
+        server.enqueue(Reply.records([b"x" * total]).cut(sizes))
+
+        assert len(post(server).content) == total
+        assert server.requests[0].sent == total
+
+    @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+    def test_encoded(self, server: ScriptedOllama, encoding: Any) -> None:
+        """A compressed body can be read record by record."""
+        server.enqueue(Reply.records([b"one\n", b"two\n"]).encoded(encoding).stalled(1))
+
+        with httpx.stream("POST", server.url + "/api/chat", json=CHAT) as response:
+            assert next(response.iter_bytes()) == b"one\n"
+
+    def test_http_10(self, server: ScriptedOllama) -> None:
+        """A client of the old protocol gets the body up to the end of the connection."""
+        server.enqueue(Reply.records([b"one\n"]))
+
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            client.sendall(b"POST /api/chat HTTP/1.0\r\n\r\n")
+            assert read_all(client).endswith(b"\r\n\r\none\n")
+
+    def test_connection_reused(self, server: ScriptedOllama) -> None:
+        """One connection carries answer after answer."""
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        for _ in range(3):
+            client.request("GET", "/api/version")
+            assert client.getresponse().read() == RECORDINGS["version"].body
+
+        assert len({seen.peer_port for seen in server.requests}) == 1
+        client.close()
+        server.wait_closed()
+
+
+class TestMisbehaving:
+    """The ways for an answer to go wrong."""
+
+    def test_truncated(self, server: ScriptedOllama) -> None:
+        """A truncated answer is a proper HTTP body."""
+        server.enqueue(Reply.records([b"a\n", b"b\n"]).truncated(1), Reply.json([1, 2]).cut(2).truncated(1))
+
+        assert post(server).content == b"a\n"
+        assert post(server).content == b"[1"
+
+    def test_reset(self, server: ScriptedOllama) -> None:
+        """A reset comes after the bytes asked for."""
+        server.enqueue(Reply.records([b"abcd\n"]).reset(3))
+
+        with connect(server) as client:
+            assert read_until(client, b"\r\n3\r\nabc\r\n")
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+        seen = server.requests[0]
+        seen.wait_finished()
+        assert (seen.sent, seen.left_at) == (3, None)
+
+    def test_reset_at_once(self, server: ScriptedOllama) -> None:
+        """A reset after nothing comes before the headers."""
+        server.enqueue(Reply.records([b"abcd\n"]).reset(0))
+
+        with connect(server) as client, pytest.raises(ConnectionResetError):
+            client.recv(1)
+        assert server.requests[0].first_byte_at is None
+
+    @pytest.mark.parametrize(("after", "body"), [(0, b""), (3, b"3\r\nabc\r\n")])
+    def test_dropped(self, server: ScriptedOllama, after: int, body: bytes) -> None:
+        """A dropped connection ends without the last chunk."""
+        server.enqueue(Reply.records([b"abcd\n"]).dropped(after))
+
+        with connect(server) as client:
+            assert read_all(client).partition(b"\r\n\r\n")[2] == body
+        server.requests[0].wait_finished()
+        server.wait_closed()
+
+    def test_dropped_for_httpx(self, server: ScriptedOllama) -> None:
+        """A real client sees a dropped connection as a broken body."""
+        server.enqueue(Reply.json([1, 2]).dropped(2))
+
+        with pytest.raises(httpx.RemoteProtocolError):
+            post(server)
+
+    @pytest.mark.parametrize("reply", [Reply.raw(b"garbage"), Reply.raw(b"garbage!").truncated(1).cut(7).truncated(1)])
+    def test_raw(self, server: ScriptedOllama, reply: Reply) -> None:
+        """Raw bytes come as they are, and the connection closes."""
+        server.enqueue(reply)
+
+        with connect(server) as client:
+            assert read_all(client) == b"garbage"
+
+    @pytest.mark.parametrize("after", [0, 1])
+    def test_stalled(self, server: ScriptedOllama, after: int) -> None:
+        """A stalled answer stays silent until the client leaves, which is noticed at once."""
+        server.enqueue(Reply.records([b"one\n", b"two\n"]).stalled(after))
+
+        with connect(server) as client:
+            seen = server.wait_for(1)[0]
+            if after:
+                read_until(client, b"one\n\r\n")
+            with pytest.raises(TimeoutError, match="all answers to end"):
+                server.wait_idle(timeout=0.05)
+            leaving = time.monotonic()
+
+        assert 0 <= seen.wait_left() - leaving < 1
+        assert seen.finished_at is None
+        server.wait_idle()
+        server.wait_closed()
+
+    def test_left_in_silence(self, server: ScriptedOllama) -> None:
+        """A client that leaves in the silence before the headers is noticed at once."""
+        server.enqueue(Reply.records([b"one\n"], first=60.0))
+
+        with connect(server):
+            seen = server.wait_for(1)[0]
+            leaving = time.monotonic()
+
+        assert seen.wait_left() - leaving < 1
+        assert seen.first_byte_at is None
+
+    def test_left_unread(self, server: ScriptedOllama) -> None:
+        """A client that leaves with the answer unread is noticed while a write is held up."""
+        server.enqueue(Reply.records([b"x" * 50_000_000]))
+
+        with connect(server) as client:
+            seen = server.wait_for(1)[0]
+            client.recv(1)
+
+        seen.wait_left()
+        server.wait_idle()
+        assert seen.finished_at is None
+
+    def test_left_between_writes(self, server: ScriptedOllama) -> None:
+        """A client that leaves a flood of small pieces ends it."""
+        server.enqueue(Reply.records([b"x" * 40_000] * 1000))
+
+        with connect(server) as client:
+            seen = server.wait_for(1)[0]
+            client.recv(1)
+
+        seen.wait_left()
+        server.wait_idle()
+        assert seen.sent < 40_000_000
+
+    def test_backpressure(self, server: ScriptedOllama) -> None:
+        """A client that stops to read shows in the longest write, and one that reads does not."""
+        server.enqueue(Reply.records([b"x" * 50_000_000]), Reply.answer("one two three"))
+
+        with connect(server) as client:
+            server.wait_for(1)
+            with pytest.raises(TimeoutError):
+                server.wait_idle(timeout=0.3)
+            read_until(client, b"0\r\n\r\n")
+        post(server)
+
+        held, free = server.requests
+        held.wait_finished()
+        free.wait_finished()
+        assert held.longest_write_wait >= 0.3
+        assert free.longest_write_wait < held.longest_write_wait
+
+
+class TestChoosing:
+    """Which answer a request gets."""
+
+    def test_queue(self, server: ScriptedOllama) -> None:
+        """Queued replies come first and in order, those for a path at that path only."""
+        server.always(Reply.json("always"))
+        server.enqueue(Reply.json(1), Reply.json(2), path="/api/chat")
+        server.enqueue(Reply.json("any"))
+
+        assert httpx.get(server.url + "/api/version").json() == "any"
+        assert [post(server).json() for _ in range(3)] == [1, 2, "always"]
+
+    def test_function(self, server: ScriptedOllama) -> None:
+        """A standing answer may look at the request."""
+        server.always(lambda seen: Reply.json(seen.json["model"]))
+
+        assert post(server).json() == "plain"
+
+    def test_any_path(self, server: ScriptedOllama) -> None:
+        """A standing answer for every path gives way to that of one path."""
+        server.always(Reply.json("any"), path=None)
+        server.always(Reply.json("chat"))
+
+        assert httpx.get(server.url + "/elsewhere").json() == "any"
+        assert post(server).json() == "chat"
+
+    def test_failing_function(self, server: ScriptedOllama, caplog: pytest.LogCaptureFixture) -> None:
+        """A function that fails is a plain server error, and is logged."""
+
+        def fail(seen: SeenRequest) -> Reply:
+            raise LookupError(seen.path)
+
+        server.always(fail)
+
+        assert post(server).status_code == 500
+        assert "LookupError" in caplog.text
+        server.wait_idle()
+
+    def test_same_request(self, server: ScriptedOllama) -> None:
+        """A recording answers the request it was made with, in any order of keys."""
+        body = dict(reversed(RECORDINGS["tool-call"].request.body.items()))
+
+        assert post(server, body).content == RECORDINGS["tool-call"].body
+
+    def test_same_text(self, server: ScriptedOllama) -> None:
+        """A recorded request that was no JSON is known by its text."""
+        response = httpx.post(server.url + "/api/chat", content=RECORDINGS["bad-json"].request.body)
+
+        assert response.content == RECORDINGS["bad-json"].body
+
+    def test_no_body(self, server: ScriptedOllama) -> None:
+        """A recorded request without a body is one without a body."""
+        assert httpx.post(server.url + "/api/chat").content == RECORDINGS["no-body"].body
+
+    @pytest.mark.parametrize(("streamed", "name"), [(True, "sky"), (False, "sky-whole")])
+    def test_same_words(self, streamed: bool, name: str) -> None:
+        """Another request with the same last words gets the recording that is streamed as it asks."""
+        with ScriptedOllama(RECORDINGS, speed=None) as server:
+            body = {
+                "model": "other",
+                "stream": streamed,
+                "messages": [
+                    {"role": "system", "content": "Be short."},
+                    {"role": "user", "content": "Why is the sky blue?"},
+                ],
+            }
+
+            assert post(server, body).content == RECORDINGS[name].body
+
+    def test_same_prompt(self, server: ScriptedOllama) -> None:
+        """A prompt is known as a message is."""
+        body = {"model": "other", "prompt": RECORDINGS["generate"].request.body["prompt"]}
+
+        assert post(server, body, "/api/generate").content == RECORDINGS["generate"].body
+
+    def test_rounds(self, server: ScriptedOllama) -> None:
+        """What came after the last words of the user tells one round from the next."""
+        for name in ("tool-rounds-1", "tool-rounds-2", "tool-rounds-3"):
+            body = RECORDINGS[name].request.body | {"keep_alive": 60}
+
+            assert post(server, body).content == RECORDINGS[name].body
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "status", "answer"),
+        [
+            ("GET", "/", None, 200, b"Ollama is running"),
+            ("HEAD", "/", None, 200, b""),
+            ("GET", "/api/version", None, 200, b'{"version":"0.0.0"}'),
+            ("GET", "/api/tags", None, 200, b'{"models":[]}'),
+            ("GET", "/api/ps", None, 200, b'{"models":[]}'),
+            ("GET", "/api", None, 404, b"404 page not found"),
+            ("POST", "/api/talk", {}, 404, b"404 page not found"),
+            ("GET", "/api/chat", None, 405, b"405 method not allowed"),
+            ("DELETE", "/api/tags", None, 405, b"405 method not allowed"),
+            ("POST", "/api/chat", None, 400, b'{"error":"missing request body"}'),
+            ("POST", "/api/chat", [1], 400, b'{"error":"invalid request body"}'),
+            ("POST", "/api/chat", {"messages": []}, 400, b'{"error":"model is required"}'),
+            ("POST", "/api/chat", CHAT, 404, b'{"error":"model \'plain\' not found"}'),
+            ("POST", "/api/show", {"model": "x"}, 404, b'{"error":"model \'x\' not found"}'),
+            ("POST", "/api/copy", {"source": "x"}, 404, b'{"error":"model \'x\' not found"}'),
+            ("DELETE", "/api/delete", {"model": "x"}, 404, b'{"error":"model \'x\' not found"}'),
+        ],
+    )
+    def test_built_in(self, method: str, path: str, body: Any, status: int, answer: bytes) -> None:
+        """A server without a script answers as an Ollama without models."""
+        with ScriptedOllama() as server:
+            content = None if body is None else orjson.dumps(body)
+            response = httpx.request(method, server.url + path, content=content)
+
+        assert (response.status_code, response.content) == (status, answer)
+
+    @pytest.mark.parametrize(
+        ("path", "extra", "words"),
+        [
+            ("/api/chat", {}, {"message": {"role": "assistant", "content": ""}, "done_reason": "load"}),
+            ("/api/chat", {"messages": [], "keep_alive": 0}, {"done_reason": "unload"}),
+            ("/api/generate", {}, {"response": "", "done_reason": "load"}),
+            ("/api/generate", {"prompt": "", "keep_alive": 0}, {"response": "", "done_reason": "unload"}),
+        ],
+    )
+    def test_load(self, path: str, extra: dict[str, Any], words: dict[str, Any]) -> None:
+        """A request that says nothing loads or unloads its model."""
+        with ScriptedOllama() as server:
+            answer = post(server, {"model": "plain", **extra}, path).json()
+
+        assert answer.items() >= {"model": "plain", "done": True, **words}.items()
+
+    def test_default(self) -> None:
+        """The default stands in for a refusal and for nothing else."""
+        with ScriptedOllama(default=lambda seen: Reply.json(seen.path)) as server:
+            assert post(server).json() == "/api/chat"
+            assert httpx.get(server.url + "/api/version").json() == {"version": "0.0.0"}
+
+
+class TestRecord:
+    """What the server keeps of a request."""
+
+    def test_request(self, server: ScriptedOllama) -> None:
+        """A request is kept with its method, path, headers and body."""
+        httpx.post(server.url + "/api/chat?x=1", json={"a": [1]}, headers={"X-Trace": "7"})
+
+        seen = server.requests[0]
+        assert (seen.method, seen.path, seen.body, seen.json) == ("POST", "/api/chat", b'{"a":[1]}', {"a": [1]})
+        assert seen.headers["x-trace"] == "7"
+
+    def test_no_json(self, server: ScriptedOllama) -> None:
+        """A body that is no JSON has no JSON."""
+        httpx.post(server.url + "/api/chat", content=b"\xff")
+
+        assert server.requests[0].json is None
+
+    def test_large_body(self, server: ScriptedOllama) -> None:
+        """A body of 64 MiB is taken, and the client's leave is noticed all the same."""
+        server.enqueue(Reply.answer("one").stalled(0))
+
+        with connect(server, b"x" * (64 << 20)):
+            seen = server.wait_for(1)[0]
+            assert len(seen.body) == 64 << 20
+
+        seen.wait_left()
+
+    def test_moments(self, server: ScriptedOllama) -> None:
+        """The moments of an answer come in their order."""
+        before = time.monotonic()
+        post(server)
+
+        seen = server.requests[0]
+        finished = seen.wait_finished()
+        assert seen.first_byte_at is not None
+        assert before < seen.received_at < seen.first_byte_at <= finished == seen.finished_at
+        assert seen.left_at is None
+
+    def test_no_body_moments(self, server: ScriptedOllama) -> None:
+        """An answer without a body has a first byte too."""
+        server.enqueue(Reply.error(500, ""))
+        post(server)
+
+        server.requests[0].wait_finished()
+        assert server.requests[0].first_byte_at is not None
+
+    def test_waits_end(self, server: ScriptedOllama) -> None:
+        """Waiting for what does not happen ends with an error that says what it was."""
+        server.enqueue(Reply.answer("one").stalled(1))
+
+        with pytest.raises(TimeoutError, match="1 requests"):
+            server.wait_for(1, timeout=0.01)
+        with connect(server):
+            seen = server.wait_for(1)[0]
+            with pytest.raises(TimeoutError, match="POST /api/chat to be finished"):
+                seen.wait_finished(timeout=0.01)
+            with pytest.raises(TimeoutError, match="client of POST /api/chat to leave"):
+                seen.wait_left(timeout=0.01)
+            with pytest.raises(TimeoutError, match="connections to close"):
+                server.wait_closed(timeout=0.01)
+
+    def test_many_at_once(self, server: ScriptedOllama) -> None:
+        """Clients by the hundred are served side by side."""
+        server.always(Reply.answer("one").stalled(0))
+
+        clients = [connect(server) for _ in range(200)]
+        seen = server.wait_for(200)
+        assert server.open_connections == 200
+        assert len({request.peer_port for request in seen}) == 200
+        for client in clients:
+            client.close()
+        for request in seen:
+            request.wait_left()
+        server.wait_closed()
+
+
+class TestLife:
+    """Start and stop."""
+
+    def test_nothing_left(self) -> None:
+        """A stopped server leaves no thread and no socket, whatever it was doing."""
+        before = threading.enumerate()
+        with ScriptedOllama() as server:
+            server.always(Reply.answer("one").stalled(1))
+            with connect(server) as idle, connect(server) as stalled:
+                read_until(stalled, b"\n\r\n")
+                server.stop()
+                assert read_all(stalled) == b""
+                read_all(idle)
+            seen = server.requests
+
+        assert threading.enumerate() == before
+        assert [request.left_at for request in seen] == [None, None]
+        assert server.open_connections == 0
+        gc.collect()
+        with pytest.raises(ConnectionRefusedError):
+            connect(server)
+
+    def test_stopped_while_connecting(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A client that connects at the very moment of the stop is cut off in silence."""
+        for _ in range(30):
+            with ScriptedOllama() as server:
+                client = socket.create_connection(("127.0.0.1", server.port))
+            client.close()
+            assert server.open_connections == 0
+
+        gc.collect()
+        assert "Error" not in caplog.text
+
+    def test_idempotent(self) -> None:
+        """Starting twice and stopping twice is starting and stopping."""
+        server = ScriptedOllama()
+        server.stop()
+        assert server.start() is server
+        url = server.url
+        assert server.start().url == url
+        server.close()
+        server.close()
+
+    def test_started_again(self) -> None:
+        """A server started again has the same address and remembers what it was asked."""
+        server = ScriptedOllama()
+        with server:
+            url = server.url
+            post(server)
+        with server:
+            assert server.url == url
+            post(server)
+
+        assert len(server.requests) == 2
+
+    def test_address_in_use(self) -> None:
+        """A port that is taken is the operating system's error, and leaves no thread."""
+        before = threading.enumerate()
+        with ScriptedOllama() as first:
+            second = ScriptedOllama(port=first.port)
+            with pytest.raises(OSError, match="in use"):
+                second.start()
+        assert threading.enumerate() == before
+
+    async def test_address_in_use_async(self) -> None:
+        """So it is where the server is started from a coroutine."""
+        before = threading.enumerate()
+        async with ScriptedOllama() as first:
+            with pytest.raises(OSError, match="in use"):
+                async with ScriptedOllama(port=first.port):
+                    pytest.fail("started")
+        assert threading.enumerate() == before
+
+    async def test_async(self) -> None:
+        """Starting and stopping from a coroutine leaves its loop free to run."""
+        turns = itertools.count()
+
+        async def turn() -> None:
+            while True:
+                next(turns)
+                await asyncio.sleep(0)
+
+        turning = asyncio.create_task(turn())
+        server = ScriptedOllama()
+        async with server, httpx.AsyncClient() as client:
+            started = next(turns)
+            server.enqueue(Reply.answer("one"))
+            response = await client.post(server.url + "/api/chat", json=CHAT)
+            assert response.status_code == 200
+            closing = next(turns)
+            await server.__aexit__(None, None, None)
+            closed = next(turns)
+        turning.cancel()
+
+        assert started > 1
+        assert closed > closing + 1
+
+    def test_ipv6(self) -> None:
+        """An address of the new protocol is written in brackets."""
+        with ScriptedOllama(host="::1") as server:
+            assert server.url == f"http://[::1]:{server.port}"
+            assert httpx.get(server.url + "/").text == "Ollama is running"
