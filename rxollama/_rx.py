@@ -1,16 +1,32 @@
-"""The word for what an operator is."""
+"""What an operator is, and how one treats a subscriber that fails."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
-from reactivex import Observable
+from reactivex import Observable, abc
 
-__all__ = ("Operator",)
+from rxollama._loop import report
+
+__all__ = ("Operator", "fail")
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 Operator: TypeAlias = Callable[[Observable[A]], Observable[B]]
 """An operator: what `pipe` takes."""
+
+
+def fail(observer: abc.ObserverBase[A], error: Exception) -> None:
+    """
+    End a subscription with an error, also where its subscriber cannot take one.
+
+    Args:
+        observer: The subscriber.
+        error: The error; reported, where the subscriber has no handler for it or its handler fails.
+    """
+    try:
+        observer.on_error(error)
+    except Exception as raised:  # noqa: BLE001 - There is nobody else to be told.
+        report("a subscription ended with an error that nobody handles", raised)

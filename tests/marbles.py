@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, cast
 
 import reactivex
-from reactivex import Observable
+from reactivex import Observable, abc
 from reactivex.notification import OnError
 from reactivex.observable.marbles import parse
 from reactivex.testing import Recorded, TestScheduler
@@ -90,7 +90,7 @@ def play_docstring(operator: Callable[..., Any]) -> None:
 
     def subscribe(*_: object) -> None:
         for observable, observer in zip(observables, observers, strict=True):
-            scheduler.schedule_absolute(_DISPOSED, _disposing(observable.subscribe(observer, scheduler=scheduler)))
+            scheduler.schedule_absolute(_DISPOSED, disposing(observable.subscribe(observer, scheduler=scheduler)))
 
     scheduler.schedule_absolute(_SUBSCRIBED, subscribe)
     scheduler.start()
@@ -99,7 +99,9 @@ def play_docstring(operator: Callable[..., Any]) -> None:
     assert played == expected, f"{diagram.call} does not do what its diagram says"
 
 
-def _disposing(subscription: reactivex.abc.DisposableBase) -> Callable[..., None]:
+def disposing(subscription: abc.DisposableBase) -> Callable[..., None]:
+    """Make the action of a scheduler that disposes a subscription."""
+
     def dispose(*_: object) -> None:
         subscription.dispose()
 

@@ -70,8 +70,8 @@ def encode_image(image: Image, field: str = "images") -> str:
 
 def _checked(text: str, field: str) -> str:
     if text.startswith("data:"):
-        head, _, text = text.partition(",")
-        if not head.endswith(";base64"):
+        head, comma, text = text.partition(",")
+        if not comma or not head.endswith(";base64"):
             raise refuse(field, text, "a data: URI whose data is base64 (data:image/png;base64,...)", show=False)
     try:
         raw = text.encode("ascii")

@@ -58,7 +58,7 @@ class ChatResponse:
         logprobs: tuple[Logprob, ...] = (),
     ) -> None:
         last = message or _last_said(messages or ())
-        words = _Words(last, (last,) if messages is None else messages, logprobs)
+        words = _Words(last, (last,) if messages is None else tuple(messages), logprobs)
         object.__setattr__(self, "_words", words)
         _fill(self, read=None, metrics=metrics or _NO_METRICS, done=done, done_reason=done_reason, model=model)
 

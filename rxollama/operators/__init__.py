@@ -1,0 +1,32 @@
+"""
+The operators: small, typed, and composable with all of reactivex.
+
+Each takes an observable and gives an observable, so that they stand in any `pipe`. They know values and Rx, and
+nothing of HTTP: they work on `reactivex.of(ChatChunk(...))` as on a live chat.
+"""
+
+from ._extract import extract_thinking
+from ._observe import Logger, log
+from ._pace import coalesce, debounce, throttle
+from ._reduce import accumulate, collect
+from ._share import share
+from ._split import content, events, split, thinking
+from ._tools import gather_tool_calls, tool_calls
+
+__all__ = (
+    "Logger",
+    "accumulate",
+    "coalesce",
+    "collect",
+    "content",
+    "debounce",
+    "events",
+    "extract_thinking",
+    "gather_tool_calls",
+    "log",
+    "share",
+    "split",
+    "thinking",
+    "throttle",
+    "tool_calls",
+)

@@ -11,9 +11,12 @@ from reactivex import Observable, abc
 from .._refusal import refuse
 from .._rx import Operator
 from ..messages import ChatChunk, Message
+from ._speaker import Speaker
 from ._tags import CONTENT, THINKING, Piece, TagSplitter
 
 __all__ = ("extract_thinking",)
+
+_NOTHING = ChatChunk()
 
 
 def extract_thinking(
@@ -111,36 +114,29 @@ def _check(field: str, tag: object) -> None:
 class _Extraction:
     """Follow one stream: its messages, who speaks, and what is held back."""
 
-    __slots__ = ("_last", "_role", "_splitter")
+    __slots__ = ("_last", "_speaker", "_splitter")
 
     def __init__(self, splitter: TagSplitter) -> None:
         self._splitter = splitter
-        self._last = ChatChunk()
-        self._role = ""
+        self._speaker = Speaker()
+        self._last = _NOTHING
 
     def take(self, chunk: ChatChunk) -> tuple[ChatChunk, ...]:
         """Turn a chunk into the chunks that say the same with its thinking in place."""
-        message = chunk.message
-        rest = self.end() if message.role and self._role and message.role != self._role else ()
-        self._role = message.role or self._role
+        speaker = self._speaker
+        rest = self.end() if speaker.changes(chunk) else ()
         self._last = chunk
-        if self._role == "tool":
-            told: tuple[ChatChunk, ...] = (chunk,)
-        else:
-            told = _told(chunk, self._pieces(chunk))
+        told = (chunk,) if speaker.role == "tool" else _told(chunk, self._pieces(chunk))
         if chunk.done:
-            self._restart()
+            speaker.restart()
+            self._splitter.restart()
         return (*rest, *told) if rest else told
 
     def end(self) -> tuple[ChatChunk, ...]:
         """End a message that did not say so: bring what is held back, if there is any."""
-        role, last, pieces = self._role, self._last, self._splitter.flush()
-        self._restart()
-        return tuple(_part(last, role, texts) for texts in _in_order(pieces))
-
-    def _restart(self) -> None:
+        pieces = self._splitter.flush()
         self._splitter.restart()
-        self._role = ""
+        return tuple(_part(self._last, texts) for texts in _in_order(pieces))
 
     def _pieces(self, chunk: ChatChunk) -> list[Piece]:
         splitter, message = self._splitter, chunk.message
@@ -167,7 +163,7 @@ def _told(chunk: ChatChunk, pieces: list[Piece]) -> tuple[ChatChunk, ...]:
     message = replace(message, thinking=thinking, content=content)
     if len(texts) == 1:
         return (replace(chunk, message=message),)
-    first, *between = (_part(chunk, message.role, pair) for pair in texts[:-1])
+    first, *between = (_part(chunk, pair) for pair in texts[:-1])
     return (replace(first, logprobs=chunk.logprobs), *between, replace(chunk, message=message, logprobs=()))
 
 
@@ -186,6 +182,7 @@ def _in_order(pieces: list[Piece]) -> list[tuple[str, str]]:
     return texts
 
 
-def _part(chunk: ChatChunk, role: str, texts: tuple[str, str]) -> ChatChunk:
+def _part(chunk: ChatChunk, texts: tuple[str, str]) -> ChatChunk:
     thinking, content = texts
-    return ChatChunk(model=chunk.model, created_at=chunk.created_at, message=Message(role, content, thinking))
+    message = Message(chunk.message.role, content, thinking)
+    return ChatChunk(model=chunk.model, created_at=chunk.created_at, message=message)

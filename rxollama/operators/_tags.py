@@ -31,7 +31,7 @@ class TagSplitter:
         first_only: Whether a start tag counts only where nothing but white space came before it.
     """
 
-    __slots__ = ("_counting", "_end", "_first_only", "_held", "_inside", "_start", "_thinking")
+    __slots__ = ("_end", "_first_only", "_held", "_inside", "_kind", "_start", "_tag")
 
     def __init__(self, start: str, end: str, *, inside: bool = False, first_only: bool = False) -> None:
         self._start, self._end = start, end
@@ -46,8 +46,9 @@ class TagSplitter:
     def restart(self) -> None:
         """Forget everything: another text begins."""
         self._held = ""
-        self._thinking = self._inside
-        self._counting = True
+        self._kind: Kind = THINKING if self._inside else CONTENT
+        # The tag that is looked for; none, where no tag counts any more.
+        self._tag = self._end if self._inside else self._start
 
     def feed(self, text: str) -> list[Piece]:
         """
@@ -59,27 +60,9 @@ class TagSplitter:
         Returns:
             What can be told by now, in order.
         """
-        pieces: list[Piece] = []
-        text = self._held + text
-        at = 0
-        while tag := self._sought():
-            found = text.find(tag, at)
-            spot = found if found >= 0 else _half(tag, text, at)
-            if self._first_only and not self._thinking and text[at:spot].strip():
-                self._counting = False
-                continue
-            if spot > at:
-                pieces.append((self._kind(), text[at:spot]))
-            if found < 0:
-                self._held = text[spot:]
-                return pieces
-            at = spot + len(tag)
-            self._thinking = not self._thinking
-            self._counting = not self._first_only
-        self._held = ""
-        if at < len(text):
-            pieces.append((CONTENT, text[at:]))
-        return pieces
+        if self._held or (self._tag and (self._first_only or self._tag[0] in text)):
+            return self._look(self._held + text)
+        return [(self._kind, text)] if text else []
 
     def flush(self) -> list[Piece]:
         """
@@ -89,16 +72,38 @@ class TagSplitter:
             One piece, or none.
         """
         held, self._held = self._held, ""
-        self._counting = not self._first_only
-        return [(self._kind(), held)] if held else []
+        if self._first_only and self._kind == CONTENT:
+            self._tag = ""
+        return [(self._kind, held)] if held else []
 
-    def _kind(self) -> Kind:
-        return THINKING if self._thinking else CONTENT
+    def _look(self, text: str) -> list[Piece]:
+        """Look for tags."""
+        pieces: list[Piece] = []
+        at = 0
+        self._held = ""
+        while tag := self._tag:
+            found = text.find(tag, at)
+            spot = found if found >= 0 else _half(tag, text, at)
+            if self._first_only and self._kind == CONTENT and text[at:spot].strip():
+                self._tag = ""
+                continue
+            if spot > at:
+                pieces.append((self._kind, text[at:spot]))
+            if found < 0:
+                self._held = text[spot:]
+                return pieces
+            at = spot + len(tag)
+            self._cross()
+        if at < len(text):
+            pieces.append((self._kind, text[at:]))
+        return pieces
 
-    def _sought(self) -> str:
-        if self._thinking:
-            return self._end
-        return self._start if self._counting else ""
+    def _cross(self) -> None:
+        """Go to the other side of a tag."""
+        if self._kind == CONTENT:
+            self._kind, self._tag = THINKING, self._end
+        else:
+            self._kind, self._tag = CONTENT, "" if self._first_only else self._start
 
 
 def _half(tag: str, text: str, at: int) -> int:

@@ -6,8 +6,11 @@ from reactivex import Observable, abc
 
 from .._rx import Operator
 from ..messages import ChatChunk, ToolCall
+from ._speaker import Speaker
 
 __all__ = ("gather_tool_calls", "tool_calls")
+
+_NOTHING = ChatChunk()
 
 
 def tool_calls() -> Operator[ChatChunk, ToolCall]:
@@ -112,29 +115,30 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
 
 
 class _Gathering:
-    """Follow one stream: its messages, who speaks, and which tools are called."""
+    """Follow one stream: its messages, and the tools that are called."""
 
-    __slots__ = ("_begun", "_calls", "_role")
+    __slots__ = ("_begun", "_calls", "_speaker")
 
     def __init__(self) -> None:
         self._begun = False
         self._calls: list[ToolCall] = []
-        self._role = ""
+        self._speaker = Speaker()
 
     def take(self, chunk: ChatChunk) -> tuple[tuple[ToolCall, ...], ...]:
-        """Take in a chunk, and bring the calls of each message that ends with it or before it."""
-        message = chunk.message
-        # Another speaker ends a message, too, as it does for the response.
-        ended = self.end() if message.role and self._role and message.role != self._role else ()
-        self._begun = True
-        self._role = message.role or self._role
-        self._calls += message.tool_calls
-        return (*ended, *self.end()) if chunk.done else ended
+        """Take in a chunk, and bring the calls of each message that ends before it or with it."""
+        speaker = self._speaker
+        ended = self.end() if speaker.changes(chunk) else ()
+        # A chunk that says nothing begins no message.
+        self._begun = speaker.role != "tool" and (self._begun or chunk != _NOTHING)
+        self._calls += chunk.message.tool_calls
+        if chunk.done:
+            speaker.restart()
+            ended = (*ended, *self.end())
+        return ended
 
     def end(self) -> tuple[tuple[ToolCall, ...], ...]:
         """End the message, and bring its calls, if it is the assistant's."""
-        ended = (tuple(self._calls),) if self._begun and self._role != "tool" else ()
+        ended = (tuple(self._calls),) if self._begun else ()
         self._begun = False
         self._calls.clear()
-        self._role = ""
         return ended

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 import reactivex
-from hypothesis import given
-from hypothesis import strategies as st
 from marbles import play
-from reactivex import Observable, abc
-from reactivex.disposable import Disposable
-from reactivex.scheduler import VirtualTimeScheduler
-from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest
 from reactivex.testing.subscription import Subscription
 from recorded import recorded
@@ -58,14 +50,6 @@ def test_errors() -> None:
 
     assert played.messages == [on_next(210, says("", "Hm")), on_next(220, says("", "</")), on_error(220, LOST)]
     assert played.subscriptions == [Subscription(200, 220)]
-
-
-def test_never() -> None:
-    """A source that never sends brings nothing, until it is disposed."""
-    played = play(extract_thinking())
-
-    assert played.messages == []
-    assert played.subscriptions == [Subscription(200, 1000)]
 
 
 def test_disposed() -> None:
@@ -135,7 +119,7 @@ NUMBER = Logprob("a", -0.5)
         ),
         (
             [says("a<"), ChatChunk(message=Message("", "t"))],
-            [says("a"), ChatChunk(message=Message()), says("<t")],
+            [says("a"), ChatChunk(), ChatChunk(message=Message("", "<t"))],
         ),
         (
             [ChatChunk(message=Message("", "a<th")), says("ink>b")],
@@ -193,144 +177,22 @@ def test_no_tag(start: Any, end: Any, field: str) -> None:
     assert caught.value.field == field
 
 
-Word: TypeAlias = tuple[str, str]
-TEXTS = st.lists(st.sampled_from(["<", "<think>", "</think>", "</", "think>", "a", " ", ">"]), max_size=6).map("".join)
-WORDS = st.lists(
-    st.tuples(st.just("content"), TEXTS)
-    | st.tuples(st.just("thinking"), TEXTS)
-    | st.sampled_from([("call", ""), ("done", ""), ("tool", "<think>"), ("content", "<think>b</think>")]),
-    max_size=10,
-)
-OPTIONS = st.fixed_dictionaries({"inside": st.booleans(), "first_only": st.booleans()})
-
-
-def chunk_of(word: Word) -> ChatChunk:
-    """Say one word in a chunk."""
-    kind, text = word
-    if kind == "tool":
-        return ChatChunk(message=Message("tool", text))
-    if kind == "call":
-        return says("", "", CALL)
-    return says(**{kind: text}) if kind != "done" else says(done=True)
-
-
-@st.composite
-def regrouped(draw: st.DrawFn) -> tuple[list[ChatChunk], list[ChatChunk]]:
-    """Make a chat of whole words, and the same chat with words cut and put together anywhere."""
-    words = draw(WORDS)
-    cut: list[ChatChunk] = []
-    rank, ranks = 0, {"thinking": 1, "content": 2, "call": 3, "done": 4}
-    for kind, text in words:
-        at = draw(st.integers(0, len(text))) if kind in {"content", "thinking"} else len(text)
-        for part in [text[:at], text[at:]] if at < len(text) else [text]:
-            joins = 0 < rank <= ranks.get(kind, 0) and rank < ranks["done"] and draw(st.booleans())
-            chunk = chunk_of((kind, part))
-            cut[-1:] = [cut[-1] + chunk] if joins else [*cut[-1:], chunk]
-            rank = ranks.get(kind, 0)
-    return [chunk_of(word) for word in words], cut
-
-
-def read(chunks: list[ChatChunk]) -> list[Word]:
-    """Read chunks aloud: all words in order, with neighbours of a kind joined."""
-    words: list[Word] = []
-    for chunk in chunks:
-        message = chunk.message
-        said = "tool" if message.role == "tool" else "content"
-        words += [("thinking", message.thinking), (said, message.content)]
-        words += [("call", call.name) for call in message.tool_calls]
-        words += [("done", "!")] if chunk.done else []
-    spoken = [word for word in words if word[1]]
-    return [(kind, "".join(text for _, text in same)) for kind, same in groupby(spoken, lambda word: word[0])]
-
-
-@given(regrouped(), OPTIONS)
-def test_any_cut(chats: tuple[list[ChatChunk], list[ChatChunk]], options: dict[str, bool]) -> None:
-    """However a chat is cut into chunks, it reads the same afterwards, and adds up to the same response."""
-    whole, cut = (received(chunks, **options) for chunks in chats)
-
-    assert read(whole) == read(cut)
-    assert responses(whole) == responses(cut)
-
-
-def responses(chunks: list[ChatChunk]) -> list[ChatResponse]:
-    """Reduce chunks."""
-    found: list[ChatResponse] = []
-    reactivex.from_iterable(chunks).pipe(collect()).subscribe(found.append)
-    return found
-
-
-@given(regrouped())
-def test_only_tags_go(chats: tuple[list[ChatChunk], list[ChatChunk]]) -> None:
-    """Apart from the tags every character stays, in its place; calls and ends stay between the same ones."""
-    chunks = chats[1]
-
-    # Tags may touch halves of tags, so that what is left of both is compared without their letters.
-    plain = [
-        [(kind, text.translate(dict.fromkeys(map(ord, "</think>")))) for kind, text in read(side)]
-        for side in (chunks, received(chunks))
-    ]
-    texts = [
-        "".join(text or "|" if kind in {"call", "done", "tool"} else text for kind, text in side) for side in plain
-    ]
-    assert texts[0] == texts[1]
-
-
 @pytest.mark.parametrize(
-    ("name", "thinking", "content"),
+    ("name", "thinking"),
     [
-        ("inline-think", "The model was not told, so the thought is inline.", None),
-        ("inline-think-cut", "inner <b> text ", "outer < 5 and a > b"),
-        ("inline-think-mention", "", None),
+        ("inline-think", "The model was not told, so the thought is inline."),
+        ("inline-think-cut", "inner <b> text "),
+        ("inline-think-mention", ""),
     ],
 )
-def test_recorded(name: str, thinking: str, content: str | None) -> None:
+def test_recorded(name: str, thinking: str) -> None:
     """The inline thinking of a recorded answer is moved, and prose about tags is left alone."""
     chunks, expect = recorded(name)
-    [response] = responses(received(chunks, first_only=True))
+    responses: list[ChatResponse] = []
+    reactivex.from_iterable(received(chunks, first_only=True)).pipe(collect()).subscribe(responses.append)
 
+    [response] = responses
     told: str = expect["content"]
     assert response.message.thinking == thinking
-    assert response.message.content == content or told.removeprefix(f"<think>{thinking}</think>")
+    assert response.message.content == (told.removeprefix(f"<think>{thinking}</think>") if thinking else told)
     assert (response.done, response.metrics.eval_count) == (True, expect["eval_count"])
-
-
-def test_each_subscription_starts_afresh() -> None:
-    """The same pipeline subscribed twice brings the same twice."""
-    pipeline = reactivex.of(says("<think>a"), says("b<")).pipe(extract_thinking())
-    found: list[ChatChunk] = []
-    for _ in range(2):
-        pipeline.subscribe(found.append)
-
-    assert found == [says("", "a"), says("", "b"), says("", "<")] * 2
-
-
-def test_scheduler_is_passed_on() -> None:
-    """The source is subscribed with the subscriber's scheduler."""
-    seen: list[abc.SchedulerBase | None] = []
-
-    def subscribe(_: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-        seen.append(scheduler)
-        return Disposable()
-
-    scheduler = VirtualTimeScheduler()
-    Observable(subscribe).pipe(extract_thinking()).subscribe(scheduler=scheduler)
-
-    assert seen == [scheduler]
-
-
-@pytest.mark.parametrize("end", [lambda source: source.on_error(LOST), lambda source: source.on_completed()])
-def test_failing_subscriber(end: Callable[[Subject[ChatChunk]], None]) -> None:
-    """What a subscriber raises at the end reaches the producer as it is, and the end is told nonetheless."""
-    source: Subject[ChatChunk] = Subject()
-    ended: list[Exception | None] = []
-
-    def fail(chunk: ChatChunk) -> None:
-        if chunk.visible:
-            raise KeyError("mine")
-
-    source.pipe(extract_thinking()).subscribe(fail, ended.append, lambda: ended.append(None))
-    source.on_next(says("<"))
-
-    with pytest.raises(KeyError, match="mine"):
-        end(source)
-    assert len(ended) == 1

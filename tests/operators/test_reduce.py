@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import reactivex
 from hypothesis import given
 from hypothesis import strategies as st
 from marbles import play
-from reactivex import Observable, abc
-from reactivex.disposable import Disposable
-from reactivex.scheduler import VirtualTimeScheduler
-from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest
 from reactivex.testing.subscription import Subscription
 from recorded import recorded
@@ -33,27 +27,25 @@ AFTER_DONE = ChatResponse(
 )
 LOST = ConnectionError("lost")
 
+
+MESSAGES = [
+    [HEL, LO, DONE],
+    [DONE],
+    [ChatChunk(message=Message("assistant", thinking="Hm", tool_calls=(ToolCall(Function("f")),)), done=True)],
+    [ChatChunk(message=Message.tool("1", name="f"), done=True)],
+    [ChatChunk(message=Message.tool("1", name="f")), ChatChunk(message=Message("tool", "2"), done=True)],
+]
 CHUNKS = st.lists(
-    st.builds(
-        ChatChunk,
-        message=st.builds(
-            Message,
-            st.sampled_from(["assistant", "tool", ""]),
-            st.text(max_size=3),
-            st.text(max_size=3),
-            tool_calls=st.sampled_from([(), (ToolCall(Function("f")),)]),
-        ),
-        done=st.booleans(),
-        eval_count=st.integers(0, 9),
-    ),
+    st.sampled_from([chunk for message in MESSAGES for chunk in message])
+    | st.builds(ChatChunk, message=st.builds(Message, st.sampled_from(["", "user"]), st.text("ab", max_size=2))),
     max_size=8,
 )
 
 
-def received(chunks: list[ChatChunk], operator: Operator[ChatChunk, ChatResponse]) -> list[ChatResponse]:
+def received(told: list[ChatChunk], operator: Operator[ChatChunk, ChatResponse]) -> list[ChatResponse]:
     """Collect what comes of chunks that come at once."""
     responses: list[ChatResponse] = []
-    reactivex.from_iterable(chunks).pipe(operator).subscribe(responses.append)
+    reactivex.from_iterable(told).pipe(operator).subscribe(responses.append)
     return responses
 
 
@@ -74,21 +66,21 @@ def test_accumulate_errors() -> None:
     assert played.subscriptions == [Subscription(200, 220)]
 
 
-@pytest.mark.parametrize("operator", [accumulate, collect])
-def test_never(operator: Any) -> None:
-    """A source that never sends brings nothing, until it is disposed."""
-    played = play(operator())
-
-    assert played.messages == []
-    assert played.subscriptions == [Subscription(200, 1000)]
-
-
 def test_accumulate_disposed() -> None:
     """Nothing comes after dispose, and the source is let go."""
     played = play(accumulate(), on_next(10, HEL), on_next(20, LO), on_completed(30), disposed=215)
 
     assert played.messages == [on_next(210, AFTER_HEL)]
     assert played.subscriptions == [Subscription(200, 215)]
+
+
+@given(st.lists(st.sampled_from(MESSAGES), max_size=6))
+def test_collect_reads_a_conversation(messages: list[list[ChatChunk]]) -> None:
+    """Each message of a conversation is one of the response, as it would be alone."""
+    whole = received([chunk for message in messages for chunk in message], collect())
+    alone = [received(message, collect())[0].messages for message in messages]
+
+    assert [message for response in whole for message in response.messages] == [one for [one] in alone]
 
 
 def test_collect_completes() -> None:
@@ -128,13 +120,13 @@ def test_collect_disposed() -> None:
 
 
 @given(CHUNKS)
-def test_collect_is_the_last_snapshot(chunks: list[ChatChunk]) -> None:
+def test_collect_is_the_last_snapshot(told: list[ChatChunk]) -> None:
     """What is collected is the last of the snapshots, and they stay what they were."""
-    snapshots = received(chunks, accumulate())
+    snapshots = received(told, accumulate())
 
-    assert snapshots[-1:] == received(chunks, collect())
+    assert snapshots[-1:] == received(told, collect())
     for count, snapshot in enumerate(snapshots, 1):
-        assert received(chunks[:count], collect()) == [snapshot]
+        assert received(told[:count], collect()) == [snapshot]
 
 
 @pytest.mark.parametrize(
@@ -151,8 +143,8 @@ def test_collect_is_the_last_snapshot(chunks: list[ChatChunk]) -> None:
 )
 def test_recorded(name: str) -> None:
     """A recorded answer collects to what its guide says."""
-    chunks, expect = recorded(name)
-    [response] = received(chunks, collect())
+    told, expect = recorded(name)
+    [response] = received(told, collect())
 
     assert response.message.content == expect["content"]
     assert response.message.thinking == expect["thinking"]
@@ -161,58 +153,3 @@ def test_recorded(name: str) -> None:
     assert (response.done, response.done_reason) == (expect["done"], expect["done_reason"])
     assert response.metrics.total_duration == expect["total_duration"]
     assert response.metrics.eval_count == expect["eval_count"]
-
-
-@pytest.mark.parametrize("operator", [accumulate, collect])
-def test_each_subscription_starts_afresh(operator: Any) -> None:
-    """The same pipeline subscribed twice brings the same twice."""
-    pipeline = reactivex.of(HEL, LO, DONE).pipe(operator())
-    last: list[ChatResponse] = []
-    for _ in range(2):
-        pipeline.subscribe(last.append)
-
-    assert AFTER_DONE == last[-1] == last[len(last) // 2 - 1]
-
-
-@pytest.mark.parametrize("operator", [accumulate, collect])
-def test_scheduler_is_passed_on(operator: Any) -> None:
-    """The source is subscribed with the subscriber's scheduler."""
-    seen: list[abc.SchedulerBase | None] = []
-
-    def subscribe(_: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-        seen.append(scheduler)
-        return Disposable()
-
-    scheduler = VirtualTimeScheduler()
-    Observable(subscribe).pipe(operator()).subscribe(scheduler=scheduler)
-
-    assert seen == [scheduler]
-
-
-def test_failing_subscriber_of_accumulate() -> None:
-    """What a subscriber raises reaches the producer as it is."""
-    source: Subject[ChatChunk] = Subject()
-
-    def fail(_: ChatResponse) -> None:
-        raise KeyError("mine")
-
-    source.pipe(accumulate()).subscribe(fail)
-
-    with pytest.raises(KeyError, match="mine"):
-        source.on_next(HEL)
-
-
-def test_failing_subscriber_of_collect() -> None:
-    """What a subscriber raises reaches the producer as it is, and the end is told nonetheless."""
-    source: Subject[ChatChunk] = Subject()
-    ended: list[bool] = []
-
-    def fail(_: ChatResponse) -> None:
-        raise KeyError("mine")
-
-    source.pipe(collect()).subscribe(fail, on_completed=lambda: ended.append(True))
-    source.on_next(HEL)
-
-    with pytest.raises(KeyError, match="mine"):
-        source.on_completed()
-    assert ended == [True]

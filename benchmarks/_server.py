@@ -1,0 +1,174 @@
+"""
+An Ollama that only writes, in a process of its own, so that a benchmark measures nothing but the client.
+
+It sends what a real one sends, one HTTP chunk for each record, but the records are encoded before the first request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager, suppress
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from random import Random
+from typing import Any, NamedTuple
+
+import orjson
+
+__all__ = ("MODEL", "WARM_UP", "Answer", "Plan", "apart", "expected", "serving")
+
+MODEL = "qwen3:4b"
+"""Ask this model, and the plan is played."""
+
+WARM_UP = "warm-up"
+"""Ask this model, and a short answer comes at once."""
+
+_WARM_UP_CHUNKS = 500
+_BLOCK = 64 * 1024
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+_WORDS = (" the", " sky", " is", " blue", ",", " because", " light", " scatters", ".\n\n", ' "so"', " über", " 光", "!")
+_CALL = {"id": "call_1", "function": {"index": 0, "name": "get_weather", "arguments": {"city": "Oslo"}}}
+_NUMBERS = {
+    "total_duration": 5_000_000_000,
+    "load_duration": 50_000_000,
+    "prompt_eval_count": 26,
+    "prompt_eval_duration": 130_000_000,
+    "eval_duration": 4_800_000_000,
+}
+
+
+class Answer(NamedTuple):
+    """Be what an answer says; whoever got the whole of it has the same."""
+
+    chunks: int
+    thinking: str
+    content: str
+    calls: int
+
+
+class Plan(NamedTuple):
+    """Say how many chunks an answer has, and how many of them come in a second; 0 is as many as the client takes."""
+
+    chunks: int
+    rate: float = 0.0
+
+
+@lru_cache(maxsize=2)
+def _script(chunks: int) -> tuple[Answer, list[bytes]]:
+    """Write an answer: a third of it thinking, the rest content, a tool call, and the numbers."""
+    words = Random(7).choices(_WORDS, k=chunks - 2)
+    third = len(words) // 3
+    messages: list[dict[str, Any]] = [{"content": "", "thinking": word} for word in words[:third]]
+    messages += [{"content": word} for word in words[third:]]
+    messages.append({"content": "", "tool_calls": [_CALL]})
+    records = [_framed(message) for message in messages]
+    records.append(_framed({"content": ""}, done=True, done_reason="stop", eval_count=chunks, **_NUMBERS))
+    return Answer(chunks, "".join(words[:third]), "".join(words[third:]), 1), records
+
+
+def _framed(message: dict[str, Any], *, done: bool = False, **more: object) -> bytes:
+    record = {
+        "model": MODEL,
+        "created_at": "2026-11-20T09:41:07.123456789Z",
+        "message": {"role": "assistant", **message},
+        "done": done,
+        **more,
+    }
+    line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    return b"%x\r\n%b\r\n" % (len(line), line)
+
+
+def expected(plan: Plan) -> Answer:
+    """Return what an answer to `MODEL` says."""
+    return _script(plan.chunks)[0]
+
+
+@contextmanager
+def serving(plan: Plan) -> Generator[str]:
+    """
+    Run the server for the length of a `with`.
+
+    Args:
+        plan: What to answer.
+
+    Yields:
+        The server's address.
+    """
+    with apart(_listen, plan) as pipe:
+        yield f"http://127.0.0.1:{pipe.recv()}"
+
+
+@contextmanager
+def apart(work: Callable[..., Coroutine[Any, Any, None]], *args: object) -> Generator[Connection]:
+    """
+    Run a coroutine in a fresh process for the length of a `with`.
+
+    Args:
+        work: The coroutine's function; it is given the other end of the pipe, and *args*.
+        args: What else it is given.
+
+    Yields:
+        One end of the pipe. However the `with` is left, the process ends.
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_main, args=(work, theirs, *args), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        process.kill()
+        process.join()
+
+
+def _main(work: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Whoever started this process ends it.
+    asyncio.run(work(*args))
+
+
+async def _listen(pipe: Connection, plan: Plan) -> None:
+    server = await asyncio.start_server(partial(_serve, plan), "127.0.0.1", 0, backlog=1024)
+    # When the one who asked for this server was killed, the pipe says so.
+    gone = asyncio.Event()
+    asyncio.get_running_loop().add_reader(pipe.fileno(), gone.set)
+    pipe.send(server.sockets[0].getsockname()[1])
+    await gone.wait()
+
+
+async def _serve(plan: Plan, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError, asyncio.IncompleteReadError):
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+            body = await reader.readexactly(int(length))
+            writer.write(_HEAD)
+            if WARM_UP.encode() in body:
+                await _burst(writer, _WARM_UP_CHUNKS)
+            elif plan.rate:
+                await _pace(writer, plan)
+            else:
+                await _burst(writer, plan.chunks)
+            writer.write(b"0\r\n\r\n")
+    writer.close()
+
+
+async def _burst(writer: asyncio.StreamWriter, chunks: int) -> None:
+    whole = b"".join(_script(chunks)[1])
+    for start in range(0, len(whole), _BLOCK):
+        writer.write(whole[start : start + _BLOCK])
+        await writer.drain()
+
+
+async def _pace(writer: asyncio.StreamWriter, plan: Plan) -> None:
+    loop = asyncio.get_running_loop()
+    # Streams that began together do not stay in step.
+    moment = loop.time() + Random().random() / plan.rate
+    for record in _script(plan.chunks)[1]:
+        await asyncio.sleep(moment - loop.time())
+        writer.write(record)
+        await writer.drain()
+        moment += 1 / plan.rate

@@ -1,0 +1,171 @@
+"""Pacing: fewer items for a screen, never a lost word."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from .._refusal import refuse
+from .._rx import Operator
+from ..messages._backlog import Backlog, adds_up
+from ._clock import clock_of
+from ._pacer import Latest, Pacer, QuietRhythm, Rhythm, WindowRhythm
+
+__all__ = ("coalesce", "debounce", "throttle")
+
+T = TypeVar("T")
+
+
+def coalesce(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Operator[T, T]:
+    """
+    Emit at once, then at most one sum per interval: what a screen needs of a chat.
+
+    Texts are joined and chunks added up. Where a sum would change the order of reading, as with thinking after
+    content, the first part is emitted and the rest starts anew.
+
+    .. marbles::
+
+        --a-b-c--------d--|
+        coalesce(4)
+        --a---X--------d--|
+
+        a = "Hel"
+        b = "lo"
+        c = " you"
+        d = "!"
+        X = "lo you"
+
+    Args:
+        seconds: The interval.
+        scheduler: Where to emit, such as a desktop toolkit's scheduler: each emission hops there. None takes the
+            subscriber's scheduler, else the loop that the stream lives on.
+
+    Returns:
+        The operator. Fewer items come out, with the same sum.
+
+    Raises:
+        InvalidValueError: At this call when *seconds* is no positive number; to the subscriber when the items do not
+            add up: for snapshots use `throttle`.
+
+    Completes: after what waits.
+    Errors: after what waits.
+    Disposed: the source is disposed, the timer is cancelled, and what waits is dropped.
+
+    .. versionadded:: 0.1
+    """
+    _check("seconds", seconds)
+    return _paced(lambda: WindowRhythm(seconds), lambda: _Addable("coalesce"), scheduler)
+
+
+def debounce(
+    seconds: float, *, max_wait: float | None = None, scheduler: abc.SchedulerBase | None = None
+) -> Operator[T, T]:
+    """
+    Emit the sum of what came once it has been quiet for a while.
+
+    .. marbles::
+
+        --a-b------c--|
+        debounce(3)
+        -------X------(c,|)
+
+        a = "Hel"
+        b = "lo"
+        c = "!"
+        X = "Hello"
+
+    Args:
+        seconds: The quiet spell.
+        max_wait: The longest that anything may wait, in seconds; None for as long as there is no quiet.
+        scheduler: Where to emit, see `coalesce`.
+
+    Returns:
+        The operator. Fewer items come out, with the same sum; see `coalesce`.
+
+    Raises:
+        InvalidValueError: See `coalesce`.
+
+    Completes: after what waits.
+    Errors: after what waits; reactivex's own operator of this name would lose it.
+    Disposed: the source is disposed, the timer is cancelled, and what waits is dropped.
+
+    .. versionadded:: 0.1
+    """
+    _check("seconds", seconds)
+    if max_wait is not None:
+        _check("max_wait", max_wait)
+    return _paced(lambda: QuietRhythm(seconds, max_wait), lambda: _Addable("debounce"), scheduler)
+
+
+def throttle(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Operator[T, T]:
+    """
+    Emit at once, then at most the latest item per interval: for snapshots, each of which says all that came before.
+
+    .. marbles::
+
+        --a-b-c--------d-e|
+        throttle(4)
+        --a---c--------d--(e,|)
+
+    Args:
+        seconds: The interval.
+        scheduler: Where to emit, see `coalesce`.
+
+    Returns:
+        The operator. The last item is never dropped.
+
+    Raises:
+        InvalidValueError: At this call, when *seconds* is no positive number.
+
+    Completes: after the latest item, if it waits.
+    Errors: after the latest item, if it waits.
+    Disposed: the source is disposed, the timer is cancelled, and what waits is dropped.
+
+    .. versionadded:: 0.1
+    """
+    _check("seconds", seconds)
+
+    return _paced(lambda: WindowRhythm(seconds), Latest, scheduler)
+
+
+def _paced(
+    rhythm: Callable[[], Rhythm],
+    waiting: Callable[[], Backlog[T] | Latest[T]],
+    scheduler: abc.SchedulerBase | None,
+) -> Operator[T, T]:
+    def apply(source: Observable[T]) -> Observable[T]:
+        def subscribe(observer: abc.ObserverBase[T], scheduler_: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            chosen = scheduler or scheduler_
+            clock = None if chosen is None else clock_of(chosen)
+            pacer = Pacer(observer, waiting(), rhythm(), clock)
+            pacer.upstream.disposable = source.subscribe(
+                pacer.on_next, pacer.on_error, pacer.on_completed, scheduler=scheduler_
+            )
+            return Disposable(pacer.dispose)
+
+        return Observable(subscribe)
+
+    return apply
+
+
+class _Addable(Backlog[T]):
+    """Let only what adds up wait."""
+
+    def __init__(self, operator: str) -> None:
+        super().__init__()
+        self._operator = operator
+
+    def add(self, item: T) -> None:
+        if not adds_up(item):
+            allowed = "texts and ChatChunks, which add up; for snapshots use throttle()"
+            raise refuse(f"{self._operator}()", item, allowed, show=False)
+        super().add(item)
+
+
+def _check(name: str, seconds: object) -> None:
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
+        raise refuse(name, seconds, "a positive number of seconds")

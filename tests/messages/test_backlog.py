@@ -1,0 +1,183 @@
+"""What waits for a slow consumer."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import answers, chunks, conversations, texts
+
+from rxollama.messages import ChatChunk, Message, ToolCall
+from rxollama.messages._backlog import Backlog, adds_up
+from rxollama.messages._response import ResponseBuilder
+
+_THINKING = ChatChunk(message=Message("assistant", thinking="Hm. "))
+_CONTENT = ChatChunk(message=Message("assistant", "Yes. "))
+_CALL = ChatChunk(message=Message("assistant", tool_calls=(ToolCall(),)))
+_ONE, _OTHER = (ChatChunk(message=Message.tool(name, call_id=name)) for name in "ab")
+_DONE = ChatChunk(message=Message("assistant"), done=True)
+
+# What a consumer does after each item: nothing, take the whole ones, take everything, or just look.
+_MOVES = st.lists(st.sampled_from(["wait", "whole", "all", "look"]), max_size=30)
+
+
+def _played(items: list[Any], moves: list[str]) -> list[Any]:
+    backlog: Backlog[Any] = Backlog()
+    taken: list[Any] = []
+    for place, item in enumerate(items):
+        backlog.add(item)
+        move = moves[place] if place < len(moves) else "wait"
+        if move == "whole":
+            taken += backlog.take_whole()
+        elif move == "all":
+            taken += backlog.take()
+        elif move == "look":
+            backlog.look()
+    return taken + backlog.take()
+
+
+def _reduced(items: list[ChatChunk]) -> Any:
+    builder = ResponseBuilder()
+    for item in items:
+        builder.add(item)
+    return builder.snapshot()
+
+
+def _pieces(items: list[ChatChunk]) -> list[tuple[str, object]]:
+    """Read chunks as a reader does: thinking, content, calls, one after the other, with ends between messages."""
+    read: list[tuple[str, object]] = []
+    for item in items:
+        message = item.message
+        read += [("thinking", letter) for letter in message.thinking]
+        read += [("content", letter) for letter in message.content]
+        read += [("call", call) for call in message.tool_calls]
+        read += [("done", item.done_reason)] if item.done else []
+    return read
+
+
+class TestLaws:
+    """A backlog changes how many items there are, never what they say."""
+
+    @given(st.lists(chunks(), max_size=12), _MOVES)
+    def test_keeps_the_sum_of_chunks(self, items: list[ChatChunk], moves: list[str]) -> None:
+        """However adding and taking interleave, the sum of what was taken is the sum of what was added."""
+        taken = _played(items, moves)
+
+        assert functools.reduce(operator.add, items, ChatChunk()) == functools.reduce(operator.add, taken, ChatChunk())
+        assert len(taken) <= len(items)
+
+    @given(st.lists(texts(), max_size=12), _MOVES)
+    def test_keeps_the_sum_of_texts(self, items: list[str], moves: list[str]) -> None:
+        """Texts likewise."""
+        assert "".join(items) == "".join(_played(items, moves))
+
+    @given(st.lists(chunks(), max_size=12), _MOVES)
+    def test_keeps_the_order_of_reading(self, items: list[ChatChunk], moves: list[str]) -> None:
+        """Who reads thinking, content and calls of each item in turn reads the same, letter by letter."""
+        assert _pieces(items) == _pieces(_played(items, moves))
+
+    @given(conversations(), _MOVES)
+    def test_keeps_the_response(self, spoken: list[list[ChatChunk]], moves: list[str]) -> None:
+        """What was taken reduces to the same response, over all messages of a conversation."""
+        items = [chunk for message in spoken for chunk in message]
+
+        assert _reduced(items) == _reduced(_played(items, moves))
+
+    @given(answers(), st.integers(0, 7))
+    def test_leaves_what_it_shows(self, items: list[ChatChunk], looked_after: int) -> None:
+        """Looking takes nothing away, and what it showed does not change."""
+        backlog: Backlog[ChatChunk] = Backlog()
+        for item in items[:looked_after]:
+            backlog.add(item)
+
+        shown = backlog.look()
+
+        assert functools.reduce(operator.add, items[:looked_after], ChatChunk()) == sum(shown, ChatChunk())
+        assert shown == backlog.look()
+        for item in items[looked_after:]:
+            backlog.add(item)
+        assert functools.reduce(operator.add, items, ChatChunk()) == sum(backlog.take(), ChatChunk())
+
+    @given(st.lists(st.integers() | texts() | chunks(), max_size=12), _MOVES)
+    def test_keeps_strangers_as_they_came(self, items: list[Any], moves: list[str]) -> None:
+        """What does not add up stays, item by item, in its place among texts and chunks."""
+        taken = _played(items, moves)
+
+        assert [item for item in items if not adds_up(item)] == [item for item in taken if not adds_up(item)]
+
+
+class TestBacklog:
+    """A backlog by example."""
+
+    def test_is_empty_at_first(self) -> None:
+        """There is nothing to take, to look at or to wait for."""
+        backlog: Backlog[str] = Backlog()
+
+        assert not backlog
+        assert not backlog.has_whole
+        assert [] == backlog.look() == backlog.take_whole() == backlog.take()
+
+    def test_hands_on_a_lone_item_as_it_came(self) -> None:
+        """An item that waits alone is not rebuilt."""
+        backlog: Backlog[ChatChunk] = Backlog()
+        backlog.add(_CONTENT)
+
+        assert backlog
+        assert backlog.look()[0] is _CONTENT
+        assert backlog.take()[0] is _CONTENT
+        assert not backlog
+
+    @pytest.mark.parametrize(
+        ("items", "counts"),
+        [
+            ([_THINKING, _THINKING, _CONTENT, _CALL, _DONE], [5]),
+            ([_CONTENT, _THINKING, _CONTENT], [1, 2]),
+            ([_CALL, _CONTENT, _DONE, _CONTENT], [1, 2, 1]),
+            ([_DONE, _DONE], [1, 1]),
+            ([_CONTENT, _ONE, _ONE, _OTHER], [1, 2, 1]),
+            (["a", "b", _CONTENT, _CONTENT, "c"], [2, 2, 1]),
+            ([1, 2, "a", "b"], [1, 1, 2]),
+        ],
+    )
+    def test_merges_neighbours_only(self, items: list[Any], counts: list[int]) -> None:
+        """Each item taken is the sum of so many neighbours."""
+        waiting = iter(items)
+        expected = [functools.reduce(operator.add, [next(waiting) for _ in range(count)]) for count in counts]
+
+        assert expected == _played(items, [])
+
+    def test_keeps_the_last_open(self) -> None:
+        """The last item may still grow and is not taken with the whole ones."""
+        backlog: Backlog[ChatChunk] = Backlog()
+        for item in (_CONTENT, _THINKING, _CONTENT):
+            backlog.add(item)
+
+        had_whole, seen, taken = backlog.has_whole, backlog.look(), backlog.take_whole()
+        has_whole = backlog.has_whole
+        backlog.add(_CONTENT)
+
+        assert (had_whole, has_whole) == (True, False)
+        assert (seen, taken) == ([_CONTENT, _THINKING + _CONTENT], [_CONTENT])
+        assert backlog.take() == [_THINKING + _CONTENT + _CONTENT]
+
+    def test_holds_no_item_that_was_added_up(self) -> None:
+        """Of 200,000 chunks waiting only their text is kept, none of the chunks."""
+        chunk = ChatChunk(message=Message("assistant", "word "))
+        before = sys.getrefcount(chunk)
+        backlog: Backlog[ChatChunk] = Backlog()
+
+        for _ in range(200_000):
+            backlog.add(chunk)
+
+        assert sys.getrefcount(chunk) <= before + 1
+        assert [len(item.message.content) for item in backlog.take()] == [1_000_000]
+
+    @pytest.mark.parametrize(("item", "added"), [("a", True), (_DONE, True), (1, False), (None, False), (b"a", False)])
+    def test_tells_what_adds_up(self, item: object, added: bool) -> None:
+        """Texts and chunks add up, nothing else does."""
+        assert added is adds_up(item)

@@ -1,0 +1,56 @@
+"""What the other calls answer."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import msgspec
+import pytest
+
+from rxollama.messages import Embeddings, ModelCard, ModelDetails, ModelEntry, Progress, RunningModel
+
+
+class TestProgress:
+    """`Progress` says how far a transfer has come."""
+
+    @pytest.mark.parametrize(
+        ("completed", "total", "fraction"),
+        [(0, 0, None), (5, 0, None), (0, 10, 0.0), (5, 10, 0.5), (10, 10, 1.0), (11, 10, 1.0)],
+    )
+    def test_tells_the_fraction(self, completed: int, total: int, fraction: float | None) -> None:
+        """The fraction is between 0 and 1, and unknown without a size."""
+        assert fraction == Progress(status="pulling", completed=completed, total=total).fraction
+
+
+class TestCatalog:
+    """The catalog's values take what a server sends, and go anywhere."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            Progress(status="success"),
+            Embeddings(model="all-minilm", embeddings=((0.5, -0.5),)),
+            ModelDetails(family="llama"),
+            ModelEntry(name="qwen3:8b", size=1),
+            RunningModel(name="qwen3:8b", size_vram=1),
+            ModelCard(capabilities=("completion",), model_info={"general.architecture": "llama"}),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_is_a_value(self, value: Any) -> None:
+        """A value is equal to its copies and to what JSON makes of it."""
+        assert value == copy.deepcopy(value)
+        assert value == pickle.loads(pickle.dumps(value))  # noqa: S301 - Our own bytes.
+        kind: Any = type(value)
+        assert value == msgspec.json.decode(msgspec.json.encode(value), type=kind)
+
+    @pytest.mark.parametrize("kind", [Progress, Embeddings, ModelDetails, ModelEntry, RunningModel, ModelCard])
+    def test_takes_an_answer_of_any_age(self, kind: Any) -> None:
+        """A server may leave out anything, and say what is not known yet."""
+        assert kind() == msgspec.json.decode(b'{"of_tomorrow": 1}', type=kind)
+
+    def test_shares_no_dict(self) -> None:
+        """Two cards never share the dict that neither was given."""
+        assert ModelCard().model_info is not ModelCard().model_info

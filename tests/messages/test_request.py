@@ -1,0 +1,314 @@
+"""Requests, and everything that they refuse."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from rxollama._refusal import InvalidValueError
+from rxollama.messages import ChatRequest, GenerateRequest, Message
+
+_TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "get_time", "parameters": {"type": "object", "properties": {}}},
+}
+_SECRET = "what nobody else shall read"  # noqa: S105 - It stands for a prompt.
+
+
+def _chat(**fields: Any) -> ChatRequest:
+    values: dict[str, Any] = {"model": "qwen3", "messages": "Hi", **fields}
+    return ChatRequest(**values)
+
+
+def _generate(**fields: Any) -> GenerateRequest:
+    values: dict[str, Any] = {"model": "qwen3", **fields}
+    return GenerateRequest(**values)
+
+
+_RIGHT: list[tuple[str, Any]] = [
+    ("model", "qwen3"),
+    ("model", "hf.co/someone/model:Q4_K_M"),
+    *[("stream", flag) for flag in (True, False)],
+    *[(name, flag) for name in ("truncate", "shift", "logprobs", "debug_render_only") for flag in (None, True, False)],
+    *[("think", think) for think in (None, True, False, "low", "medium", "high", "max")],
+    *[("format", shape) for shape in (None, "json", {}, {"type": "object"})],
+    *[("keep_alive", wait) for wait in (None, 0, -1, 300, 1.5)],
+    *[("keep_alive", wait) for wait in ("0", "-0", "5m", "1h30m", "-1m", "1.5h", ".5s", "5.s", "+2ms", "3µs", "3μs")],
+    *[("keep_alive", wait) for wait in ("10ns", "10us", "05m")],
+    ("options", None),
+    ("options", {}),
+    ("options", {"of_tomorrow": [1, {"a": None}], "mirostat": 1}),
+    ("options", {"seed": 1, "num_ctx": 8192.0, "num_predict": -1, "top_k": 40, "num_gpu": 0, "main_gpu": None}),
+    ("options", {"temperature": 0, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.1}),
+    ("options", {"use_mmap": True, "stop": ["a", "b"]}),
+    ("options", {"use_mmap": None, "stop": ()}),
+]
+
+_NO_NUMBERS: list[Any] = [True, [], float("nan"), float("inf"), float("-inf"), 10**400]
+
+_WRONG: dict[tuple[str, str], list[Any]] = {
+    ("model", "a model's name"): ["", "  ", None, 1],
+    ("stream", "True or False"): [None, 1, "yes"],
+    ("truncate", "True or False"): [0, 1, "yes"],
+    ("shift", "True or False"): [0, 1, "yes"],
+    ("logprobs", "True or False"): [0, 1, "yes"],
+    ("debug_render_only", "True or False"): [0, 1, "yes"],
+    ("think", "'low', 'medium', 'high' or 'max'"): ["", "xhigh", "High", 1, 0, {}, []],
+    ("format", "'json' or a JSON schema"): ["", "xml", "JSON", 1, [], ["json"], b"json"],
+    ("format", "JSON"): [{"type": object()}, {"title": "\ud800"}],
+    ("keep_alive", "'5m'"): [
+        *("300", "-1", "", "forever", "5 m", "5d", "5m0", "00", "m", ".s", "٣m", "5M", "1h-5m", "5m\n6m"),
+        *(*_NO_NUMBERS, {}, b"5m"),
+    ],
+    ("options", "a dict of option names"): [[], "temperature=0", 1, [("seed", 1)]],
+    ("options", "JSON"): [{"of_tomorrow": object()}],
+    ("top_logprobs", "from 0 to 20"): [-1, 21, 1.0, True, "5"],
+}
+
+_WRONG_OPTIONS: dict[tuple[str, str], list[Any]] = {
+    ("num_ctx", "a whole number"): ["8192", 1.5, *_NO_NUMBERS],
+    **{
+        (name, "a whole number"): ["1"]
+        for name in ("seed", "top_k", "num_predict", "num_keep", "num_gpu", "main_gpu", "num_batch", "num_thread")
+    },
+    ("repeat_last_n", "a whole number"): ["1"],
+    ("draft_num_predict", "a whole number"): ["1"],
+    ("temperature", "a number"): ["0.8", *_NO_NUMBERS],
+    **{
+        (name, "a number"): ["1"]
+        for name in ("top_p", "min_p", "typical_p", "repeat_penalty", "presence_penalty", "frequency_penalty")
+    },
+    ("use_mmap", "True or False"): [1, "yes"],
+    ("stop", "a list of texts"): ["END", [1], ["a", None], {"a": 1}, 1],
+}
+
+
+def _rows(table: dict[tuple[str, str], list[Any]]) -> list[tuple[str, Any, str]]:
+    return [(field, wrong, allowed) for (field, allowed), several in table.items() for wrong in several]
+
+
+class TestFields:
+    """Both kinds of request check the same fields in the same way."""
+
+    @pytest.mark.parametrize("build", [_chat, _generate])
+    @pytest.mark.parametrize(("field", "right"), _RIGHT)
+    def test_takes_what_is_right(self, build: Any, field: str, right: Any) -> None:
+        """What the server takes is taken, and kept."""
+        assert right == getattr(build(**{field: right}), field)
+
+    @pytest.mark.parametrize("build", [_chat, _generate])
+    @pytest.mark.parametrize(("field", "wrong", "allowed"), _rows(_WRONG))
+    def test_refuses_what_is_wrong(self, build: Any, field: str, wrong: Any, allowed: str) -> None:
+        """What the server would refuse is refused, with the field, what was given and what is allowed."""
+        with pytest.raises(InvalidValueError, match=f"^{re.escape(field)}: ") as caught:
+            build(**{field: wrong})
+
+        error = caught.value
+        assert field == error.field
+        assert error.given in {repr(wrong), repr(wrong)[:80] + "…", f"a value of type {type(wrong).__name__}"}
+        assert allowed in error.allowed
+
+    @pytest.mark.parametrize("build", [_chat, _generate])
+    @pytest.mark.parametrize(("option", "wrong", "allowed"), _rows(_WRONG_OPTIONS))
+    def test_refuses_wrong_options(self, build: Any, option: str, wrong: Any, allowed: str) -> None:
+        """An option of the wrong kind is named; the server would answer it with status 500."""
+        with pytest.raises(InvalidValueError) as caught:
+            build(options={option: wrong})
+
+        assert (f"options.{option}", allowed) == (caught.value.field, caught.value.allowed)
+
+    def test_refuses_what_has_no_end(self) -> None:
+        """A schema that holds itself cannot be written down."""
+        endless: dict[str, Any] = {}
+        endless["again"] = endless
+
+        with pytest.raises(InvalidValueError, match="JSON") as caught:
+            _chat(format=endless)
+
+        assert caught.value.field == "format"
+
+    def test_refuses_option_names_that_are_no_text(self) -> None:
+        """An option has a name."""
+        with pytest.raises(InvalidValueError) as caught:
+            _chat(options={1: 1})
+
+        assert (caught.value.field, caught.value.given) == ("options", "1")
+
+    @pytest.mark.parametrize("count", [0, 1, 20])
+    def test_takes_alternatives_with_logprobs(self, count: int) -> None:
+        """Up to 20 alternatives may be asked for, along with the tokens' own probabilities."""
+        assert count == _chat(logprobs=True, top_logprobs=count).top_logprobs
+
+    def test_refuses_alternatives_alone(self) -> None:
+        """The server would pass over them in silence."""
+        with pytest.raises(InvalidValueError, match="logprobs=True"):
+            _chat(top_logprobs=3)
+
+        assert _chat(top_logprobs=0).top_logprobs == 0
+
+    @pytest.mark.parametrize(
+        ("wait", "seconds"),
+        [(timedelta(minutes=5), 300.0), (timedelta(0), 0.0), (timedelta(seconds=-1), -1.0), (" 5m ", "5m")],
+    )
+    def test_words_durations_as_the_server_does(self, wait: Any, seconds: float | str) -> None:
+        """A timedelta becomes seconds, and blanks around a duration go."""
+        assert seconds == _chat(keep_alive=wait).keep_alive
+
+    def test_keeps_dicts_of_its_own(self) -> None:
+        """Any mapping will do, and what the caller changes later does not change the request."""
+        options, shape = {"seed": 1}, {"type": "object"}
+        request = _chat(options=MappingProxyType(options), format=MappingProxyType(shape))
+
+        options["seed"], shape["type"] = 2, "array"
+
+        assert (request.options, request.format) == ({"seed": 1}, {"type": "object"})
+        assert isinstance(request.options, dict)
+
+    @pytest.mark.parametrize("request_", [_chat(tools=[_TOOL], think="low"), _generate(images=[b"hi"])])
+    def test_is_a_value(self, request_: Any) -> None:
+        """A request is equal to its copies, and cannot be changed."""
+        assert request_ == copy.deepcopy(request_)
+        assert request_ == pickle.loads(pickle.dumps(request_))  # noqa: S301 - Our own bytes.
+        with pytest.raises(AttributeError):
+            request_.model = "other"
+
+
+class TestChatRequest:
+    """`ChatRequest` reads messages and tools."""
+
+    def test_reads_messages(self) -> None:
+        """Whatever was given becomes messages."""
+        assert (Message.user("Hi"),) == _chat(messages="Hi").messages
+        assert _chat(messages=[]).messages == ()
+
+    def test_refuses_wrong_messages(self) -> None:
+        """A wrong message is named by its place."""
+        with pytest.raises(InvalidValueError, match=r"^messages\[1\]"):
+            _chat(messages=[{"role": "user"}, 1])
+
+    @pytest.mark.parametrize("tools", [[_TOOL], (_TOOL,), iter([_TOOL])])
+    def test_reads_tools(self, tools: Any) -> None:
+        """Tools may come in any iterable."""
+        assert _chat(tools=tools).tools == (_TOOL,)
+
+    def test_needs_no_tools(self) -> None:
+        """Without tools there are none."""
+        assert _chat().tools == ()
+
+    @pytest.mark.parametrize("wrong", ["get_time", b"get_time", _TOOL, 1, print])
+    def test_refuses_what_are_no_tools(self, wrong: Any) -> None:
+        """One tool that is not in a list is refused."""
+        with pytest.raises(InvalidValueError) as caught:
+            _chat(tools=wrong)
+
+        assert (caught.value.field, caught.value.allowed) == ("tools", "a list of tools in Ollama's shape")
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [None, "get_time", print, {}, {"name": "get_time"}, {"function": "get_time"}, {"function": {"name": 1}}],
+    )
+    def test_refuses_tools_of_another_shape(self, wrong: Any) -> None:
+        """The tool that is wrong is named by its place, and the shape is shown."""
+        with pytest.raises(InvalidValueError) as caught:
+            _chat(tools=[_TOOL, wrong])
+
+        assert ("tools[1]", repr(wrong)) == (caught.value.field, caught.value.given)
+        assert "'function'" in caught.value.allowed
+
+    def test_refuses_tools_that_are_no_json(self) -> None:
+        """A tool has to be written as JSON."""
+        with pytest.raises(InvalidValueError, match="JSON"):
+            _chat(tools=[{"function": {"name": "get_time", "parameters": object()}}])
+
+
+class TestGenerateRequest:
+    """`GenerateRequest` checks its texts and images."""
+
+    @pytest.mark.parametrize(
+        ("field", "right"),
+        [
+            ("prompt", ""),
+            ("prompt", "Hi"),
+            *[(name, text) for name in ("suffix", "system", "template") for text in (None, "", "text")],
+            *[("raw", flag) for flag in (None, True, False)],
+        ],
+    )
+    def test_takes_what_is_right(self, field: str, right: Any) -> None:
+        """What the server takes is taken, and kept."""
+        assert right == getattr(_generate(**{field: right}), field)
+
+    @pytest.mark.parametrize("wrong", [1, b"text", [_SECRET], {"text": _SECRET}])
+    @pytest.mark.parametrize("field", ["prompt", "suffix", "system", "template"])
+    def test_refuses_what_is_no_text(self, field: str, wrong: Any) -> None:
+        """A text has to be one, and is not shown."""
+        with pytest.raises(InvalidValueError) as caught:
+            _generate(**{field: wrong})
+
+        error = caught.value
+        assert (field, f"a value of type {type(wrong).__name__}", "a text") == (error.field, error.given, error.allowed)
+        assert _SECRET not in str(error)
+
+    def test_needs_a_prompt(self) -> None:
+        """A prompt may be empty, but not missing on purpose."""
+        with pytest.raises(InvalidValueError, match=r"^prompt: "):
+            _generate(prompt=None)
+
+    @pytest.mark.parametrize("wrong", [0, 1, "yes"])
+    def test_refuses_what_is_no_flag(self, wrong: Any) -> None:
+        """Raw is a flag."""
+        with pytest.raises(InvalidValueError, match=r"^raw: "):
+            _generate(raw=wrong)
+
+    @pytest.mark.parametrize("other", ["system", "template"])
+    def test_refuses_raw_with_a_template(self, other: str) -> None:
+        """A raw prompt goes alone, and the refusal shows nothing of what was to go with it."""
+        with pytest.raises(InvalidValueError, match=r"^raw: True ") as caught:
+            _generate(**{"raw": True, other: _SECRET})
+
+        assert _SECRET not in str(caught.value)
+
+    def test_encodes_images(self, tmp_path: Path) -> None:
+        """Images come as paths, bytes, base64 and data URIs."""
+        (tmp_path / "picture").write_bytes(b"hi")
+        images = [tmp_path / "picture", b"hi", "aGk=", "data:image/png;base64,aGk="]
+
+        assert _generate(images=images).images == ("aGk=", "aGk=", "aGk=", "aGk=")
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [None, 1, "aGk=", b"hi", Path("photo.jpeg"), ["photo.jpeg"], [Path("/nowhere/at/all.png")], [1]],
+    )
+    def test_refuses_wrong_images(self, wrong: Any) -> None:
+        """What is no list of images is refused by name."""
+        with pytest.raises(InvalidValueError) as caught:
+            _generate(images=wrong)
+
+        assert caught.value.field == "images"
+
+
+class TestPrivacy:
+    """What people write never appears in an error."""
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"model": [{"role": "user", "content": _SECRET}]},
+            {"model": Message.user(_SECRET)},
+            {"messages": [[_SECRET]]},
+            {"messages": {"content": _SECRET}},
+            {"tools": _SECRET},
+        ],
+    )
+    def test_shows_no_words(self, fields: dict[str, Any]) -> None:
+        """Who mixes up the arguments does not find the messages in a log."""
+        with pytest.raises(InvalidValueError) as caught:
+            _chat(**fields)
+
+        assert _SECRET not in str(caught.value) + repr(vars(caught.value))

@@ -1,0 +1,278 @@
+"""The reduction of a chat."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import operator
+import pickle
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import answers, conversations, timings
+
+from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, Function, Logprob, Message, Metrics, ToolCall
+from rxollama.messages._response import ResponseBuilder
+
+_CALL = ToolCall(Function("get_time"), "call_1")
+_ASKED = ChatChunk(
+    model="qwen3",
+    message=Message.assistant(thinking="Hm", tool_calls=[_CALL]),
+    done=True,
+    done_reason="stop",
+    eval_count=3,
+    eval_duration=10,
+    logprobs=(Logprob("Hm"),),
+)
+_RESULT = ChatChunk(message=Message.tool("12:00", call=_CALL), done=True)
+_TOLD = ChatChunk(
+    model="qwen3:8b",
+    message=Message.assistant("Noon"),
+    done=True,
+    done_reason="length",
+    eval_count=4,
+    eval_duration=20,
+    logprobs=(Logprob("Noon"),),
+)
+
+
+def _built(chunks: list[ChatChunk]) -> ResponseBuilder:
+    builder = ResponseBuilder()
+    for chunk in chunks:
+        builder.add(chunk)
+    return builder
+
+
+def _reduced(chunks: list[ChatChunk]) -> ChatResponse:
+    return _built(chunks).snapshot()
+
+
+def _length(response: ChatResponse) -> int:
+    return len(response.message.content)
+
+
+def _regrouped(chunks: list[ChatChunk], sizes: list[int]) -> list[ChatChunk]:
+    """Add up neighbours, so many at a time; a group of none is the chunk that says nothing."""
+    grouped: list[ChatChunk] = []
+    start = 0
+    for size in [*sizes, len(chunks)]:
+        grouped.append(functools.reduce(operator.add, chunks[start : start + size], ChatChunk()))
+        start += size
+    return grouped
+
+
+class TestLaws:
+    """The response is a property of what was said, not of how it was cut."""
+
+    @given(answers(), st.lists(st.integers(0, 3), max_size=6))
+    def test_does_not_depend_on_the_grouping(self, chunks: list[ChatChunk], sizes: list[int]) -> None:
+        """Any regrouping of a message's chunks reduces to the same response."""
+        assert _reduced(chunks) == _reduced(_regrouped(chunks, sizes))
+
+    @given(conversations(), st.lists(st.integers(0, 3), max_size=6))
+    def test_does_not_depend_on_the_grouping_of_rounds(self, spoken: list[list[ChatChunk]], sizes: list[int]) -> None:
+        """Neither does a conversation's, as long as its messages are kept apart."""
+        whole = [chunk for message in spoken for chunk in message]
+        grouped = [chunk for message in spoken if message for chunk in _regrouped(message, sizes)]
+
+        assert _reduced(whole) == _reduced(grouped)
+
+    @given(answers(ended=True))
+    def test_equals_the_sum(self, chunks: list[ChatChunk]) -> None:
+        """The response says what the sum of all chunks says."""
+        total = functools.reduce(operator.add, chunks)
+        response = _reduced(chunks)
+
+        assert total.message == response.message
+        assert (total.message,) == response.messages
+        assert (total.metrics, True) == (response.metrics, response.done)
+        assert (total.model, total.done_reason, total.logprobs) == (
+            response.model,
+            response.done_reason,
+            response.logprobs,
+        )
+
+    @given(conversations())
+    def test_keeps_every_snapshot(self, spoken: list[list[ChatChunk]]) -> None:
+        """A snapshot read at the end says what it would have said at once, and the last one is the whole."""
+        chunks = [chunk for message in spoken for chunk in message]
+        builder, snapshots = ResponseBuilder(), list[ChatResponse]()
+        for chunk in chunks:
+            builder.add(chunk)
+            snapshots.append(builder.snapshot())
+
+        assert [_reduced(chunks[: place + 1]) for place in range(len(chunks))] == snapshots
+        assert snapshots[-1:] == [_reduced(chunks)][: len(chunks)]
+
+    @given(conversations())
+    def test_keeps_every_message(self, spoken: list[list[ChatChunk]]) -> None:
+        """The messages of a conversation are all there, in order, and so are the rounds of its metrics."""
+        ended = [message for message in spoken if message]
+        response = _reduced([chunk for message in ended for chunk in message])
+        totals = [functools.reduce(operator.add, message) for message in ended]
+        rounds = [total.metrics for total in totals if total.metrics and total.message.role != "tool"]
+
+        assert tuple(total.message for total in totals) == (response.messages if totals else ())
+        assert tuple(rounds) == (response.metrics.rounds or (response.metrics,))[: len(rounds)]
+
+
+class TestResponseBuilder:
+    """A builder by example."""
+
+    def test_begins_with_nothing(self) -> None:
+        """Without a chunk there is an empty message of the assistant's, and no number."""
+        assert ChatResponse(message=Message("assistant")) == ResponseBuilder().snapshot()
+
+    def test_reduces_rounds(self) -> None:
+        """All messages are kept in order; the last of the assistant's is the message; the numbers are summed."""
+        response = _reduced([_ASKED, _RESULT, _TOLD])
+
+        assert (_ASKED.message, _RESULT.message, _TOLD.message) == response.messages
+        assert _TOLD.message == response.message
+        assert (response.model, response.done, response.done_reason) == ("qwen3:8b", True, "length")
+        assert (Logprob("Noon"),) == response.logprobs
+        assert (7, 30, (_ASKED.metrics, _TOLD.metrics)) == (
+            response.metrics.eval_count,
+            response.metrics.eval_duration,
+            response.metrics.rounds,
+        )
+
+    def test_speaks_for_the_assistant_after_a_tool(self) -> None:
+        """While a tool's result is the last message, everything else is still the assistant's."""
+        asked, after = _reduced([_ASKED]), _reduced([_ASKED, _RESULT])
+
+        assert (_ASKED.message, _RESULT.message) == after.messages
+        assert (asked.message, asked.metrics, asked.model) == (after.message, after.metrics, after.model)
+        assert (asked.done, asked.done_reason, asked.logprobs) == (after.done, after.done_reason, after.logprobs)
+
+    def test_is_not_done_in_the_next_round(self) -> None:
+        """A new message of the assistant's is open again, and keeps the numbers so far."""
+        response = _reduced([_ASKED, _RESULT, ChatChunk(message=Message.assistant("No"))])
+
+        assert (False, "", _ASKED.metrics) == (response.done, response.done_reason, response.metrics)
+
+    def test_has_an_empty_message_while_only_tools_spoke(self) -> None:
+        """Without a word of the assistant's its message is empty."""
+        response = _reduced([_RESULT])
+
+        assert ((_RESULT.message,), Message("assistant")) == (response.messages, response.message)
+
+    def test_passes_over_nothing(self) -> None:
+        """A chunk that says nothing begins no message after the end of one."""
+        assert _reduced([_TOLD]) == _reduced([ChatChunk(), _TOLD, ChatChunk()])
+
+    def test_separates_tools_without_ids(self) -> None:
+        """Results of different tools stay apart where a server gives no ids, even before any `done`."""
+        results = [Message.tool("12:00", name="get_time"), Message.tool("rain", name="get_weather")]
+
+        assert tuple(results) == _reduced([ChatChunk(message=result) for result in results]).messages
+
+    def test_gives_words_without_a_role_to_the_assistant(self) -> None:
+        """A tool's result does not take over what was said before by nobody in particular."""
+        response = _reduced([ChatChunk(message=Message("", "Let me see.")), _RESULT])
+
+        assert (Message.assistant("Let me see."), _RESULT.message) == response.messages
+
+    def test_gives_no_reason_before_the_end(self) -> None:
+        """A reason on a chunk that is not done does not count."""
+        assert _reduced([ChatChunk(done_reason="stop")]).done_reason == ""
+
+    @given(timings())
+    def test_takes_the_clients_timing_for_an_answer_without_end(self, timing: ClientTiming) -> None:
+        """An answer that was cut off has what the client saw, beside the rounds before it."""
+        cut = [_ASKED, _RESULT, ChatChunk(message=Message.assistant("No"))]
+        seen = Metrics(**{name: getattr(timing, name) for name in timing.__struct_fields__})
+
+        assert seen == _built(cut[2:]).snapshot(timing).metrics
+        assert (_ASKED.metrics, seen) == _built(cut).snapshot(timing).metrics.rounds
+        assert _ASKED.metrics == _built(cut[:1]).snapshot(timing).metrics
+
+    def test_reads_each_snapshot_once(self) -> None:
+        """The texts are put together when they are first read, and not again."""
+        snapshot = _reduced([_TOLD])
+
+        assert snapshot.message is snapshot.message
+        assert snapshot.messages is snapshot.messages
+
+    def test_is_read_from_other_threads(self) -> None:
+        """Threads that read snapshots while the answer goes on read what each snapshot was."""
+        builder, chunk = ResponseBuilder(), ChatChunk(message=Message("assistant", "word "))
+        lengths: list[int] = []
+        reading: list[Future[int]] = []
+        with ThreadPoolExecutor(4) as threads:
+            for count in range(1, 2001):
+                builder.add(chunk)
+                if count % 10 == 0:
+                    snapshot = builder.snapshot()
+                    reading += [threads.submit(_length, snapshot), threads.submit(_length, snapshot)]
+                    lengths += [5 * count, 5 * count]
+
+        assert lengths == [future.result() for future in reading]
+
+    def test_costs_as_much_as_the_text(self) -> None:
+        """With a snapshot for each of 200,000 chunks no chunk is kept and no text is joined before it is read."""
+        chunk = ChatChunk(model="qwen3", message=Message("assistant", "word "))
+        before = sys.getrefcount(chunk)
+        builder = ResponseBuilder()
+        snapshot = builder.snapshot()
+
+        for _ in range(200_000):
+            builder.add(chunk)
+            snapshot = builder.snapshot()
+
+        assert sys.getrefcount(chunk) <= before + 1
+        assert len(snapshot.message.content) == 1_000_000
+
+    def test_keeps_many_messages(self) -> None:
+        """Thousands of messages cost as much as thousands of chunks."""
+        assert len(_reduced([_TOLD] * 5_000 + [ChatChunk()]).messages) == 5_000
+
+
+class TestChatResponse:
+    """`ChatResponse` is a value."""
+
+    def test_fills_in_what_is_not_given(self) -> None:
+        """The messages are the message alone, the message is the last of the assistant's."""
+        assert (_TOLD.message,) == ChatResponse(message=_TOLD.message).messages
+        assert _ASKED.message == ChatResponse(messages=(_ASKED.message, _RESULT.message)).message
+        assert Message("assistant") == ChatResponse().message
+        assert Metrics() == ChatResponse().metrics
+        assert ChatResponse(message=_TOLD.message, messages=()).messages == ()
+
+    @given(conversations())
+    def test_is_pickled_and_copied(self, spoken: list[list[ChatChunk]]) -> None:
+        """A copy is equal, whether it was read before or not."""
+        response = _reduced([chunk for message in spoken for chunk in message])
+
+        assert response == pickle.loads(pickle.dumps(response))  # noqa: S301 - Our own bytes.
+        assert response == copy.copy(response) == copy.deepcopy(response)
+
+    def test_says_what_it_holds(self) -> None:
+        """Its repr names every field."""
+        told = repr(ChatResponse(message=Message.assistant("Noon"), model="qwen3"))
+
+        assert told.startswith("ChatResponse(message=Message(role='assistant', content='Noon'), messages=")
+        assert "model='qwen3'" in told
+
+    def test_cannot_be_changed(self) -> None:
+        """No field can be set."""
+        response = ChatResponse(model="qwen3")
+
+        with pytest.raises(AttributeError, match="model"):
+            response.model = "other"
+
+        assert response.model == "qwen3"
+
+    def test_equals_only_responses(self) -> None:
+        """It is equal to a response that says the same, and to nothing else."""
+        assert ChatResponse(model="a") == ChatResponse(model="a")
+        assert ChatResponse(model="a") != ChatResponse(model="b")
+        assert ChatResponse() != "text"
+
+    def test_has_no_hash(self) -> None:
+        """It holds dicts, so that it is no key."""
+        with pytest.raises(TypeError, match="unhashable"):
+            hash(ChatResponse())

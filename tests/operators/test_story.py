@@ -1,0 +1,167 @@
+"""The story of a chat is told in events, well formed whatever is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import reactivex
+from hypothesis import given
+from hypothesis import strategies as st
+from marbles import play
+from reactivex import Observable
+from reactivex.testing import ReactiveTest
+from reactivex.testing.subscription import Subscription
+
+from rxollama.messages import (
+    ChatChunk,
+    ChatEvent,
+    ChatResponse,
+    ContentDelta,
+    ContentEnded,
+    ContentStarted,
+    Finished,
+    Function,
+    Message,
+    ThinkingDelta,
+    ThinkingEnded,
+    ThinkingStarted,
+    ToolCall,
+    ToolCalled,
+    ToolFailed,
+    ToolReturned,
+)
+from rxollama.operators._reduce import collect
+from rxollama.operators._split import events
+
+on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
+
+CALL = ToolCall(Function("look", {"at": "it"}), "call_1")
+LOST = ConnectionError("lost")
+
+
+def says(content: str = "", thinking: str = "", *calls: ToolCall, done: bool = False) -> ChatChunk:
+    """Build a chunk of the assistant's."""
+    return ChatChunk(message=Message("assistant", content, thinking, tool_calls=calls), done=done)
+
+
+def returns(content: str, *, failed: bool = False) -> ChatChunk:
+    """Build a tool's result."""
+    return ChatChunk(message=Message.tool(content, call=CALL), tool_failed=failed)
+
+
+CHUNKS = st.lists(
+    st.builds(says, st.text("ab", max_size=2), st.text("ab", max_size=2), done=st.booleans())
+    | st.builds(says, st.text("ab", max_size=2), st.text("ab", max_size=2), st.just(CALL))
+    | st.builds(returns, st.text("ab", max_size=2), failed=st.booleans()),
+    max_size=10,
+)
+
+THOUGHT = (ThinkingStarted(), ThinkingEnded())
+SAID = (ContentStarted(), ContentEnded())
+
+
+def received(chunks: list[ChatChunk], operator: Callable[[Observable[ChatChunk]], Observable[Any]]) -> list[Any]:
+    """Gather what comes of chunks that come at once."""
+    found: list[Any] = []
+    reactivex.from_iterable(chunks).pipe(operator).subscribe(found.append)
+    return found
+
+
+def test_events_complete() -> None:
+    """Thinking, content, a call and its result are told in order, and the whole at the end, once."""
+    chunks = [
+        says("", "Hm"),
+        says("Well", "."),
+        says("", "", CALL, done=True),
+        returns("cold"),
+        says("Cold.", done=True),
+    ]
+    played = play(events(), *[on_next(10 * place, chunk) for place, chunk in enumerate(chunks, 1)], on_completed(60))
+
+    [response] = received(chunks, collect())
+    told: list[tuple[int, ChatEvent]] = [
+        (210, ThinkingStarted()),
+        (210, ThinkingDelta("Hm")),
+        (220, ThinkingDelta(".")),
+        (220, ThinkingEnded()),
+        (220, ContentStarted()),
+        (220, ContentDelta("Well")),
+        (230, ContentEnded()),
+        (230, ToolCalled(CALL)),
+        (240, ToolReturned("look", "cold", "call_1")),
+        (250, ContentStarted()),
+        (250, ContentDelta("Cold.")),
+        (250, ContentEnded()),
+        (260, Finished(response)),
+    ]
+    assert played.messages == [*[on_next(time, event) for time, event in told], on_completed(260)]
+    assert played.subscriptions == [Subscription(200, 260)]
+
+
+@pytest.mark.parametrize(
+    ("chunk", "opened"), [(says("a"), [SAID[0], ContentDelta("a")]), (says("", "a"), [THOUGHT[0], ThinkingDelta("a")])]
+)
+def test_events_error(chunk: ChatChunk, opened: list[ChatEvent]) -> None:
+    """What is open is ended before the error, and nothing is finished."""
+    played = play(events(), on_next(10, chunk), on_error(20, LOST))
+
+    ended = SAID[1] if opened[0] == SAID[0] else THOUGHT[1]
+    assert played.messages == [*[on_next(210, event) for event in opened], on_next(220, ended), on_error(220, LOST)]
+    assert played.subscriptions == [Subscription(200, 220)]
+
+
+def test_events_disposed() -> None:
+    """Nothing comes after dispose, also no end, and the source is let go."""
+    played = play(events(), on_next(10, says("a")), on_completed(20), disposed=215)
+
+    assert played.messages == [on_next(210, SAID[0]), on_next(210, ContentDelta("a"))]
+    assert played.subscriptions == [Subscription(200, 215)]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([], []),
+        ([says()], []),
+        ([says("a")], [SAID[0], ContentDelta("a"), SAID[1]]),
+        ([says("", "a", CALL), says("", "b")], [
+            THOUGHT[0], ThinkingDelta("a"), THOUGHT[1], ToolCalled(CALL), THOUGHT[0], ThinkingDelta("b"), THOUGHT[1],
+        ]),
+        ([says("a"), returns("b", failed=True)], [
+            SAID[0], ContentDelta("a"), SAID[1], ToolFailed("look", "b", "call_1"),
+        ]),
+        ([says("", "", CALL, CALL)], [ToolCalled(CALL), ToolCalled(CALL)]),
+        ([returns("")], [ToolReturned("look", "", "call_1")]),
+    ],
+)  # fmt: skip
+def test_events(chunks: list[ChatChunk], expected: list[ChatEvent]) -> None:
+    """Starts and ends come in pairs, calls and results one by one, and an unfinished answer is not finished."""
+    assert received(chunks, events()) == expected
+
+
+@given(CHUNKS)
+def test_events_are_well_formed(chunks: list[ChatChunk]) -> None:
+    """A delta stands between its start and its end, nothing else does, and the whole is told last, once, if done."""
+    told: list[ChatEvent] = received(chunks, events())
+    is_open: ChatEvent | None = None
+    for event in told:
+        match event:
+            case ThinkingStarted() | ContentStarted():
+                assert is_open is None
+                is_open = event
+            case ThinkingDelta() | ThinkingEnded():
+                assert is_open == THOUGHT[0]
+            case ContentDelta() | ContentEnded():
+                assert is_open == SAID[0]
+            case _:
+                assert is_open is None
+        if isinstance(event, ThinkingEnded | ContentEnded):
+            is_open = None
+    assert is_open is None
+
+    responses: list[ChatResponse] = received(chunks, collect())
+    finished = [event for event in told if isinstance(event, Finished)]
+    assert finished == [Finished(response) for response in responses if response.done]
+    assert told[-1:] == finished or not finished
