@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import os
 import sys
 import threading
-from types import SimpleNamespace
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeAlias
 
 try:
-    from uvloop import new_event_loop
+    from uvloop import new_event_loop as _uvloop
 except ImportError:
-    from asyncio import new_event_loop
+    _new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+else:
+    _new_loop = _uvloop
 
-__all__ = ("background", "home", "is_leaving", "report", "running")
+__all__ = ("Job", "background", "finish", "finish_now", "home", "is_leaving", "report", "running", "tell")
 
 _PATIENCE = 5.0
+
+Job: TypeAlias = tuple[asyncio.AbstractEventLoop, Callable[[], Coroutine[Any, Any, None]]]
+"""Work that has to be done on a loop, and does not raise."""
 
 
 def running() -> asyncio.AbstractEventLoop | None:
@@ -44,6 +54,53 @@ def is_leaving(loop: asyncio.AbstractEventLoop) -> bool:
     return _background.is_leaving(loop)
 
 
+def tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    """Call something on a loop, from whichever thread: at once where that is here, and not at all once it is closed."""
+    if loop is running():
+        callback()
+    else:
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(callback)
+
+
+async def finish(jobs: Iterable[Job]) -> None:
+    """
+    Do work on the loops it belongs to, and wait for it, though not for ever.
+
+    Args:
+        jobs: The work; what belongs to a loop that does not run is left out.
+    """
+    sent = [asyncio.wrap_future(future) for future in _sent(jobs)]
+    if sent:
+        await asyncio.wait(sent, timeout=_PATIENCE)
+
+
+def finish_now(jobs: Iterable[Job]) -> None:
+    """
+    Do work on the loops it belongs to, and wait for it where that blocks no loop, though not for ever.
+
+    Args:
+        jobs: The work; what belongs to a loop that does not run is left out.
+    """
+    sent = _sent(jobs)
+    if running() is None:
+        concurrent.futures.wait(sent, timeout=_PATIENCE)
+
+
+def _sent(jobs: Iterable[Job]) -> list[concurrent.futures.Future[None]]:
+    sent: list[concurrent.futures.Future[None]] = []
+    for loop, job in jobs:
+        # A loop that does not run may never again, and what lives there ends with it.
+        if loop.is_running():
+            work = job()
+            try:
+                sent.append(asyncio.run_coroutine_threadsafe(work, loop))
+            except RuntimeError:
+                # It was closed at this moment.
+                work.close()
+    return sent
+
+
 def report(message: str, error: BaseException) -> None:
     """
     Tell somebody of an error that has no subscriber to be told.
@@ -58,10 +115,18 @@ def report(message: str, error: BaseException) -> None:
     if loop is not None:
         loop.call_exception_handler({"message": message, "exception": error})
         return
-    told = SimpleNamespace(
-        exc_type=type(error), exc_value=error, exc_traceback=error.__traceback__, err_msg=message, object=None
-    )
-    sys.unraisablehook(told)  # type: ignore[arg-type] # The interpreter's own type cannot be made by hand.
+    sys.unraisablehook(_Untold(type(error), error, error.__traceback__, message))
+
+
+@dataclass
+class _Untold:
+    """Be what `sys.unraisablehook` takes: the interpreter's own type cannot be made by hand."""
+
+    exc_type: type[BaseException]
+    exc_value: BaseException | None
+    exc_traceback: TracebackType | None
+    err_msg: str | None
+    object: object = None
 
 
 class _Background:
@@ -77,8 +142,8 @@ class _Background:
     def loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="rxollama", daemon=True)
+                self._loop = _new_loop()
+                self._thread = threading.Thread(target=_live, args=(self._loop,), name="rxollama", daemon=True)
                 self._thread.start()
             return self._loop
 
@@ -92,19 +157,30 @@ class _Background:
         self._loop = self._thread = None
 
     def stop(self) -> None:
-        """End every stream, close what is open, and join the thread."""
+        """End every stream, close what is open, and join the thread, unless a callback holds it."""
         with self._lock:
             loop, thread = self._loop, self._thread
             if loop is None or thread is None:
                 return
             self._leaving = True
-        asyncio.run_coroutine_threadsafe(_wind_down(loop), loop).result(_PATIENCE)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(_PATIENCE)
-        loop.close()
-        with self._lock:
-            self._loop = self._thread = None
-            self._leaving = False
+        with suppress(TimeoutError, RuntimeError):
+            asyncio.run_coroutine_threadsafe(_wind_down(loop), loop).result(_PATIENCE)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(_PATIENCE)
+            loop.close()
+            with self._lock:
+                self._loop = self._thread = None
+                self._leaving = False
+
+
+def _live(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException as error:  # noqa: BLE001 - A callback's sys.exit() must not end everybody's streams.
+            report("a callback raised, on the thread that all streams share, what would end the program", error)
+        else:
+            return
 
 
 async def _wind_down(loop: asyncio.AbstractEventLoop) -> None:

@@ -15,7 +15,12 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 Operator: TypeAlias = Callable[[Observable[A]], Observable[B]]
-"""An operator: what `pipe` takes."""
+"""
+An operator: what `pipe` takes.
+
+An operator on items of any type spells it out instead: mypy infers nothing through a generic alias in a `pipe` of
+several (https://github.com/python/mypy/issues/3924).
+"""
 
 
 def fail(observer: abc.ObserverBase[A], error: Exception) -> None:

@@ -22,6 +22,15 @@ _DISPOSED = 1000.0
 _DIRECTIVE = ".. marbles::"
 
 
+class Quiet:
+    """Log nothing: what a diagram calls `QUIET`."""
+
+    def info(self, event: str, **fields: object) -> None:
+        """Say nothing."""
+
+    warning = error = info
+
+
 class Played(NamedTuple):
     """A transcript: what came out when, and from when to when the source was subscribed."""
 
@@ -112,7 +121,7 @@ def _paragraph(lines: Iterable[str]) -> list[str]:
     """Take the indented lines up to the next empty one."""
     found: list[str] = []
     for line in lines:
-        if not line.startswith("    "):
+        if not line.startswith("    ") or not line.strip():
             break
         found.append(line.strip())
     return found
@@ -120,7 +129,7 @@ def _paragraph(lines: Iterable[str]) -> list[str]:
 
 def _names(operator: Callable[..., Any], definitions: Iterable[str]) -> dict[str | float, Any]:
     module = inspect.getmodule(operator)
-    scope: dict[str | float, Any] = {"ChatResponse": ChatResponse, "reactivex": reactivex}
+    scope: dict[str | float, Any] = {"ChatResponse": ChatResponse, "QUIET": Quiet(), "reactivex": reactivex}
     for known in (messages, module):
         scope.update(vars(known).items())
     pending = [definition.split(" = ", 1) for definition in definitions]

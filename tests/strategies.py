@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
@@ -21,6 +22,10 @@ __all__ = (
     "timings",
     "tool_calls",
 )
+
+# A busy machine is no reason to fail: how long an example takes says nothing about the law.
+settings.register_profile("rxollama", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rxollama")
 
 _COUNTS = st.integers(min_value=0, max_value=2**40)
 # Line ends of every kind, letters outside the first plane, marks that combine with what stands before them.
@@ -109,8 +114,10 @@ def timings() -> SearchStrategy[ClientTiming]:
 @st.composite
 def messages(draw: DrawFn, role: str | None = None) -> Message:
     """Draw what a chunk adds, of one role or of any."""
-    names = draw(_NAMES) if role is None else ("", "")
-    return Message(draw(_ROLES) if role is None else role, draw(_TEXTS), draw(_TEXTS), *draw(_THINGS), *names)
+    name, call_id = draw(_NAMES) if role is None else ("", "")
+    speaker = draw(_ROLES) if role is None else role
+    images, calls = draw(_THINGS)
+    return Message(speaker, draw(_TEXTS), draw(_TEXTS), images, calls, name, call_id)
 
 
 @st.composite

@@ -6,10 +6,11 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import pytest
-from marbles import diagram_of, play_docstring
+from marbles import play_docstring
 from reactivex import Observable
 
 from rxollama import operators
@@ -36,112 +37,60 @@ def test_diagram(operator: Callable[..., Any]) -> None:
     play_docstring(operator)
 
 
-def _same(source: Observable[Any]) -> Observable[Any]:
-    return source
-
-
-def undrawn() -> Callable[[Observable[Any]], Observable[Any]]:
-    """Do nothing, and draw nothing."""
-    return _same
-
-
-def unfinished() -> Callable[[Observable[Any]], Observable[Any]]:
-    """
-    Do nothing, and draw half of it.
-
-    .. marbles::
-
-        --a--|
-        unfinished()
-    """
-    return _same
-
-
-def misdrawn() -> Callable[[Observable[Any]], Observable[Any]]:
-    """
-    Do nothing, and draw something else.
-
-    .. marbles::
-
-        --a--b--#
-        misdrawn()
-        --a--B--#
-
-        B = ChatChunk(model=b.model + "!")
-        b = ChatChunk()
-    """
-    return _same
-
-
-def unnamed() -> Callable[[Observable[Any]], Observable[Any]]:
-    """
-    Do nothing, with a name that means nothing.
-
-    .. marbles::
-
-        --a--|
-        unnamed()
-        --a--|
-
-        a = nobody_knows
-    """
-    return _same
-
-
-def drawn() -> Callable[[Observable[Any]], Observable[Any]]:
-    """
-    Do nothing, and draw it with the errors' type only.
-
-    .. marbles::
-
-        --a--#
-        drawn()
-        --a--#
-
-        # = ValueError("of the source")
-    """
-    return _same
+def same() -> Callable[[Observable[Any]], Observable[Any]]:
+    """Change nothing."""
+    return lambda source: source
 
 
 def twice() -> Callable[[Observable[Any]], tuple[Observable[Any], Observable[Any]]]:
-    """
-    Hand the source out twice.
-
-    .. marbles::
-
-        --a--b-
-        twice()
-        --a--b-
-        --a--b-
-    """
+    """Hand the source out twice."""
     return lambda source: (source, source)
+
+
+def described(*lines: str) -> Callable[..., Any]:
+    """Make an operator that changes nothing, with a diagram."""
+    operator = FunctionType(same.__code__, globals(), "same")
+    operator.__doc__ = "\n    ".join(["Change nothing.", "", ".. marbles::", "", *[f"    {line}" for line in lines]])
+    return operator
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("--a--b--", "same()", "--a--b--"),
+        ("--a--#", "same()", "--a--#", "", '# = ValueError("of the source")'),
+        ("--(a,b)--|", "same()", "--(a,b)--|", "", "b = ChatChunk(model=a.model)", "a = ChatChunk()"),
+        ("--a--|", "twice()", "--a--|", "--a--|"),
+    ],
+)
+def test_right_diagram(lines: tuple[str, ...]) -> None:
+    """A diagram may name the source's error, leave out the end, define names in any order, and draw several results."""
+    play_docstring(described(*lines))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (("--a--|", "same()"), "without a source, a call and a result"),
+        (("--a--|", "same()", "--b--|"), "does not do what its diagram says"),
+        (("--a--|", "same()", "---a-|"), "does not do what its diagram says"),
+        (("--a--#", "same()", "--a--|"), "does not do what its diagram says"),
+        (("--a--|", "twice()", "--a--|"), "does not do what its diagram says"),
+        (("--a--|", "same()", "--a--|", "", "a = nobody_knows"), "not defined"),
+    ],
+)
+def test_wrong_diagram(lines: tuple[str, ...], message: str) -> None:
+    """A diagram that is not what happens, or not a diagram, is found out."""
+    with pytest.raises(AssertionError, match=message):
+        play_docstring(described(*lines))
 
 
 def test_no_diagram() -> None:
     """An operator without a diagram is found out."""
     with pytest.raises(AssertionError, match="no marble diagram"):
-        play_docstring(undrawn)
+        play_docstring(same)
 
 
-def test_half_a_diagram() -> None:
-    """A diagram without results is found out."""
-    with pytest.raises(AssertionError, match="without a source, a call and a result"):
-        diagram_of(unfinished)
-
-
-def test_wrong_diagram() -> None:
-    """A diagram that is not what happens is found out."""
-    with pytest.raises(AssertionError, match="does not do what its diagram says"):
-        play_docstring(misdrawn)
-
-
-def test_unknown_name() -> None:
-    """A name that nothing defines is found out."""
-    with pytest.raises(AssertionError, match="not defined"):
-        play_docstring(unnamed)
-
-
-@pytest.mark.parametrize("operator", [drawn, twice])
-def test_right_diagram(operator: Callable[..., Any]) -> None:
-    """A diagram may name the source's error, leave out the end, and draw several results."""
-    play_docstring(operator)
+def test_quiet() -> None:
+    """A diagram may call for a logger that says nothing."""
+    play_docstring(described("--a--|", "same() if QUIET.error('a') is None else None", "--a--|"))

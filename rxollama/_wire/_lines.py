@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from rxollama._wire._faults import too_long, truncated
-from rxollama._wire._records import Kind, careful, is_cut_short
+from rxollama._wire._records import ERROR, Kind, careful
 from rxollama.errors import StreamError
 
 __all__ = ("MAX_LINE", "BodyDecoder", "Decoder", "LineDecoder")
@@ -16,24 +16,20 @@ __all__ = ("MAX_LINE", "BodyDecoder", "Decoder", "LineDecoder")
 MAX_LINE = 16 * 1024 * 1024
 """The longest record taken unless told otherwise, in bytes; Ollama's own client stops at 8,000,000."""
 
-# An error record has this key, and within a text it cannot stand: quotes are escaped there.
-_ERROR = b'"error"'
-
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 
 
-class Decoder(Protocol[R_co]):
+class Decoder(Protocol[R]):
     """Be what turns a body, as it arrives, into records."""
 
     failure: StreamError | None
     over: bool
 
-    def feed(self, data: bytes) -> list[R_co]:
+    def feed(self, data: bytes) -> list[R]:
         """Take the next piece of the body, and hand out the records that it completes."""
         ...
 
-    def flush(self) -> list[R_co]:
+    def flush(self) -> list[R]:
         """Take notice that the body is over, and hand out what is left."""
         ...
 
@@ -42,8 +38,8 @@ class LineDecoder(Generic[R]):
     """
     Decode newline-delimited records.
 
-    It frames on the byte `\\n` alone, since text may hold every other separator. Blank lines, `\\r\\n`, unknown keys
-    and a missing last newline are tolerated. After the record that ends a stream, or a fault, the rest is passed over.
+    It frames on the newline byte alone, since text may hold every other separator. Blank lines, a carriage return
+    before the newline, unknown keys and a missing last newline are tolerated. After the record that ends a stream, or a fault, the rest is passed over.
 
     Args:
         kind: The kind of record.
@@ -56,7 +52,6 @@ class LineDecoder(Generic[R]):
     def __init__(self, kind: Kind[R], *, max_line: int = MAX_LINE) -> None:
         self.failure, self.over = None, False
         self._kind = kind
-        self._decode, self._whole, self._ends = kind.decode, kind.whole, kind.ends
         self._max_line = max_line
         self._pieces: list[bytes] = []
         self._length = 0
@@ -98,7 +93,7 @@ class LineDecoder(Generic[R]):
             return []
         rest = b"".join(self._pieces)
         self._pieces.clear()
-        if is_cut_short(rest):
+        if _is_cut_short(rest):
             return self._fail(truncated(), [])
         records = self._read(rest)
         if not self.over:
@@ -116,30 +111,28 @@ class LineDecoder(Generic[R]):
         return records
 
     def _read(self, block: bytes) -> list[R]:
-        records = list[R]()
-        suspicious = _ERROR in block
+        records: list[R] = []
+        quick, max_line, suspicious = self._kind.quick, self._max_line, ERROR in block
         for line in block.split(b"\n"):
-            try:
-                record = self._record(line, suspicious=suspicious) if line else None
-            except StreamError as failure:
-                return self._fail(failure, records)
-            if record is not None:
-                records.append(record)
-                if self._ends(record):
+            record = None
+            if len(line) <= max_line and not (suspicious and ERROR in line):
+                record = quick(line)
+            if record is None:
+                try:
+                    record = self._slowly(line)
+                except StreamError as failure:
+                    return self._fail(failure, records)
+                if record is None:
+                    continue
+                if self._kind.ends(record):
                     self.over = True
-                    break
+                    return [*records, record]
+            records.append(record)
         return records
 
-    def _record(self, line: bytes, *, suspicious: bool) -> R | None:
+    def _slowly(self, line: bytes) -> R | None:
         if len(line) > self._max_line:
             raise too_long(self._max_line)
-        if not (suspicious and _ERROR in line):
-            try:
-                record = self._decode(line)
-            except (msgspec.DecodeError, ValueError, RecursionError):
-                return careful(self._kind, line)
-            if self._whole(record):
-                return record
         return careful(self._kind, line)
 
 
@@ -172,12 +165,11 @@ class BodyDecoder(Generic[R]):
         Returns:
             Nothing yet.
         """
-        self._length += len(data)
-        if self._length > self._max_line:
-            self._pieces.clear()
-            self.failure, self.over = too_long(self._max_line), True
-        else:
+        if not self.over:
             self._pieces.append(data)
+            self._length += len(data)
+            if self._length > self._max_line:
+                self._fail(too_long(self._max_line))
         return []
 
     def flush(self) -> list[R]:
@@ -187,10 +179,36 @@ class BodyDecoder(Generic[R]):
         Returns:
             The value, alone; or nothing, and `failure` is set.
         """
-        if self.failure is not None:
+        if self.over:
             return []
+        body = b"".join(self._pieces)
+        if _is_cut_short(body):
+            return self._fail(truncated())
         try:
-            return [self._read(b"".join(self._pieces))]
+            value = self._read(body)
         except StreamError as failure:
-            self.failure = failure
-            return []
+            return self._fail(failure)
+        self.over = True
+        self._pieces.clear()
+        return [value]
+
+    def _fail(self, failure: StreamError) -> list[R]:
+        self.failure, self.over = failure, True
+        self._pieces.clear()
+        return []
+
+
+def _is_cut_short(text: bytes) -> bool:
+    """Tell whether a text is the beginning of an object, but not the whole of it."""
+    # A number may be cut where it is none: a digit more, and only its object is missing.
+    return text.lstrip()[:1] == b"{" and any(_lacks_its_end(text + digit) for digit in (b"", b"0"))
+
+
+def _lacks_its_end(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        return "truncated" in str(error)
+    except RecursionError:
+        pass
+    return False

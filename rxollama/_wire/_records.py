@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeGuard, TypeVar
 
 import msgspec
-import orjson
+from msgspec.structs import force_setattr
 
-from rxollama._wire._faults import reported, strange
-from rxollama.messages import ChatChunk, Logprob, Message, ModelEntry, Progress, RunningModel, ToolCall
+from rxollama._wire._faults import is_object, reported, strange
+from rxollama.messages import ChatChunk, Message, ModelEntry, Progress, RunningModel, ToolCall
 
 __all__ = (
     "CHAT",
+    "ERROR",
     "GENERATE",
     "PROGRESS",
     "Kind",
     "careful",
-    "is_cut_short",
     "read_body",
     "read_models",
     "read_nothing",
@@ -28,8 +28,15 @@ __all__ = (
 R = TypeVar("R")
 S = TypeVar("S", bound=msgspec.Struct)
 
-# Null is a value of these, and no way to say "absent".
-_NULL_COUNTS = frozenset({"_debug_info", "arguments", "model_info", "projector_info"})
+ERROR = b'"error"'
+"""What stands in every error record, and in a text only where it is the whole text: quotes are escaped there."""
+
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+
+# Null is a value within these, and no way to say "absent".
+_AS_THEY_ARE = frozenset({"_debug_info", "arguments", "model_info", "projector_info"})
+# No field of ours lies deeper.
+_DEPTH = 8
 
 
 class Kind(msgspec.Struct, Generic[R], frozen=True):
@@ -37,23 +44,22 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     Be a kind of record.
 
     Args:
-        decode: Reads a well-formed line, and raises where it is not; it need not notice an error record.
+        quick: Reads a line that holds a usual record; None for every other line, and for the record that ends a
+            stream. It need not notice an error record.
         convert: Reads a parsed record that has the words of its kind, tolerantly.
-        whole: Tells whether a decoded record says anything of its kind.
         ends: Tells whether nothing comes after a record.
         words: The keys of which a record of this kind has at least one.
     """
 
-    decode: Callable[[bytes], R]
+    quick: Callable[[bytes], R | None]
     convert: Callable[[dict[str, Any]], R]
-    whole: Callable[[R], bool]
     ends: Callable[[R], bool]
     words: frozenset[str]
 
 
 def careful(kind: Kind[R], line: bytes) -> R | None:
     """
-    Read a line that the fast way does not take, or does not take alone.
+    Read a line that the quick way does not take, or cannot be trusted with.
 
     Args:
         kind: The kind of record.
@@ -69,150 +75,151 @@ def careful(kind: Kind[R], line: bytes) -> R | None:
     text = line.strip()
     if not text:
         return None
-    parsed = _parsed(text)
-    if not isinstance(parsed, dict):
-        raise strange(text, "a line that is JSON, but no object")
-    record = cast("dict[str, Any]", parsed)
-    if record.get("error"):
-        raise reported(record, text)
+    record = _object(text)
     if not kind.words & record.keys():
-        raise strange(text, "a record without the keys of one")
+        raise strange(text, "an object without the keys that it should have")
     try:
         return kind.convert(record)
-    except (msgspec.ValidationError, ValueError, TypeError, RecursionError) as error:
-        raise strange(text, "a record whose values have the wrong types") from error
+    except (*_UNREADABLE, TypeError) as error:
+        raise strange(text, "an object whose values have the wrong types") from error
 
 
-def is_cut_short(line: bytes) -> bool:
-    """Tell whether a line is the beginning of a record, but not the whole of it."""
-    try:
-        msgspec.json.decode(line, type=msgspec.Raw)
-    except msgspec.DecodeError as error:
-        return bool(line.strip()) and "truncated" in str(error)
-    except (ValueError, RecursionError):
-        return False
-    return False
-
-
-def _parsed(text: bytes) -> object:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        pass
+def _object(text: bytes) -> dict[str, Any]:
     try:
         # Go writes U+FFFD for bytes that are no UTF-8, and reads them so; a proxy in between may not have.
-        return orjson.loads(text.decode("utf-8", "replace"))
-    except orjson.JSONDecodeError as error:
-        raise strange(text, "a line that is no JSON") from error
+        record = _parse(text.decode("utf-8", "replace"))
+    except _UNREADABLE as error:
+        raise strange(text, "a text that is no JSON object") from error
+    if record.get("error"):
+        raise reported(record, text)
+    return record
 
 
-def _known(value: Any) -> Any:
-    """Drop the nulls: Go writes them for what is absent."""
-    if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
-        return {
-            key: item if key in _NULL_COUNTS and item is not None else _known(item)
-            for key, item in items
-            if item is not None
-        }
-    if isinstance(value, list):
-        return [_known(item) for item in cast("list[Any]", value)]
-    return value
+_parse = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _quick(to: type[S], usual: Callable[[S], bool]) -> Callable[[bytes], S | None]:
+    decode = msgspec.json.Decoder(to).decode
+
+    def quick(line: bytes) -> S | None:
+        try:
+            record = decode(line)
+        except _UNREADABLE:
+            return None
+        return record if usual(record) else None
+
+    return quick
 
 
 def _lenient(record: dict[str, Any], to: type[S]) -> S:
-    known = _known(record)
+    # Names that begin so are the client's own, and not for a server to say.
+    known = _known({key: value for key, value in record.items() if not key.startswith("(")})
     if "created_at" in known:
         known["created_at"] = str(known["created_at"])
     return msgspec.convert(known, to, strict=False)
 
 
+def _known(value: Any, depth: int = _DEPTH) -> Any:
+    """Drop the nulls: Go writes them for what is absent."""
+    if depth and is_object(value):
+        return {
+            key: item if key in _AS_THEY_ARE else _known(item, depth - 1)
+            for key, item in value.items()
+            if item is not None
+        }
+    if depth and _is_list(value):
+        return [_known(item, depth - 1) for item in value]
+    return value
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+# The decoder gives every chunk without a message this very one.
 _SILENCE = ChatChunk().message
 
 
-class _Generated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Be a record of `/api/generate`, which has the message's parts at its top."""
-
-    model: str = ""
-    created_at: str = ""
-    response: str | None = None
-    thinking: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    done: bool = False
-    done_reason: str = ""
-    logprobs: tuple[Logprob, ...] = ()
-    remote_model: str = ""
-    remote_host: str = ""
-    total_duration: int = 0
-    load_duration: int = 0
-    prompt_eval_count: int = 0
-    prompt_eval_cached_count: int | None = None
-    prompt_eval_duration: int = 0
-    eval_count: int = 0
-    eval_duration: int = 0
-    debug_info: dict[str, Any] | None = msgspec.field(default=None, name="_debug_info")
+def _is_usual(chunk: ChatChunk) -> bool:
+    silent = chunk.message is _SILENCE
+    return not (silent or chunk.done or chunk.debug_info is not None or chunk.client is not None or chunk.tool_failed)
 
 
-_SAME = tuple(
-    name for name in _Generated.__struct_fields__ if name not in {"response", "thinking", "tool_calls"}
-)
-
-
-def _as_chunk(record: _Generated) -> ChatChunk:
-    message = Message("assistant", record.response or "", record.thinking, tool_calls=record.tool_calls)
-    if record.response is None and not record.thinking:
-        message = _SILENCE
-    return ChatChunk(message=message, **{name: getattr(record, name) for name in _SAME})
-
-
-_decode_generated = msgspec.json.Decoder(_Generated).decode
-
-
-def _ends_chat(chunk: ChatChunk) -> bool:
+def _ends_answer(chunk: ChatChunk) -> bool:
     return chunk.done or chunk.debug_info is not None
 
 
-def _says_something(chunk: ChatChunk) -> bool:
-    return chunk.message is not _SILENCE or chunk.done
-
-
 CHAT: Kind[ChatChunk] = Kind(
-    decode=msgspec.json.Decoder(ChatChunk).decode,
+    quick=_quick(ChatChunk, _is_usual),
     convert=lambda record: _lenient(record, ChatChunk),
-    whole=_says_something,
-    ends=_ends_chat,
+    ends=_ends_answer,
     words=frozenset({"message", "done", "_debug_info"}),
 )
 """The records of `/api/chat`."""
 
+
+class _Said(msgspec.Struct, frozen=True, gc=False):
+    """Be what a record of `/api/generate` has at its top instead of a message."""
+
+    response: str | None = None
+    thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+_read_said = msgspec.json.Decoder(_Said).decode
+_read_chunk = msgspec.json.Decoder(ChatChunk).decode
+
+
+def _say(chunk: ChatChunk, said: _Said) -> ChatChunk:
+    """Put the words into a chunk that nobody has seen yet."""
+    silent = said.response is None and not said.thinking and not said.tool_calls
+    message = _SILENCE if silent else Message("assistant", said.response or "", said.thinking, (), said.tool_calls)
+    force_setattr(chunk, "message", message)
+    return chunk
+
+
+def _quick_generated(line: bytes) -> ChatChunk | None:
+    try:
+        chunk = _say(_read_chunk(line), _read_said(line))
+    except _UNREADABLE:
+        return None
+    return chunk if _is_usual(chunk) else None
+
+
 GENERATE: Kind[ChatChunk] = Kind(
-    decode=lambda line: _as_chunk(_decode_generated(line)),
-    convert=lambda record: _as_chunk(_lenient(record, _Generated)),
-    whole=_says_something,
-    ends=_ends_chat,
-    words=frozenset({"response", "thinking", "done", "_debug_info"}),
+    quick=_quick_generated,
+    convert=lambda record: _say(_lenient(record | {"message": None}, ChatChunk), _lenient(record, _Said)),
+    ends=_ends_answer,
+    words=frozenset({"response", "thinking", "tool_calls", "done", "_debug_info"}),
 )
 """The records of `/api/generate`, as the chunks that they are."""
 
+_SUCCESS = "success"
+
 PROGRESS: Kind[Progress] = Kind(
-    decode=msgspec.json.Decoder(Progress).decode,
+    quick=_quick(Progress, lambda progress: progress.status not in {"", _SUCCESS}),
     convert=lambda record: _lenient(record, Progress),
-    whole=lambda progress: bool(progress.status),
-    ends=lambda progress: progress.status == "success",
+    ends=lambda progress: progress.status == _SUCCESS,
     words=frozenset({"status"}),
 )
 """The records of `/api/pull`, `/api/push` and `/api/create`."""
 
 
 def read_body(to: type[S]) -> Callable[[bytes], S]:
-    """Build the reader of a body that is one value."""
+    """Build the reader of a body that is one value; an error may be in its place."""
+    kind: Kind[S] = Kind(
+        quick=_quick(to, lambda value: any(getattr(value, name) for name in to.__struct_fields__)),
+        convert=lambda record: _lenient(record, to),
+        ends=lambda _: True,
+        words=frozenset(to.__struct_encode_fields__),
+    )
 
     def read(body: bytes) -> S:
-        record = _object(body)
-        try:
-            return _lenient(record, to)
-        except (msgspec.ValidationError, RecursionError) as error:
-            raise strange(body, "an object whose values have the wrong types") from error
+        value = None if ERROR in body else kind.quick(body)
+        value = careful(kind, body) if value is None else value
+        if value is None:
+            raise strange(body, "an empty body")
+        return value
 
     return read
 
@@ -229,32 +236,25 @@ class _Version(msgspec.Struct):
     version: str
 
 
+_read_models, _read_running, _read_version = read_body(_Models), read_body(_Running), read_body(_Version)
+
+
 def read_models(body: bytes) -> tuple[ModelEntry, ...]:
     """Read the answer of `/api/tags`."""
-    return read_body(_Models)(body).models
+    return _read_models(body).models
 
 
 def read_running(body: bytes) -> tuple[RunningModel, ...]:
     """Read the answer of `/api/ps`."""
-    return read_body(_Running)(body).models
+    return _read_running(body).models
 
 
 def read_version(body: bytes) -> str:
     """Read the answer of `/api/version`."""
-    return read_body(_Version)(body).version
+    return _read_version(body).version
 
 
 def read_nothing(body: bytes) -> None:
     """Read the answer of a call that has none; an error may be in its place."""
-    if body.strip():
-        _object(body)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    parsed = _parsed(body.strip())
-    if not isinstance(parsed, dict):
-        raise strange(body, "a body that is no JSON object")
-    record = cast("dict[str, Any]", parsed)
-    if record.get("error"):
-        raise reported(record, body)
-    return record
+    if text := body.strip():
+        _object(text)

@@ -10,7 +10,6 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from .._refusal import refuse
-from .._rx import Operator
 from ..messages._backlog import Backlog, adds_up
 from ._clock import clock_of
 from ._pacer import Latest, Pacer, QuietRhythm, Rhythm, WindowRhythm
@@ -20,7 +19,7 @@ __all__ = ("coalesce", "debounce", "throttle")
 T = TypeVar("T")
 
 
-def coalesce(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Operator[T, T]:
+def coalesce(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Callable[[Observable[T]], Observable[T]]:
     """
     Emit at once, then at most one sum per interval: what a screen needs of a chat.
 
@@ -63,7 +62,7 @@ def coalesce(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> O
 
 def debounce(
     seconds: float, *, max_wait: float | None = None, scheduler: abc.SchedulerBase | None = None
-) -> Operator[T, T]:
+) -> Callable[[Observable[T]], Observable[T]]:
     """
     Emit the sum of what came once it has been quiet for a while.
 
@@ -101,7 +100,7 @@ def debounce(
     return _paced(lambda: QuietRhythm(seconds, max_wait), lambda: _Addable("debounce"), scheduler)
 
 
-def throttle(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Operator[T, T]:
+def throttle(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Callable[[Observable[T]], Observable[T]]:
     """
     Emit at once, then at most the latest item per interval: for snapshots, each of which says all that came before.
 
@@ -136,7 +135,7 @@ def _paced(
     rhythm: Callable[[], Rhythm],
     waiting: Callable[[], Backlog[T] | Latest[T]],
     scheduler: abc.SchedulerBase | None,
-) -> Operator[T, T]:
+) -> Callable[[Observable[T]], Observable[T]]:
     def apply(source: Observable[T]) -> Observable[T]:
         def subscribe(observer: abc.ObserverBase[T], scheduler_: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             chosen = scheduler or scheduler_

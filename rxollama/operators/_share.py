@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._loop import report
-from .._rx import Operator, fail
+from .._rx import fail
 from ..messages._backlog import Backlog
 
 __all__ = ("share",)
@@ -17,7 +18,7 @@ __all__ = ("share",)
 T = TypeVar("T")
 
 
-def share() -> Operator[T, T]:
+def share() -> Callable[[Observable[T]], Observable[T]]:
     """
     Let many subscribers have one subscription of the source, and with it one request.
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import chunks
+from strategies import chunks, logprobs
 
 from rxollama.messages import ChatChunk, ClientTiming, Function, Logprob, Message, Metrics, ToolCall
 from rxollama.messages._chunk import ChunkSum, metrics_of
@@ -108,6 +108,13 @@ class TestSum:
         texts = ["\r", "\n", "\r\n", "e", "\u0301", "\u0085", "\u2028", "👩", "\u200d", "🚀", "\ud83d"]
 
         assert "".join(texts) == _summed([_said(content=text) for text in texts]).total().message.content
+
+    @given(st.lists(st.lists(logprobs(), max_size=2).map(tuple), max_size=4))
+    def test_joins_logprobs(self, told: list[tuple[Logprob, ...]]) -> None:
+        """The probabilities of all tokens are there, in order, whatever chunk they came with."""
+        total = _summed([ChatChunk(logprobs=some) for some in told]).total()
+
+        assert tuple(token for some in told for token in some) == total.logprobs
 
     def test_adds_only_chunks(self) -> None:
         """Nothing else can be added."""

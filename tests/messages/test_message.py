@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given
-from strategies import messages
+from strategies import messages, tool_calls
 
 from rxollama._refusal import InvalidValueError
 from rxollama.messages import Function, Message, ToolCall
@@ -118,6 +118,14 @@ class TestToolCall:
     def test_has_shortcuts(self) -> None:
         """Name and arguments are read from the call itself."""
         assert (_CALL.name, _CALL.arguments) == ("get_time", {"city": "Oslo"})
+
+    @given(tool_calls())
+    def test_is_a_value(self, call: ToolCall) -> None:
+        """A call is equal to its copies and to what JSON makes of it, whatever its arguments are."""
+        assert call == copy.deepcopy(call)
+        assert call == pickle.loads(pickle.dumps(call))  # noqa: S301 - Our own bytes.
+        assert call == msgspec.json.decode(msgspec.json.encode(call), type=ToolCall)
+        assert list(call.arguments) == list(msgspec.json.decode(msgspec.json.encode(call.arguments)))
 
     def test_shares_no_arguments(self) -> None:
         """Two calls never share the dict that neither was given."""

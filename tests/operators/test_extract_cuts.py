@@ -110,5 +110,5 @@ def test_only_tags_go(chats: tuple[list[ChatChunk], list[ChatChunk]]) -> None:
 
 
 def without_tag_letters(words: list[Word]) -> str:
-    """Read words without the letters of tags, as tags may touch halves of tags; what is no text is a stroke."""
-    return "".join("|" if kind in MARKS else re.sub("[</think>]", "", text) for kind, text in words)
+    """Read words without the letters of tags, as tags may touch halves of tags; what is no text is read out loud."""
+    return "".join(text.upper() if kind in MARKS else re.sub("[</think>]", "", text) for kind, text in words)

@@ -1,0 +1,145 @@
+"""The arguments: what may be asked for, and what the help says."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, cast
+
+from rxollama.messages import Think
+
+__all__ = ("Options", "parse")
+
+_LEVELS = ("low", "medium", "high", "max")
+
+_ABOUT = "Chat with the models of an Ollama server, in the terminal or in a pipe."
+
+_EXAMPLES = """\
+examples:
+  rxollama chat --demo "What is 17 × 23?"      a look at it, without a server
+  rxollama chat                                a conversation; Ctrl-D ends it
+  rxollama chat -m qwen3 --think "Why is the sky blue?"
+  git diff | rxollama chat --system "Review this." > review.md
+  rxollama pull qwen3
+  rxollama models | cut -f 1
+
+environment:
+  OLLAMA_HOST     where the server is, if not at 127.0.0.1:11434
+  OLLAMA_MODEL    the model to chat with, if -m names none
+  OLLAMA_API_KEY  sent to that server
+  NO_COLOR        set to anything: no colours
+"""
+
+_CHAT = """\
+Without a prompt: on a terminal a conversation, otherwise standard input is the prompt.
+On a terminal the answer is shown live; in a pipe there is the answer and nothing else.
+Ctrl-C stops the answer. In a conversation, /bye or Ctrl-D ends it, and \"\"\" begins and
+ends a prompt of several lines.
+"""
+
+
+class Options(Namespace):
+    """Hold the arguments of one run; which of them there are depends on the command."""
+
+    command: Literal["chat", "pull", "models"] | None
+    host: str | None
+    model: str | None
+    prompt: str | None
+    think: Think | None
+    system: str | None
+    json_log: Path | None
+    demo: bool
+
+
+def parse(argv: Sequence[str]) -> Options | None:
+    """
+    Read the arguments.
+
+    Args:
+        argv: The arguments, without the program's name.
+
+    Returns:
+        The options; None where there is no command, and the help was printed instead.
+
+    Raises:
+        SystemExit: After the help, the version, or a word on wrong arguments.
+    """
+    parser = _parser()
+    options = parser.parse_args(list(_settled(argv)), namespace=Options())
+    if options.command is None:
+        parser.print_help()
+        return None
+    if options.command == "chat" and options.demo and options.host is not None:
+        parser.error("--demo brings its own server: leave out --host")
+    return options
+
+
+def _settled(argv: Sequence[str]) -> Iterator[str]:
+    """Give `--think` its own level, so that it does not take the prompt for one."""
+    following = [*argv[1:], ""]
+    for place, (argument, after) in enumerate(zip(argv, following, strict=True)):
+        if argument == "--":
+            yield from argv[place:]
+            return
+        yield "--think=on" if argument == "--think" and after not in _LEVELS else argument
+
+
+def _level(text: str) -> Think:
+    if text != "on" and text not in _LEVELS:
+        raise ArgumentTypeError(f"{text!r} is none of {', '.join(_LEVELS)}")
+    return True if text == "on" else cast("Think", text)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="rxollama",
+        description=_ABOUT,
+        epilog=_EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"rxollama {version('rxollama')}")
+    server = ArgumentParser(add_help=False)
+    server.add_argument("--host", help="the server, as OLLAMA_HOST would say it")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    _add_chat(
+        commands.add_parser(
+            "chat",
+            help="ask a model, or hold a conversation",
+            description=_CHAT,
+            formatter_class=RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            parents=[server],
+        )
+    )
+    pull = commands.add_parser("pull", help="fetch a model", allow_abbrev=False, parents=[server])
+    pull.add_argument("model", metavar="MODEL", help="its name, such as qwen3 or qwen3:8b")
+    commands.add_parser(
+        "models",
+        help="list the server's models",
+        description="List the server's models; in a pipe one per line, tab-separated, with the size in bytes.",
+        allow_abbrev=False,
+        parents=[server],
+    )
+    return parser
+
+
+def _add_chat(chat: ArgumentParser) -> None:
+    chat.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to ask")
+    chat.add_argument("-m", "--model", help="the model; otherwise OLLAMA_MODEL, otherwise the server's latest")
+    thinking = chat.add_mutually_exclusive_group()
+    thinking.add_argument(
+        "--think", nargs="?", type=_level, metavar="LEVEL", help=f"let the model think; how hard: {', '.join(_LEVELS)}"
+    )
+    thinking.add_argument("--no-think", dest="think", action="store_const", const=False, help="do not let it think")
+    chat.add_argument("--system", metavar="TEXT", help="tell the model how to behave")
+    chat.add_argument("--json-log", type=_log_file, metavar="FILE", help="append what happens to FILE, as JSON lines")
+    chat.add_argument("--demo", action="store_true", help="play recorded answers, without a server or a model")
+
+
+def _log_file(text: str) -> Path:
+    if text == "-":
+        raise ArgumentTypeError("standard output is the answer's: name a file")
+    return Path(text)

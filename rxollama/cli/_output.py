@@ -1,0 +1,73 @@
+"""Where words go: the answer to standard output, all else beside it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+from typing import cast
+
+from rich.console import Console
+from rich.text import Text
+
+__all__ = ("CommandError", "Output", "clean")
+
+_CONTROLS = {code: None for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(code) not in "\n\t"}
+
+
+def clean(text: str) -> str:
+    """Take out what would steer the terminal: the words come from a model, or from anybody."""
+    return text.translate(_CONTROLS)
+
+
+class CommandError(Exception):
+    """Say what keeps a command from being done, where the library has no word for it."""
+
+
+class _Paper(Console):
+    """Be rich's console, which leaves a broken pipe to the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+class Output:
+    """
+    Know where to write.
+
+    Attributes:
+        is_terminal: Whether standard output is a terminal: somebody watches.
+        screen: Standard output, for the styled things that a terminal gets.
+        aside: For what is said beside the answer: the terminal, or standard error where the answer is piped.
+    """
+
+    def __init__(self) -> None:
+        # Neither a terminal's charset nor a broken input is a reason to fail in the middle of an answer.
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            cast("TextIOWrapper", stream).reconfigure(errors="replace")
+        self.is_terminal = sys.stdout.isatty()
+        self.screen: Console = _Paper(highlight=False, markup=False)
+        self._errors: Console = _Paper(stderr=True, highlight=False, markup=False)
+        self.aside = self.screen if self.is_terminal else self._errors
+
+    def write(self, text: str) -> None:
+        """Write to standard output, at once and as it is."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def note(self, text: str, style: str = "dim") -> None:
+        """Say something beside the answer, in one line."""
+        self.aside.print(Text(_line(text), style=style), soft_wrap=True)
+
+    def fail(self, reason: object) -> None:
+        """Say in one line what went wrong."""
+        self._errors.print(Text.assemble(("rxollama: ", "bold red"), _line(str(reason))), soft_wrap=True)
+
+    def give_up(self) -> None:
+        """Forget what a reader who does not read has not taken, so that it does not hold up the exit."""
+        if not self.is_terminal:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _line(text: str) -> str:
+    return clean(" ".join(text.split()))

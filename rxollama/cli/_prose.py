@@ -1,0 +1,67 @@
+"""How words look on the terminal: thinking dim beside a rule, the answer as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from markdown_it import MarkdownIt
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import Markdown
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+
+__all__ = ("Prose", "Thoughts")
+
+_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+_DIM = Style(dim=True)
+
+
+class Prose:
+    """
+    Be a piece of Markdown.
+
+    Args:
+        text: The Markdown.
+        lines: How many lines of it to show, the last ones; None for all.
+    """
+
+    def __init__(self, text: str, lines: int | None = None) -> None:
+        # The terminal's own colours suit its background, and an address that is seen cannot deceive.
+        self._markdown = Markdown(text, code_theme="ansi_dark", hyperlinks=False)
+        # What looks like HTML is text, too: rich would leave it out.
+        self._markdown.parsed = _PARSER.parse(text)
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(self._markdown, options.update(height=None), pad=False)
+        yield from _joined(lines if self._lines is None else lines[-self._lines :])
+
+
+class Thoughts:
+    """
+    Be a spell of thinking.
+
+    Args:
+        title: What stands above it.
+        text: The thinking.
+        lines: How many lines of it to show, the last ones; None for all.
+    """
+
+    def __init__(self, title: str, text: str, lines: int | None = None) -> None:
+        self._title = Text(title, style="dim")
+        self._text = Text(text, style="dim italic")
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._title
+        narrower = options.update(width=max(1, options.max_width - 2), height=None)
+        lines = console.render_lines(self._text, narrower, pad=False)
+        shown = lines if self._lines is None else lines[-max(1, self._lines) :]
+        yield from _joined([Segment("│ ", _DIM), *line] for line in shown)
+
+
+def _joined(lines: Iterable[list[Segment]]) -> Iterable[Segment]:
+    for line in lines:
+        yield from line
+        yield Segment.line()

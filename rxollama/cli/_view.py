@@ -1,0 +1,213 @@
+"""The live view of an answer: what is finished scrolls away, what still grows moves at the bottom."""
+
+from __future__ import annotations
+
+from time import monotonic
+from types import TracebackType
+from typing import Protocol, Self
+
+import orjson
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
+from rich.segment import Segment
+from rich.spinner import Spinner
+from rich.text import Text
+
+from rxollama.cli._blocks import Blocks
+from rxollama.cli._numbers import duration
+from rxollama.cli._output import clean
+from rxollama.cli._prose import Prose, Thoughts
+from rxollama.messages import ChatChunk, ToolCall
+
+__all__ = ("View", "waiting")
+
+_FRAMES_PER_SECOND = 12
+_LONG_WAIT = 5.0
+_THINKING_LINES = 6
+# What stands around the growing part: a blank line above and below it, the status, and the cursor's own line.
+_AROUND = 4
+
+
+class _Part(Protocol):
+    """Be the part of an answer that is growing."""
+
+    def add(self, text: str) -> list[RenderableType]:
+        """Take in the next piece; return what is finished by it."""
+        ...
+
+    def end(self) -> list[RenderableType]:
+        """Return what is left."""
+        ...
+
+    def tail(self, console: Console) -> RenderableType:
+        """Return what to show of what is left."""
+        ...
+
+
+class _Thinking:
+    """Show thinking as its last few lines, and all of it when it is over."""
+
+    name = "thinking"
+
+    def __init__(self) -> None:
+        self._began = monotonic()
+        self._parts: list[str] = []
+        self._tail = ""
+
+    def add(self, text: str) -> list[RenderableType]:
+        self._parts.append(text)
+        self._tail += text
+        return []
+
+    def end(self) -> list[RenderableType]:
+        title = f"thinking · {duration(monotonic() - self._began)}"
+        text = "".join(self._parts).strip()
+        return [Thoughts(title, text)] if text else []
+
+    def tail(self, console: Console) -> RenderableType:
+        room = console.width * _THINKING_LINES
+        self._tail = self._tail[-room:]
+        return Thoughts("thinking", self._tail.strip(), lines=min(_THINKING_LINES, console.height - _AROUND - 1))
+
+
+class _Answer:
+    """Show the answer as Markdown, block by block."""
+
+    name = "answering"
+
+    def __init__(self) -> None:
+        self._blocks = Blocks()
+
+    def add(self, text: str) -> list[RenderableType]:
+        return [Prose(block) for block in self._blocks.feed(text) if block.strip()]
+
+    def end(self) -> list[RenderableType]:
+        rest = self._blocks.rest
+        return [Prose(rest)] if rest.strip() else []
+
+    def tail(self, console: Console) -> RenderableType:
+        lines = max(1, console.height - _AROUND)
+        return Prose(self._blocks.tail(lines, console.width), lines=lines)
+
+
+class View:
+    """
+    Show an answer on a terminal while it comes.
+
+    The region that is redrawn never exceeds the screen. Redrawing has a thread and a pace of its own.
+
+    Args:
+        console: The terminal.
+        model: The model that is waited for.
+    """
+
+    def __init__(self, console: Console, model: str) -> None:
+        self._console = console
+        self._part: _Thinking | _Answer | None = None
+        self._status = _Status(model)
+        self._begun = False
+        self._live = Live(
+            self._status,
+            console=console,
+            refresh_per_second=_FRAMES_PER_SECOND,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+
+    def __enter__(self) -> Self:
+        """Begin to show, with a spinner."""
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave on the screen what came, and nothing that moves."""
+        try:
+            self._close()
+        finally:
+            self._live.update(Text())
+            self._live.stop()
+
+    def take(self, chunk: ChatChunk) -> None:
+        """Show what a chunk adds."""
+        message = chunk.message
+        self._grow(_Thinking, message.thinking)
+        self._grow(_Answer, message.content)
+        for call in message.tool_calls:
+            self._close()
+            self._print(_called(call))
+        self._live.update(_Frame(self._part and self._part.tail(self._console), self._status, gap=self._begun))
+
+    def say(self, text: str) -> None:
+        """Put a line under the answer."""
+        self._print(Text(text, style="dim"))
+
+    def _grow(self, kind: type[_Thinking | _Answer], text: str) -> None:
+        if not text:
+            return
+        if not isinstance(self._part, kind):
+            self._close()
+            self._part = kind()
+            self._status.name = self._part.name
+        for finished in self._part.add(clean(text)):
+            self._print(finished)
+
+    def _close(self) -> None:
+        part, self._part = self._part, None
+        for finished in part.end() if part else []:
+            self._print(finished)
+
+    def _print(self, finished: RenderableType) -> None:
+        # While it moves above what is finished, the growing part must not be drawn a second time.
+        self._live.update(self._status)
+        if self._begun:
+            self._console.line()
+        self._begun = True
+        self._console.print(finished)
+
+
+class _Status:
+    """Be the line that moves: what is going on, and for how long."""
+
+    def __init__(self, model: str) -> None:
+        self.name = ""
+        self._model = model
+        self._began = monotonic()
+        self._spinner = Spinner("dots", style="cyan")
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        elapsed = monotonic() - self._began
+        text = f"{self.name} · {duration(elapsed)}" if self.name else waiting(self._model, elapsed)
+        self._spinner.update(text=Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
+        yield self._spinner
+
+
+def waiting(model: str, elapsed: float) -> str:
+    """Word the wait for the first word."""
+    line = f"waiting for {clean(model)} · {duration(elapsed)}"
+    return line if elapsed < _LONG_WAIT else f"{line} · loading a model can take minutes"
+
+
+class _Frame:
+    """Be one picture of the region that is redrawn."""
+
+    def __init__(self, part: RenderableType | None, status: _Status, *, gap: bool) -> None:
+        self._part = part
+        self._status = status
+        self._gap = gap
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._gap:
+            yield Segment.line()
+        if self._part is not None:
+            yield self._part
+            yield Segment.line()
+        yield self._status
+
+
+def _called(call: ToolCall) -> Text:
+    arguments = ", ".join(f"{name}={orjson.dumps(value).decode()}" for name, value in call.arguments.items())
+    return Text.assemble(("→ ", "cyan"), (clean(call.name), "bold cyan"), (clean(f"({arguments})"), "cyan"))
