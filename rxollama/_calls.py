@@ -179,9 +179,11 @@ class Calls:
         check_options(parameters)
         for name, text in (("from_", from_), ("template", template), ("system", system), ("quantize", quantize)):
             check_text(name, text)
-        spoken = None if messages is None else [
-            {"role": message.role, "content": message.content} for message in read_messages(messages)
-        ]
+        spoken = (
+            None
+            if messages is None
+            else [{"role": message.role, "content": message.content} for message in read_messages(messages)]
+        )
         fields: dict[str, Any] = {
             "model": model,
             "from": from_,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
@@ -38,22 +37,20 @@ class DefaultTransport:
 
     def __init__(self, make: Callable[[], HttpTransport]) -> None:
         self._make = make
-        self._made: HttpTransport | None = None
-        self._lock = threading.Lock()
+        self._made: dict[None, HttpTransport] = {}
 
     def open(self, call: Call) -> AbstractAsyncContextManager[Reply]:
         """Send a request; see `rxollama.transport.Transport`."""
-        with self._lock:
-            if self._made is None:
-                self._made = self._make()
-        return self._made.open(call)
+        # No lock, which a fork might find locked for ever: of two threads that are first, both take the same one.
+        made = self._made.get(None) or self._made.setdefault(None, self._make())
+        return made.open(call)
 
     def close(self) -> None:
         """Close what is open."""
-        if self._made is not None:
-            self._made.close()
+        for made in list(self._made.values()):
+            made.close()
 
     async def aclose(self) -> None:
         """Close what is open."""
-        if self._made is not None:
-            await self._made.aclose()
+        for made in list(self._made.values()):
+            await made.aclose()

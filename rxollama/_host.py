@@ -1,25 +1,32 @@
 """
 Where the server is: the rules of `OLLAMA_HOST`.
 
-They are those of Ollama's own tools (https://github.com/ollama/ollama/blob/main/envconfig/config.go), and where those
-would warn and go on, a clear refusal.
+They are those of Ollama's own tools (https://github.com/ollama/ollama/blob/main/envconfig/config.go), but where those
+would warn and go on with something else, a clear refusal.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
+from ipaddress import IPv4Address, ip_address
 
 from rxollama._refusal import refuse
 
 __all__ = ("base_url",)
 
-_PORTS = {"http": "80", "https": "443"}
-_DEFAULT_PORT = "11434"
+_LOCAL = "127.0.0.1"
+_PORT = 11434
+_PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535
-_NAME = re.compile(r"[\w.-]+|\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]")
-_ANYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - A server's name for itself.
+# Ollama's own service answers on https alone, and may be named without it.
+_SERVICE = "ollama.com"
+# A name and a port, each of which may be missing. An IPv6 address without brackets does not match: it has no port.
+_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::([^:]*))?")
+# Labels with dots between them; the last is no number, which makes an address of it.
+_NAME = re.compile(r"(?:\w[\w-]*\.)*(?!\d+\.?$)\w[\w-]*\.?")
+# What may follow one of these, or go before the first, may be a password or a key.
+_SECRET = re.compile("[@?#]")
 
 
 def base_url(host: str | None = None) -> str:
@@ -35,41 +42,50 @@ def base_url(host: str | None = None) -> str:
     Raises:
         InvalidValueError: When it is no host, or its port is none.
     """
-    field = "host" if host is not None else "OLLAMA_HOST"
-    given = os.environ.get("OLLAMA_HOST", "") if host is None else host
+    field, given = ("OLLAMA_HOST", os.environ.get("OLLAMA_HOST", "")) if host is None else ("host", host)
     if not isinstance(given, str):
-        raise refuse(field, given, "a text such as 'localhost:11434' or 'https://ollama.example/prefix'")
-    text = given.strip().strip("\"'").strip()
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        scheme, rest = "", text
-    authority, slash, path = rest.partition("/")
-    path = (slash + path).partition("?")[0].partition("#")[0].rstrip("/")
-    authority = authority.partition("?")[0].partition("#")[0]
-    if "@" in authority:
-        hint = "a host without credentials; give those with api_key= or headers="
-        raise refuse(field, given, hint, show=False)
-    name, port = _name_and_port(authority)
-    if not scheme and name == "ollama.com" and not port:
-        scheme = "https"
-    port = port or _PORTS.get(scheme, _DEFAULT_PORT)
-    scheme = scheme.lower() or "http"
-    if scheme not in _PORTS:
-        raise refuse(field, given, "a host with the scheme http or https")
-    if not (port.isascii() and port.isdigit() and 0 < int(port) <= _LAST_PORT):
-        raise refuse(field, given, f"a host whose port is a number from 1 to {_LAST_PORT}")
-    name = _ANYWHERE.get(name, name)
-    if not _NAME.fullmatch(name):
-        raise refuse(field, given, "a host name or an IP address")
-    return f"{scheme}://{name}:{port}{path}"
-
-
-def _name_and_port(authority: str) -> tuple[str, str]:
+        raise refuse(field, given, "a text such as 'localhost:11434' or 'https://ollama.example/prefix'", show=False)
     try:
-        return f"[{ipaddress.IPv6Address(authority)}]", ""
+        return _base_url(given.strip().strip("\"'").strip())
+    except ValueError as error:
+        raise refuse(field, given, str(error), show=not _SECRET.search(given)) from None
+
+
+def _base_url(text: str) -> str:
+    where = re.split("[?#]", text, maxsplit=1)[0]
+    head, found, tail = where.partition("://")
+    authority, slash, path = (tail if found else where).partition("/")
+    if found:
+        # Ollama knows the schemes in lower case only: any other has no port of its own.
+        scheme, usual_port = head.lower(), _PORTS.get(head, _PORT)
+    else:
+        scheme, usual_port = ("https", _PORTS["https"]) if authority == _SERVICE else ("http", _PORT)
+    if scheme not in _PORTS:
+        raise ValueError("a host with the scheme http or https")
+    if "@" in authority:
+        raise ValueError("a host without credentials; give those with api_key= or headers=")
+    if re.search(r"[\s\x00-\x1f\x7f]", path) or (path and not authority):
+        raise ValueError("a host, and after it a path without spaces")
+    parts = _AUTHORITY.fullmatch(authority)
+    name, port = parts.groups() if parts else (authority, None)
+    return f"{scheme}://{_name(name)}:{usual_port if port is None else _port(port)}{(slash + path).rstrip('/')}"
+
+
+def _name(name: str) -> str:
+    try:
+        address = ip_address(name.removeprefix("[").removesuffix("]") or _LOCAL)
     except ValueError:
-        pass
-    if authority.endswith("]") or ":" not in authority:
-        return authority, ""
-    name, _, port = authority.rpartition(":")
-    return name, port or _DEFAULT_PORT
+        if _NAME.fullmatch(name):
+            return name
+        raise ValueError("a host name or an IP address") from None
+    is_v4 = isinstance(address, IPv4Address)
+    if address.is_unspecified:
+        # A server listens there, and nobody can connect to it: https://github.com/ollama/ollama/blob/main/envconfig/config.go.
+        return _LOCAL if is_v4 else "[::1]"
+    return str(address) if is_v4 else f"[{address}]"
+
+
+def _port(port: str) -> int:
+    if re.fullmatch("[0-9]{1,5}", port) and 0 < (number := int(port)) <= _LAST_PORT:
+        return number
+    raise ValueError(f"a host whose port is a number from 1 to {_LAST_PORT}")

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeAlias
 
+import msgspec
+
 try:
     from uvloop import new_event_loop as _uvloop
 except ImportError:
@@ -26,7 +28,18 @@ except ImportError:
 else:
     _new_loop = _uvloop
 
-__all__ = ("Job", "background", "finish", "finish_now", "home", "is_leaving", "report", "running", "tell")
+__all__ = (
+    "Job",
+    "background",
+    "finish",
+    "finish_now",
+    "home",
+    "is_leaving",
+    "keep_for_ever",
+    "report",
+    "running",
+    "tell",
+)
 
 _PATIENCE = 5.0
 
@@ -129,6 +142,26 @@ class _Untold:
     object: object = None
 
 
+class _Forever(msgspec.Struct, gc=False):
+    """Be a part of a cycle that no garbage collector sees."""
+
+    things: list[object]
+
+
+def keep_for_ever(*things: object) -> None:
+    """
+    Keep things for as long as the process lives, its very end included.
+
+    A forked child inherits its parent's loops and connections, which share the parent's sockets: to tear them down
+    there would reach into the parent.
+
+    Args:
+        things: What to keep.
+    """
+    forever = _Forever([*things])
+    forever.things.append(forever)
+
+
 class _Background:
     """Hold the one background loop of this process."""
 
@@ -137,7 +170,6 @@ class _Background:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._leaving = False
-        self._abandoned: list[object] = []
 
     def loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -152,7 +184,7 @@ class _Background:
 
     def forget(self) -> None:
         """Start anew in a forked child, where the thread is gone, and keep the parent's loop from being torn down."""
-        self._abandoned.append((self._loop, self._thread))
+        keep_for_ever(self._loop, self._thread)
         self._lock = threading.Lock()
         self._loop = self._thread = None
 

@@ -8,6 +8,7 @@ everybody (https://github.com/ollama/ollama/issues/17131). So a callback that ho
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -19,7 +20,7 @@ import msgspec
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxollama._loop import home, is_leaving, report, running
+from rxollama._loop import Job, finish, finish_now, home, is_leaving, report, running, tell
 from rxollama._wire import Decoder, status_error
 from rxollama.errors import ClientClosedError, SlowCallbackWarning, StreamError
 from rxollama.messages import ChatChunk, ChatResponse, ClientTiming
@@ -52,10 +53,20 @@ class Streams:
         self._live.discard(stream)
 
     def close(self) -> None:
-        """End every stream with `ClientClosedError`, and let no other begin."""
+        """End every stream with `ClientClosedError`, let no other begin, and wait for it where that blocks no loop."""
+        finish_now(self._aborted())
+
+    async def aclose(self) -> None:
+        """End every stream with `ClientClosedError`, let no other begin, and wait for it."""
+        await finish(self._aborted())
+
+    def _aborted(self) -> list[Job]:
         self.closed = True
-        for stream in tuple(self._live):
+        # A forked child has no part in the streams of its parent.
+        live = [stream for stream in self._live.copy() if stream.pid == os.getpid()]
+        for stream in live:
             stream.abort()
+        return [(stream.loop, stream.ended) for stream in live]
 
 
 class Plan(msgspec.Struct, Generic[T], frozen=True):
@@ -98,8 +109,8 @@ def source(plan: Plan[T]) -> Observable[T]:
     """
 
     def subscribe(observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-        stream = _Stream(plan, observer)
-        stream.start(home())
+        stream = _Stream(plan, observer, home())
+        stream.start()
         return Disposable(stream.dispose)
 
     return Observable(subscribe)
@@ -108,91 +119,91 @@ def source(plan: Plan[T]) -> Observable[T]:
 class _Stream(Generic[T]):
     """Be one subscription: a task that reads the answer and hands on its records."""
 
-    def __init__(self, plan: Plan[T], observer: abc.ObserverBase[T]) -> None:
+    def __init__(self, plan: Plan[T], observer: abc.ObserverBase[T], loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.pid = os.getpid()
         self._plan = plan
         self._observer = observer
         self._tally = _Tally()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._over = False
         self._aborted = False
         self._told_slow = False
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin on a loop, from whichever thread."""
-        self._loop = loop
+    def start(self) -> None:
+        """Begin, from whichever thread."""
         self._plan.streams.add(self)
-        if loop is running():
+        if self.loop is running():
             self._begin()
         else:
-            loop.call_soon_threadsafe(self._begin)
+            self.loop.call_soon_threadsafe(self._begin)
 
     def dispose(self) -> None:
         """Hand on nothing more, and close the request, from whichever thread."""
         if not self._over:
             self._over = True
-            self._cancel()
+            tell(self.loop, self._cancel)
 
     def abort(self) -> None:
         """Tell the subscriber that the client was closed, and close the request."""
         self._aborted = True
-        self._cancel()
+        tell(self.loop, self._cancel)
+
+    async def ended(self) -> None:
+        """Wait for the end."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     def _begin(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
-        if self._aborted or self._over:
+        if self._over:
+            self._plan.streams.discard(self)
+            return
+        self._task = self.loop.create_task(self._read())
+        # A task that is cancelled before its first step runs nothing of its own: only this hears of every end.
+        self._task.add_done_callback(self._end)
+        if self._aborted:
             self._task.cancel()
 
     def _cancel(self) -> None:
-        loop = self._loop
-        if loop is None or loop.is_closed():
-            return
-        if loop is running():
-            self._cancel_here()
-        else:
-            loop.call_soon_threadsafe(self._cancel_here)
-
-    def _cancel_here(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-    async def _run(self) -> None:
-        error: Exception | None = None
-        swept = False
-        try:
-            await self._read()
-        except asyncio.CancelledError:
-            # Disposed, closed with its client, or swept away with its loop.
-            error, swept = ClientClosedError(_CLOSED if self._aborted else _SWEPT), True
-        except Exception as fault:  # noqa: BLE001 - Whatever ends a stream, a callback's failure too, is told to it.
-            error = fault
-        finally:
-            self._plan.streams.discard(self)
-        if not self._over and not is_leaving(asyncio.get_running_loop()):
-            self._over = True
-            self._end(error, quietly=swept)
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._plan.streams.discard(self)
+        swept = task.cancelled()
+        # Cancelled, that is disposed, closed with its client, or swept away with its loop.
+        error = ClientClosedError(_CLOSED if self._aborted else _SWEPT) if swept else task.exception()
+        over, self._over = self._over, True
+        if over or is_leaving(self.loop):
+            if isinstance(error, Exception) and not isinstance(error, StreamError):
+                report(f"a callback of {self._plan.name} raised after it was disposed", error)
+        elif error is None or isinstance(error, Exception):
+            # Other exceptions, such as SystemExit, the task has let through already.
+            self._tell_end(error, quietly=swept)
 
-    def _end(self, error: Exception | None, *, quietly: bool) -> None:
-        if isinstance(error, StreamError):
-            self._complete(error)
+    def _tell_end(self, error: Exception | None, *, quietly: bool) -> None:
         try:
             if error is None:
                 self._observer.on_completed()
             else:
+                self._complete(error)
                 self._observer.on_error(error)
         except Exception as raised:  # noqa: BLE001 - There is nobody else to be told.
-            if not quietly:
-                report(f"{self._plan.name} ended with an error that its subscriber does not handle", raised)
+            if not (quietly and raised is error):
+                report(f"the subscriber of {self._plan.name} does not handle its end", raised)
 
-    def _complete(self, error: StreamError) -> None:
+    def _complete(self, error: Exception) -> None:
         plan = self._plan
-        error.model = error.model or plan.model
-        error.endpoint = error.endpoint or f"{plan.call.method} {plan.call.path}"
-        if error.partial is None and plan.is_chat:
-            error.partial = self._tally.partial()
+        if isinstance(error, StreamError):
+            error.model = error.model or plan.model
+            error.endpoint = error.endpoint or f"{plan.call.method} {plan.call.path}"
+            if error.partial is None and plan.is_chat:
+                error.partial = self._tally.partial()
 
     async def _read(self) -> None:
         plan = self._plan
+        if plan.streams.closed:
+            raise ClientClosedError("the client was closed: make a new one")
         self._tally.begin()
         async with plan.transport.open(plan.call) as reply:
             if reply.status >= HTTPStatus.MULTIPLE_CHOICES:

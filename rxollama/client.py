@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from reactivex import Observable
 
@@ -201,8 +201,10 @@ class Ollama(Calls):
         """
         if isinstance(request, ChatRequest):
             kind, path, body = CHAT, "/api/chat", encode_chat(request)
-        else:
+        elif isinstance(request, GenerateRequest):
             kind, path, body = GENERATE, "/api/generate", encode_generate(request)
+        else:
+            raise refuse("request", request, "a ChatRequest or a GenerateRequest", show=False)
         call = Call(method="POST", path=path, body=body)
         return self._observe(call, lambda: LineDecoder(kind, max_line=self._max_line), request.model, is_chat=True)
 
@@ -222,10 +224,10 @@ class Ollama(Calls):
 
     async def aclose(self) -> None:
         """End every stream of this client with `ClientClosedError`, and close its connections."""
-        self._streams.close()
+        await self._streams.aclose()
         await self._default.aclose()
 
-    def __enter__(self) -> Ollama:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 
@@ -233,7 +235,7 @@ class Ollama(Calls):
         """Close."""
         self.close()
 
-    async def __aenter__(self) -> Ollama:
+    async def __aenter__(self) -> Self:
         """Return itself."""
         return self
 

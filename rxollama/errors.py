@@ -26,6 +26,8 @@ The client raises all of them into `on_error` of the subscription that failed, a
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 from rxollama._refusal import InvalidValueError, RxOllamaError
 from rxollama.messages import ChatResponse
 
@@ -66,6 +68,12 @@ class SlowCallbackWarning(RuntimeWarning):
 
     .. versionadded:: 0.1
     """
+
+
+class _Request(TypedDict, total=False):
+    model: str
+    endpoint: str
+    partial: ChatResponse | None
 
 
 class StreamError(RxOllamaError):
@@ -133,24 +141,17 @@ class StreamTimeoutError(StreamError, TimeoutError):
     Say that a phase of a stream took too long.
 
     Args:
-        message: As in `StreamError`, like the rest.
+        message: As in `StreamError`.
         phase: The phase: `connect`, `first_chunk`, `gap` or `total`.
+        request: The model, the endpoint and what had arrived, as in `StreamError`.
 
     .. versionadded:: 0.1
     """
 
     phase: str
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        phase: str = "",
-        model: str = "",
-        endpoint: str = "",
-        partial: ChatResponse | None = None,
-    ) -> None:
-        super().__init__(message, model=model, endpoint=endpoint, partial=partial)
+    def __init__(self, message: str, *, phase: str = "", **request: Unpack[_Request]) -> None:
+        super().__init__(message, **request)
         self.phase = phase
 
 
@@ -165,6 +166,7 @@ class StatusError(StreamError):
         body: The body as it came, shortened.
         signin_url: Where to sign in, with status 401; empty where the server names no place.
         retry_after: After how many seconds to try again; None where the server does not say.
+        request: As in `StreamTimeoutError`.
 
     .. versionadded:: 0.1
     """
@@ -184,8 +186,9 @@ class StatusError(StreamError):
         body: str = "",
         signin_url: str = "",
         retry_after: float | None = None,
+        **request: Unpack[_Request],
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, **request)
         self.status = status
         self.detail = detail
         self.body = body
@@ -249,6 +252,7 @@ class ReportedError(StreamError):
         message: As in `StreamError`.
         detail: The server's own words, unwrapped.
         body: The record as it came, shortened.
+        request: As in `StreamTimeoutError`.
 
     .. versionadded:: 0.1
     """
@@ -256,8 +260,8 @@ class ReportedError(StreamError):
     detail: str
     body: str
 
-    def __init__(self, message: str, *, detail: str = "", body: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, detail: str = "", body: str = "", **request: Unpack[_Request]) -> None:
+        super().__init__(message, **request)
         self.detail = detail
         self.body = body
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import TypeGuard
 
 import aiohttp
 import httpx
@@ -34,6 +35,7 @@ FAULTS = (
     HttpProcessingError,
     OSError,
     RuntimeError,
+    ValueError,
 )
 """Everything that the libraries below are known to raise when the network, not the caller, is at fault."""
 
@@ -51,13 +53,14 @@ _NO_CONNECTION: tuple[tuple[type[BaseException], str], ...] = (
     (httpx.ConnectError, "no connection to {url}: {fault}; is the server there?"),
     (httpx.UnsupportedProtocol, "{url} is no address that can be asked"),
     (httpx.InvalidURL, "{url} is no address that can be asked"),
+    (httpx.LocalProtocolError, "the request to {url} cannot be sent: {fault}"),
 )
 _BROKEN = (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
 _STRANGE = (aiohttp.ClientResponseError, HttpProcessingError, httpx.RemoteProtocolError, httpx.DecodingError)
 _DISCONNECTED = ("peer closed", "Server disconnected")
 
 
-def failure(fault: BaseException, phase: str, url: str) -> StreamError:
+def failure(fault: BaseException, phase: str, url: str, around: BaseException | None = None) -> StreamError:
     """
     Translate a fault of the network.
 
@@ -65,14 +68,16 @@ def failure(fault: BaseException, phase: str, url: str) -> StreamError:
         fault: What was raised.
         phase: `headers` while nothing of the answer was there, `body` after that.
         url: The server.
+        around: What was being handled already, and has nothing to do with the fault.
 
     Returns:
         Our error; the fault is to become its cause.
     """
-    chain = list(_chain(fault))
-    for kind, message in _NO_CONNECTION:
-        if any(isinstance(link, kind) for link in chain):
-            return ConnectionFailedError(message.format(url=url, fault=fault))
+    chain = list(_chain(fault, around))
+    for link in chain:
+        _forget_headers(link)
+    if phase == "headers" and (message := _unreachable(fault, chain)):
+        return ConnectionFailedError(message.format(url=url, fault=fault))
     if any(isinstance(link, TimeoutError) for link in chain) or _httpx_timeout(chain):
         return _timeout(fault, phase, url)
     if any(isinstance(link, _BROKEN) or _cut_off(link) for link in chain):
@@ -84,10 +89,34 @@ def failure(fault: BaseException, phase: str, url: str) -> StreamError:
     return ConnectionLostError(_lost(phase, url))
 
 
-def _chain(fault: BaseException | None) -> Iterator[BaseException]:
-    while fault is not None:
+def _unreachable(fault: BaseException, chain: list[BaseException]) -> str:
+    for kind, message in _NO_CONNECTION:
+        if any(isinstance(link, kind) for link in chain):
+            return message
+    return "{url} cannot be asked: {fault}" if isinstance(fault, ValueError) else ""
+
+
+def _chain(fault: BaseException | None, around: BaseException | None) -> Iterator[BaseException]:
+    while fault is not None and fault is not around:
         yield fault
+        if _is_group(fault):
+            # One for each address that was tried.
+            for one in fault.exceptions:
+                yield from _chain(one, around)
         fault = fault.__cause__ or fault.__context__
+
+
+def _is_group(fault: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
+    return isinstance(fault, BaseExceptionGroup)
+
+
+def _forget_headers(link: BaseException) -> None:
+    """Take the request's headers, and with them the key, out of what aiohttp's errors show of themselves."""
+    if isinstance(link, aiohttp.ClientResponseError):
+        headers = link.request_info.headers.copy()
+        headers.clear()
+        link.request_info = link.request_info._replace(headers=type(link.request_info.headers)(headers))
+        link.args = (link.request_info, link.history)
 
 
 def _httpx_timeout(chain: list[BaseException]) -> bool:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+import ipaddress
+import os
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from platform import python_version
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from rxollama._http._faults import FAULTS, failure
-from rxollama._loop import running
+from rxollama._loop import Job, finish, finish_now, keep_for_ever
 from rxollama.errors import ClientClosedError
 from rxollama.transport import Call, Reply
 
@@ -24,9 +29,7 @@ __all__ = ("HttpTransport",)
 
 _CONNECT_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 60.0
-_CLOSING_SECONDS = 5.0
 _AGENT = f"rxollama/{version('rxollama')} python/{python_version()}"
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 # A model may load for minutes before the first byte: only connecting has a limit of its own.
 _PATIENT = httpx.Timeout(None, connect=_CONNECT_SECONDS)
@@ -69,13 +72,14 @@ class HttpTransport:
         self._headers.update({name.lower(): value for name, value in (headers or {}).items()})
         self._kept: dict[asyncio.AbstractEventLoop, _Kept] = {}
         self._closed = False
+        _made.add(self)
 
     @asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[Reply]:
+    async def open(self, call: Call) -> AsyncGenerator[Reply, None]:
         """Send a request; see `rxollama.transport.Transport`."""
         url = self._base_url + call.path
         headers = self._headers if call.body is None else {**self._headers, "content-type": "application/json"}
-        with self._translated("headers"):
+        with self.translated("headers"):
             client = self._given or await self._client()
             timeout = _PATIENT if client.timeout == _HTTPX_DEFAULT else client.timeout
             request = client.build_request(call.method, url, content=call.body, headers=headers, timeout=timeout)
@@ -88,17 +92,16 @@ class HttpTransport:
                 await response.aclose()
 
     @contextmanager
-    def _translated(self, phase: str) -> Iterator[None]:
+    def translated(self, phase: str) -> Generator[None, None, None]:
+        """Raise our own error for what goes wrong within."""
+        # An exception that is being handled around the whole loop is the context of all that are raised in it.
+        around = sys.exc_info()[1]
         try:
             yield
         except FAULTS as fault:
-            raise self.failure(fault, phase) from fault
-
-    def failure(self, fault: BaseException, phase: str) -> Exception:
-        """Tell in our own error what went wrong."""
-        if self._closed:
-            return ClientClosedError("the client was closed")
-        return failure(fault, phase, self._base_url)
+            if self._closed:
+                raise ClientClosedError("the client was closed") from fault
+            raise failure(fault, phase, self._base_url, around) from fault
 
     async def _client(self) -> httpx.AsyncClient:
         if self._closed:
@@ -106,8 +109,8 @@ class HttpTransport:
         loop = asyncio.get_running_loop()
         kept = self._kept.get(loop)
         if kept is None:
-            for ended in [known for known in self._kept if known.is_closed()]:
-                del self._kept[ended]
+            for ended in [known for known in list(self._kept) if known.is_closed()]:
+                self._kept.pop(ended, None)
             keeper = self._keep()
             kept = self._kept[loop] = _Kept(await anext(keeper), keeper)
         return kept.client
@@ -126,8 +129,9 @@ class HttpTransport:
         parts = urlsplit(self._base_url)
         secure, host = parts.scheme == "https", parts.hostname or ""
         proxy = None
-        if host not in _LOOPBACK and not proxy_bypass(host):
-            proxy = getproxies().get(parts.scheme)
+        if not _is_loopback(host) and not proxy_bypass(parts.netloc):
+            proxies = getproxies()
+            proxy = proxies.get(parts.scheme) or proxies.get("all")
         # Certificates are loaded only for those who need them: that takes longer than all the rest.
         context = httpx.create_ssl_context(verify=secure)
         return AiohttpTransport(
@@ -141,30 +145,46 @@ class HttpTransport:
         )
 
     async def aclose(self) -> None:
-        """Close the connections on every loop."""
-        self._closed = True
-        here = running()
-        for loop, kept in self._taken():
-            if loop is here:
-                await kept.keeper.aclose()
-            else:
-                closing = asyncio.run_coroutine_threadsafe(kept.keeper.aclose(), loop)
-                await asyncio.wait_for(asyncio.wrap_future(closing), _CLOSING_SECONDS)
+        """Close the connections on every loop, and wait for it."""
+        await finish(self._closing())
 
     def close(self) -> None:
         """Close the connections on every loop, and wait for it where that blocks no loop."""
-        self._closed = True
-        may_wait = running() is None
-        for loop, kept in self._taken():
-            closing = asyncio.run_coroutine_threadsafe(kept.keeper.aclose(), loop)
-            if may_wait:
-                closing.result(_CLOSING_SECONDS)
+        finish_now(self._closing())
 
-    def _taken(self) -> list[tuple[asyncio.AbstractEventLoop, _Kept]]:
-        # A loop that does not run, and may never again, closes its clients itself when it ends.
-        taken = [(loop, kept) for loop, kept in self._kept.items() if loop.is_running()]
-        self._kept.clear()
-        return taken
+    def _closing(self) -> list[Job]:
+        self._closed = True
+        taken, self._kept = self._kept, {}
+        return [(loop, partial(_let_go, kept)) for loop, kept in taken.items()]
+
+    def forget(self) -> None:
+        """Start anew in a forked child."""
+        keep_for_ever(self._kept)
+        self._kept = {}
+
+
+_made: WeakSet[HttpTransport] = WeakSet()
+
+
+def _forget_all() -> None:
+    for transport in tuple(_made):
+        transport.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+async def _let_go(kept: _Kept) -> None:
+    with suppress(*FAULTS):
+        await kept.keeper.aclose()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class _HttpReply:
@@ -182,8 +202,6 @@ class _HttpReply:
         plain = response.headers.get("content-encoding", "identity") == "identity"
         # What httpx puts around its stream costs as much as reading it.
         body = response.stream if plain else response.aiter_bytes()
-        try:
+        with self._transport.translated("body"):
             async for data in cast("AsyncIterator[bytes]", body):
                 yield data
-        except FAULTS as fault:
-            raise self._transport.failure(fault, "body") from fault

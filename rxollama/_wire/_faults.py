@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -50,7 +50,8 @@ _READ_LOG = "the server's own log may say more"
 # Where Ollama, llama-server, other servers behind a proxy, and Ollama's older stubs put their words.
 _WORDS = ("error", "message", "detail", "Status")
 
-_parse = msgspec.json.Decoder(dict[str, Any] | str).decode
+_Said: TypeAlias = dict[str, Any] | str
+_parser: msgspec.json.Decoder[_Said] = msgspec.json.Decoder(_Said)
 
 
 def status_error(status: int, headers: Mapping[str, str], body: bytes) -> StatusError:
@@ -68,7 +69,7 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes) -> Status
     text = body.decode("utf-8", "replace").strip()
     said = _json(text)
     record = said if is_object(said) else {}
-    detail = _prose(text, headers.get("content-type", "")) if said is None else _words(said)
+    detail = _prose(text, headers.get("content-type", "")) if said is None else _words(said, text)
     signin_url = record.get("signin_url")
     signin_url = signin_url if isinstance(signin_url, str) else ""
     if status < HTTPStatus.BAD_REQUEST:
@@ -90,8 +91,8 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes) -> Status
 
 def reported(record: dict[str, Any], line: bytes) -> ReportedError:
     """Build the error for an error record inside a stream."""
-    detail = _words(record)
     body = line.decode("utf-8", "replace").strip()
+    detail = _words(record, body)
     said = _shorten(detail) or "an error, without a word of why"
     return ReportedError(f"the server reported: {said}", detail=detail, body=_shorten(body))
 
@@ -120,14 +121,14 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-def _json(text: str) -> dict[str, Any] | str | None:
+def _json(text: str) -> _Said | None:
     try:
-        return _parse(text)
+        return _parser.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 
 
-def _words(value: object) -> str:
+def _words(value: object, raw: str) -> str:
     """Dig for the words in errors that quote errors: llama-server's JSON comes as a text inside Ollama's."""
     for _ in range(_DEPTH):
         if isinstance(value, str) and value.lstrip().startswith("{"):
@@ -138,12 +139,7 @@ def _words(value: object) -> str:
         value = inner
     if isinstance(value, str):
         return value.strip()
-    if is_object(value) and not any(value.values()):
-        return ""
-    try:
-        return msgspec.json.encode(value).decode()
-    except RecursionError:
-        return ""
+    return raw if not is_object(value) or any(value.values()) else ""
 
 
 def _prose(text: str, content_type: str) -> str:

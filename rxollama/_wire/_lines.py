@@ -39,7 +39,8 @@ class LineDecoder(Generic[R]):
     Decode newline-delimited records.
 
     It frames on the newline byte alone, since text may hold every other separator. Blank lines, a carriage return
-    before the newline, unknown keys and a missing last newline are tolerated. After the record that ends a stream, or a fault, the rest is passed over.
+    before the newline, unknown keys and a missing last newline are tolerated. After the record that ends a stream, or
+    a fault, the rest is passed over.
 
     Args:
         kind: The kind of record.
@@ -89,14 +90,10 @@ class LineDecoder(Generic[R]):
         Returns:
             The record that was left without a newline, if any; `failure` is set where the stream ended too early.
         """
-        if self.over:
-            return []
         rest = b"".join(self._pieces)
         self._pieces.clear()
-        if _is_cut_short(rest):
-            return self._fail(truncated(), [])
         records = self._read(rest)
-        if not self.over:
+        if not self.over or (self.failure is not None and _is_cut_short(rest)):
             self._fail(truncated(), records)
         return records
 
@@ -182,15 +179,12 @@ class BodyDecoder(Generic[R]):
         if self.over:
             return []
         body = b"".join(self._pieces)
-        if _is_cut_short(body):
-            return self._fail(truncated())
-        try:
-            value = self._read(body)
-        except StreamError as failure:
-            return self._fail(failure)
-        self.over = True
         self._pieces.clear()
-        return [value]
+        self.over = True
+        try:
+            return [self._read(body)]
+        except StreamError as failure:
+            return self._fail(truncated() if _is_cut_short(body) else failure)
 
     def _fail(self, failure: StreamError) -> list[R]:
         self.failure, self.over = failure, True

@@ -34,7 +34,7 @@ ERROR = b'"error"'
 _UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 # Null is a value within these, and no way to say "absent".
-_AS_THEY_ARE = frozenset({"_debug_info", "arguments", "model_info", "projector_info"})
+_AS_THEY_ARE = frozenset({"_debug_info", "arguments", "embeddings", "model_info", "projector_info"})
 # No field of ours lies deeper.
 _DEPTH = 8
 
@@ -73,14 +73,16 @@ def careful(kind: Kind[R], line: bytes) -> R | None:
         ProtocolError: For what is no record.
     """
     text = line.strip()
-    if not text:
-        return None
+    return _converted(text, kind.words, kind.convert) if text else None
+
+
+def _converted(text: bytes, words: frozenset[str], convert: Callable[[dict[str, Any]], R]) -> R:
     record = _object(text)
-    if not kind.words & record.keys():
+    if not words & record.keys():
         raise strange(text, "an object without the keys that it should have")
     try:
-        return kind.convert(record)
-    except (*_UNREADABLE, TypeError) as error:
+        return convert(record)
+    except _UNREADABLE as error:
         raise strange(text, "an object whose values have the wrong types") from error
 
 
@@ -207,21 +209,8 @@ PROGRESS: Kind[Progress] = Kind(
 
 def read_body(to: type[S]) -> Callable[[bytes], S]:
     """Build the reader of a body that is one value; an error may be in its place."""
-    kind: Kind[S] = Kind(
-        quick=_quick(to, lambda value: any(getattr(value, name) for name in to.__struct_fields__)),
-        convert=lambda record: _lenient(record, to),
-        ends=lambda _: True,
-        words=frozenset(to.__struct_encode_fields__),
-    )
-
-    def read(body: bytes) -> S:
-        value = None if ERROR in body else kind.quick(body)
-        value = careful(kind, body) if value is None else value
-        if value is None:
-            raise strange(body, "an empty body")
-        return value
-
-    return read
+    words = frozenset(to.__struct_encode_fields__)
+    return lambda body: _converted(body.strip(), words, lambda record: _lenient(record, to))
 
 
 class _Models(msgspec.Struct):

@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
+from rxollama._refusal import refuse
 from rxollama.messages import ChatRequest, GenerateRequest, Message
+from rxollama.messages._message import read_messages
 
 __all__ = ("encode", "encode_chat", "encode_generate")
 
@@ -17,14 +19,34 @@ _GENERATE = ("suffix", "system", "template", "raw")
 
 
 def encode(fields: Mapping[str, Any]) -> bytes:
-    """Write a request's body, leaving out what is None."""
-    return msgspec.json.encode({name: value for name, value in fields.items() if value is not None})
+    """
+    Write a request's body.
+
+    Args:
+        fields: The fields by name; what is None is left out.
+
+    Returns:
+        JSON.
+
+    Raises:
+        InvalidValueError: Naming the field that cannot be written as JSON.
+    """
+    written = {name: msgspec.Raw(_json(name, value)) for name, value in fields.items() if value is not None}
+    return msgspec.json.encode(written)
+
+
+def _json(field: str, value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, RecursionError):
+        # The reason is not shown, since it may hold the text: half a surrogate pair is the usual one.
+        raise refuse(field, value, "what can be written as JSON, with texts that are Unicode", show=False) from None
 
 
 def encode_chat(request: ChatRequest) -> bytes:
     """Write the body of `POST /api/chat`."""
     fields = _common(request)
-    fields["messages"] = [_message(message) for message in request.messages]  # type: ignore[arg-type] # Read by then.
+    fields["messages"] = [_message(message) for message in read_messages(request.messages)]
     if request.tools:
         fields["tools"] = request.tools
     return encode(fields)
@@ -47,7 +69,7 @@ def _common(request: ChatRequest | GenerateRequest) -> dict[str, Any]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    """Write one message; `content` is always there, as the server has it, and a call's index, which is no key, is not."""
+    """Write one message: with `content` even where it is empty, as the server does, and without a call's index."""
     fields: dict[str, Any] = {"role": message.role}
     if message.thinking:
         fields["thinking"] = message.thinking

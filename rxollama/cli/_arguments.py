@@ -77,13 +77,12 @@ def parse(argv: Sequence[str]) -> Options | None:
 
 
 def _settled(argv: Sequence[str]) -> Iterator[str]:
-    """Give `--think` its own level, so that it does not take the prompt for one."""
-    following = [*argv[1:], ""]
-    for place, (argument, after) in enumerate(zip(argv, following, strict=True)):
-        if argument == "--":
-            yield from argv[place:]
-            return
-        yield "--think=on" if argument == "--think" and after not in _LEVELS else argument
+    """Give `--think` a level of its own, so that it does not take the prompt for one."""
+    rest = list(argv)
+    while rest and rest[0] != "--":
+        argument = rest.pop(0)
+        yield "--think=on" if argument == "--think" and "".join(rest[:1]) not in _LEVELS else argument
+    yield from rest
 
 
 def _level(text: str) -> Think:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rxollama.messages import ChatResponse, ClientTiming, Metrics
 
-__all__ = ("duration", "known", "summary")
+__all__ = ("duration", "ending", "known", "summary")
 
 _NANOSECONDS = 1e9
 _MINUTE = 60
@@ -24,7 +24,7 @@ def duration(seconds: float) -> str:
 def summary(response: ChatResponse) -> str:
     """Word the numbers of a whole answer, as far as the server tells them."""
     metrics = response.metrics
-    parts = [*_pace(metrics), *_first(metrics), *_counts(metrics), *_ending(response.done_reason)]
+    parts = [*_pace(metrics), *_first(metrics), *_counts(metrics), *ending(response.done_reason)]
     return " · ".join(parts)
 
 
@@ -56,7 +56,8 @@ def _counts(metrics: Metrics) -> list[str]:
     return counts
 
 
-def _ending(reason: str) -> list[str]:
+def ending(reason: str) -> list[str]:
+    """Word an end that is not the usual one."""
     if reason in {"", "stop"}:
         return []
     return ["cut off: length limit reached (length)"] if reason == "length" else [f"ended with {reason!r}"]

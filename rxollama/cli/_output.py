@@ -21,7 +21,17 @@ def clean(text: str) -> str:
 
 
 class CommandError(Exception):
-    """Say what keeps a command from being done, where the library has no word for it."""
+    """
+    Say what keeps a command from being done, where the library has no word for it.
+
+    Args:
+        message: The reason.
+        code: The exit code.
+    """
+
+    def __init__(self, message: str, *, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class _Paper(Console):
@@ -43,7 +53,7 @@ class Output:
 
     def __init__(self) -> None:
         # Neither a terminal's charset nor a broken input is a reason to fail in the middle of an answer.
-        for stream in (sys.stdin, sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdin, sys.stdout, sys.stderr)):
             cast("TextIOWrapper", stream).reconfigure(errors="replace")
         self.is_terminal = sys.stdout.isatty()
         self.screen: Console = _Paper(highlight=False, markup=False)

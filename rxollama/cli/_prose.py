@@ -27,14 +27,15 @@ class Prose:
     """
 
     def __init__(self, text: str, lines: int | None = None) -> None:
-        # The terminal's own colours suit its background, and an address that is seen cannot deceive.
-        self._markdown = Markdown(text, code_theme="ansi_dark", hyperlinks=False)
-        # What looks like HTML is text, too: rich would leave it out.
-        self._markdown.parsed = _PARSER.parse(text)
+        self._text = text
         self._lines = lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = console.render_lines(self._markdown, options.update(height=None), pad=False)
+        # The terminal's own colours suit its background, and an address that is seen cannot deceive.
+        markdown = Markdown(self._text, code_theme="ansi_dark", hyperlinks=False)
+        # What looks like HTML is text, too: rich would leave it out.
+        markdown.parsed = _PARSER.parse(self._text)
+        lines = console.render_lines(markdown, options.update(height=None), pad=False)
         yield from _joined(lines if self._lines is None else lines[-self._lines :])
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import orjson
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.segment import Segment
 from rich.spinner import Spinner
@@ -103,11 +103,10 @@ class View:
 
     def __init__(self, console: Console, model: str) -> None:
         self._console = console
-        self._part: _Thinking | _Answer | None = None
+        self._part: _Part | None = None
         self._status = _Status(model)
-        self._begun = False
         self._live = Live(
-            self._status,
+            _Frame(None, self._status),
             console=console,
             refresh_per_second=_FRAMES_PER_SECOND,
             transient=True,
@@ -139,7 +138,8 @@ class View:
         for call in message.tool_calls:
             self._close()
             self._print(_called(call))
-        self._live.update(_Frame(self._part and self._part.tail(self._console), self._status, gap=self._begun))
+        tail = None if self._part is None else self._part.tail(self._console)
+        self._live.update(_Frame(tail, self._status))
 
     def say(self, text: str) -> None:
         """Put a line under the answer."""
@@ -148,11 +148,12 @@ class View:
     def _grow(self, kind: type[_Thinking | _Answer], text: str) -> None:
         if not text:
             return
-        if not isinstance(self._part, kind):
+        part = self._part
+        if not isinstance(part, kind):
             self._close()
-            self._part = kind()
-            self._status.name = self._part.name
-        for finished in self._part.add(clean(text)):
+            self._part = part = kind()
+            self._status.name = kind.name
+        for finished in part.add(clean(text)):
             self._print(finished)
 
     def _close(self) -> None:
@@ -161,12 +162,9 @@ class View:
             self._print(finished)
 
     def _print(self, finished: RenderableType) -> None:
-        # While it moves above what is finished, the growing part must not be drawn a second time.
-        self._live.update(self._status)
-        if self._begun:
-            self._console.line()
-        self._begun = True
-        self._console.print(finished)
+        # What is finished is printed above the region: there it must not be drawn a second time.
+        self._live.update(_Frame(None, self._status))
+        self._console.print(Group("", finished))
 
 
 class _Status:
@@ -194,14 +192,12 @@ def waiting(model: str, elapsed: float) -> str:
 class _Frame:
     """Be one picture of the region that is redrawn."""
 
-    def __init__(self, part: RenderableType | None, status: _Status, *, gap: bool) -> None:
+    def __init__(self, part: RenderableType | None, status: _Status) -> None:
         self._part = part
         self._status = status
-        self._gap = gap
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self._gap:
-            yield Segment.line()
+        yield Segment.line()
         if self._part is not None:
             yield self._part
             yield Segment.line()

@@ -6,7 +6,7 @@ from itertools import chain, pairwise, product
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rxollama.operators._tags import CONTENT, THINKING, Kind, Piece, TagSplitter
@@ -84,6 +84,8 @@ def whole(mode: Mode, text: str) -> tuple[str, str]:
 
 
 @given(MODES, cut_texts())
+@example(Mode(inside=True, first_only=True), ("a</think>b", ["a</", "think>b"]))
+@example(FIRST, ("a <think>", ["a <", "think>"]))
 def test_any_cut(mode: Mode, texts: tuple[str, list[str]]) -> None:
     """Both sides of a text are the same for any cut, and those of the whole text."""
     text, parts = texts

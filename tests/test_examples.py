@@ -1,0 +1,131 @@
+"""Every example runs, unchanged, as its docstring says, against a scripted server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rxollama.testing import Recording, Reply, ScriptedOllama
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+RECORDINGS = ROOT / "tests" / "recordings"
+
+ANSWER = Reply.answer("Air scatters blue light most.", thinking="Light and air.", eval_count=8, eval_duration=10**9)
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def server() -> ScriptedOllama:
+    """Start a server that gives the same answer to every chat."""
+    return ScriptedOllama(default=ANSWER)
+
+
+@pytest.fixture
+def run(server: ScriptedOllama, tmp_path: Path) -> Run:
+    """Run an example against the server, in a folder of its own."""
+
+    def example(name: str, *arguments: str) -> str:
+        environment = {**os.environ, "OLLAMA_HOST": server.url, "OLLAMA_MODEL": "scripted", "PYTHONUTF8": "1"}
+        program = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments]
+        done = subprocess.run(
+            program, env=environment, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60, check=False
+        )
+        assert (0, "") == (done.returncode, done.stderr)
+        return done.stdout
+
+    return example
+
+
+def test_quickstart(server: ScriptedOllama, run: Run) -> None:
+    """quickstart.py prints the answer and its speed, from one request."""
+    with server:
+        printed = run("quickstart", "Why?")
+
+    assert "Air scatters blue light most.\n8 tokens, 8.0 tokens/s\n" == printed
+    assert 1 == len(server.requests)
+
+
+def test_split_panels(server: ScriptedOllama, run: Run) -> None:
+    """split_panels.py shows thinking and answer beside each other."""
+    with server:
+        printed = run("split_panels")
+
+    assert "Light and air." in printed
+    assert "Air scatters blue light most." in printed
+    assert printed.endswith("8.0 tokens/s\n")
+
+
+def test_tool_calls(server: ScriptedOllama, run: Run) -> None:
+    """tool_calls.py runs the call by hand, and sends thinking, call and result back."""
+    recordings = Recording.load_all(RECORDINGS)
+    server.enqueue(Reply.of(recordings["tool-call"], None), Reply.of(recordings["tool-answer"], None))
+    with server:
+        printed = run("tool_calls")
+
+    assert printed.startswith("calling get_weather({'city': 'Oslo', 'unit': 'celsius'})\n")
+    assert recordings["tool-answer"].expect["content"] in printed
+    user, assistant, tool = server.requests[1].json["messages"]
+    assert "user" == user["role"]
+    assert recordings["tool-call"].expect["thinking"] == assistant["thinking"]
+    assert assistant["tool_calls"][0]["id"] == tool["tool_call_id"]
+    assert "-3 degrees, snow" == tool["content"]
+
+
+def test_log_pipeline(server: ScriptedOllama, run: Run, tmp_path: Path) -> None:
+    """log_pipeline.py writes JSON lines, and sums them up."""
+    with server:
+        printed = run("log_pipeline", "log.jsonl")
+
+    assert "2 chats, 16 tokens, logged in log.jsonl\n" == printed
+    assert "scatters" not in (tmp_path / "log.jsonl").read_text("utf-8")
+
+
+def test_many_consumers(server: ScriptedOllama, run: Run) -> None:
+    """many_consumers.py serves all from one request, and the broken one harms nobody."""
+    with server:
+        printed = run("many_consumers")
+
+    assert "one consumer ended: this consumer is broken\n" in printed
+    assert printed.endswith("Air scatters blue light most.\n")
+    assert 1 == len(server.requests)
+
+
+def test_asyncio_app(server: ScriptedOllama, run: Run) -> None:
+    """asyncio_app.py asks two questions at once, and leaves the third when it is enough."""
+    with server:
+        printed = run("asyncio_app")
+
+    lines = printed.splitlines()
+    assert ["Air scatters blue light most."] * 2 == lines[:2]
+    assert lines[2].endswith("...")
+    assert 3 == len(server.requests)
+
+
+def test_batch(server: ScriptedOllama, run: Run, tmp_path: Path) -> None:
+    """batch.py answers every question without streaming, and one that fails does not stop the others."""
+    (tmp_path / "questions.txt").write_text("\n".join(f"Question {number}?" for number in range(6)), "utf-8")
+    server.enqueue(Reply.error(500, {"error": "out of memory"}))
+    with server:
+        printed = run("batch", "questions.txt")
+
+    assert 5 == printed.count("Air scatters blue light most.")
+    assert 1 == printed.count("failed: the server answered 500: out of memory")
+    assert all(request.json["stream"] is False for request in server.requests)
+    assert 6 == len(server.requests)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_is_short_and_run(path: Path) -> None:
+    """An example has 30 to 60 lines, says how to run it, and is run by a test of its name."""
+    text = path.read_text("utf-8")
+
+    assert 30 <= len(text.splitlines()) <= 60
+    assert f"uv run python examples/{path.name}" in text
+    assert f"test_{path.stem}" in globals()
