@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 from reactivex import Observable, abc
 from reactivex.internal.exceptions import SequenceContainsNoElementsError
 
-from rxollama._loop import running
+from rxollama._loop import running, tell
 from rxollama._refusal import refuse
 from rxollama.errors import RunningLoopError
 from rxollama.messages._backlog import Backlog
@@ -165,6 +165,9 @@ class _Inbox(Generic[T]):
         """Subscribe."""
         self.begun = True
         self._subscription = self._source.subscribe(self._on_next, self._on_error, self._on_completed)
+        if self._closed:
+            # By another thread, or by the source itself.
+            self.dispose()
 
     def _on_next(self, item: T) -> None:
         with self._lock:
@@ -201,9 +204,12 @@ class _Inbox(Generic[T]):
         """Close the request, and forget what waits."""
         self.begun = self._closed = True
         self._ready.clear()
+        # A source that goes on all the same fills no memory.
+        self._waiting = _Latest()
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             subscription.dispose()
+        self._wake()
 
 
 class Iteration(Generic[T]):
@@ -226,8 +232,9 @@ class Iteration(Generic[T]):
         inbox, event = self._inbox, self._event
         if not inbox.begun:
             _refuse_loop("iterate(...)", "`async for item in aiterate(source)`")
-            inbox.begin()
         try:
+            if not inbox.begun:
+                inbox.begin()
             while not (found := inbox.next(StopIteration())):
                 event.wait(_SLICE)
                 event.clear()
@@ -273,10 +280,10 @@ class AsyncIteration(Generic[T]):
     async def __anext__(self) -> T:
         """Wait for the next item."""
         inbox, bell = self._inbox, self._bell
-        if not inbox.begun:
-            bell.loop = asyncio.get_running_loop()
-            inbox.begin()
         try:
+            if not inbox.begun:
+                bell.loop = asyncio.get_running_loop()
+                inbox.begin()
             while not (found := inbox.next(StopAsyncIteration())):
                 await bell.wait()
         except BaseException:
@@ -304,24 +311,24 @@ class AsyncIteration(Generic[T]):
 
 
 class _Bell:
-    """Be an event of one loop that may be set from any thread."""
+    """Be an event of one loop that may be set from any thread, which wakes the loop once for many items."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._event = asyncio.Event()
+        self._rung = False
 
     def ring(self) -> None:
         """Wake the one who waits."""
-        loop = self.loop
-        if loop is running():
-            self._event.set()
-        elif loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._event.set)
+        if not self._rung and self.loop is not None:
+            self._rung = True
+            tell(self.loop, self._event.set)
 
     async def wait(self) -> None:
         """Wait for the next ring."""
         await self._event.wait()
         self._event.clear()
+        self._rung = False
 
 
 def _refuse_loop(call: str, instead: str) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 
-__all__ = ("Blocks",)
+__all__ = ("Blocks", "recent")
 
 # What begins a block of its own after a blank line. A number or a dash may go on with a list, an indented line
 # belongs to what is above; a line that has only begun must have told which it is.
 _BEGINS = re.compile(r"[^\s\d*+-]|\*\*|\d+[^\d.)]")
 _FENCE = re.compile(r"\s*(?:[-*+]\s+|\d+[.)]\s+)*(`{3,}(?=[^`]*$)|~{3,})")
+
+
+def recent(text: str, room: int) -> str:
+    """Return the end of a text, at least *room* characters; it begins at the same place for a while, and so is calm."""
+    return text[max(0, (len(text) // room - 1) * room) :]
 
 
 class Blocks:
@@ -43,12 +48,11 @@ class Blocks:
 
     def tail(self, lines: int, width: int) -> str:
         """Return what of the rest can be seen on a screen of this size, still good Markdown in a long code block."""
-        room = lines * width
         shown = self._lines[-lines:]
         start = len(self._lines) - len(shown)
         if self._fence and start > self._fence_at:
             shown.insert(0, self._lines[self._fence_at])
-        return "".join([*(line[-room:] for line in shown), self._partial[-room:]])
+        return "".join(recent(line, lines * width) for line in [*shown, self._partial])
 
     def _cut_before(self, line: str, finished: list[str]) -> None:
         if self._blank and not self._fence and _BEGINS.match(line):

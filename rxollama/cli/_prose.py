@@ -58,7 +58,7 @@ class Thoughts:
         yield self._title
         narrower = options.update(width=max(1, options.max_width - 2), height=None)
         lines = console.render_lines(self._text, narrower, pad=False)
-        shown = lines if self._lines is None else lines[-max(1, self._lines) :]
+        shown = lines if self._lines is None else lines[-self._lines :]
         yield from _joined([Segment("│ ", _DIM), *line] for line in shown)
 
 

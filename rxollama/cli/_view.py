@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
-from rxollama.cli._blocks import Blocks
+from rxollama.cli._blocks import Blocks, recent
 from rxollama.cli._numbers import duration
 from rxollama.cli._output import clean
 from rxollama.cli._prose import Prose, Thoughts
@@ -65,9 +65,10 @@ class _Thinking:
         return [Thoughts(title, text)] if text else []
 
     def tail(self, console: Console) -> RenderableType:
-        room = console.width * _THINKING_LINES
-        self._tail = self._tail[-room:]
-        return Thoughts("thinking", self._tail.strip(), lines=min(_THINKING_LINES, console.height - _AROUND - 1))
+        lines = max(1, min(_THINKING_LINES, console.height - _AROUND - 1))
+        # Parts are dropped in one go now and then, so that what is seen is not laid out anew each time.
+        self._tail = recent(self._tail, _THINKING_LINES * console.width)
+        return Thoughts("thinking", self._tail.strip(), lines)
 
 
 class _Answer:

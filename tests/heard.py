@@ -1,0 +1,121 @@
+"""What a subscriber hears, for tests that subscribe from outside of any event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, Self, TypeVar
+
+from reactivex import Observable, abc
+
+from rxollama._loop import background
+from rxollama.messages import ChatChunk
+from rxollama.testing import SeenRequest
+
+T = TypeVar("T")
+
+PATIENCE = 10.0
+AT_ONCE = 0.05
+
+
+class Heard(Generic[T]):
+    """
+    Subscribe, and note all that comes.
+
+    Args:
+        source: What to subscribe to; None leaves that to the caller.
+        each: What to do with each item, after it was noted.
+    """
+
+    def __init__(self, source: Observable[T] | None = None, each: Callable[[T], object] | None = None) -> None:
+        self.items: list[T] = []
+        self.threads: set[str] = set()
+        self.completed = False
+        self.error: Exception | None = None
+        self.over = threading.Event()
+        self._each = each
+        self._came = threading.Condition()
+        self.subscription: abc.DisposableBase | None = None
+        if source is not None:
+            self.subscription = source.subscribe(self.on_next, self.on_error, self.on_completed)
+
+    def on_next(self, item: T) -> None:
+        """Note an item."""
+        with self._came:
+            self.items.append(item)
+            self.threads.add(threading.current_thread().name)
+            self._came.notify_all()
+        if self._each is not None:
+            self._each(item)
+
+    def on_error(self, error: Exception) -> None:
+        """Note the error."""
+        self.error = error
+        self._end()
+
+    def on_completed(self) -> None:
+        """Note the completion."""
+        self.completed = True
+        self._end()
+
+    def _end(self) -> None:
+        self.threads.add(threading.current_thread().name)
+        assert not self.over.is_set(), "a stream ended twice"
+        self.over.set()
+
+    def dispose(self) -> float:
+        """Dispose, and return the moment before that."""
+        assert self.subscription is not None
+        moment = time.monotonic()
+        self.subscription.dispose()
+        return moment
+
+    def wait(self) -> Self:
+        """Block until it is over."""
+        assert self.over.wait(PATIENCE), "the stream did not end"
+        return self
+
+    def wait_items(self, count: int) -> Self:
+        """Block until so many items came."""
+        with self._came:
+            assert self._came.wait_for(lambda: len(self.items) >= count, PATIENCE), "the items did not come"
+        return self
+
+    @property
+    def failure(self) -> Exception:
+        """The error, once it is over."""
+        self.wait()
+        assert self.error is not None, "the stream completed"
+        return self.error
+
+
+def text_of(chunks: list[ChatChunk]) -> str:
+    """Join the content of chunks."""
+    return "".join(chunk.message.content for chunk in chunks)
+
+
+def settle() -> None:
+    """Block until the background loop has done all that it had to do at this moment."""
+
+    async def turn() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run_coroutine_threadsafe(turn(), background()).result(PATIENCE)
+
+
+def left_after(seen: SeenRequest, moment: float) -> float:
+    """Tell how many seconds after a moment the server saw the client leave."""
+    return seen.wait_left() - moment
+
+
+def soon(attempt: Callable[[], float]) -> None:
+    """Assert that what an attempt measures is at once, in one of a few attempts: this machine has other work too."""
+    measured: list[float] = []
+    for _ in range(3):
+        measured.append(attempt())
+        if measured[-1] < AT_ONCE:
+            return
+    raise AssertionError(f"not within {AT_ONCE} s: {measured}")
