@@ -72,8 +72,9 @@ def _base_url(text: str) -> str:
 
 
 def _name(name: str) -> str:
+    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name or _LOCAL
     try:
-        address = ip_address(name.removeprefix("[").removesuffix("]") or _LOCAL)
+        address = ip_address(bare)
     except ValueError:
         if _NAME.fullmatch(name):
             return name

@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -42,6 +40,8 @@ __all__ = (
 )
 
 _PATIENCE = 5.0
+
+_logger = logging.getLogger("rxollama")
 
 Job: TypeAlias = tuple[asyncio.AbstractEventLoop, Callable[[], Coroutine[Any, Any, None]]]
 """Work that has to be done on a loop, and does not raise."""
@@ -118,7 +118,7 @@ def report(message: str, error: BaseException) -> None:
     """
     Tell somebody of an error that has no subscriber to be told.
 
-    On a loop that is its exception handler, elsewhere `sys.unraisablehook`.
+    On a loop that is its exception handler, elsewhere a log, as asyncio does it when nobody has said otherwise.
 
     Args:
         message: What happened.
@@ -128,18 +128,7 @@ def report(message: str, error: BaseException) -> None:
     if loop is not None:
         loop.call_exception_handler({"message": message, "exception": error})
         return
-    sys.unraisablehook(_Untold(type(error), error, error.__traceback__, message))
-
-
-@dataclass
-class _Untold:
-    """Be what `sys.unraisablehook` takes: the interpreter's own type cannot be made by hand."""
-
-    exc_type: type[BaseException]
-    exc_value: BaseException | None
-    exc_traceback: TracebackType | None
-    err_msg: str | None
-    object: object = None
+    _logger.error(message, exc_info=error)
 
 
 class _Forever(msgspec.Struct, gc=False):

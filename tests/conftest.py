@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from textwrap import dedent
 
 import httpx
 import pytest
+from programs import Program
 
 from rxollama import Ollama
 from rxollama._loop import background
@@ -20,8 +18,6 @@ from rxollama.testing import Recording, ScriptedOllama
 
 _RECORDINGS = Path(__file__).parent / "recordings"
 _PATIENCE = 10.0
-
-Script = Callable[..., "subprocess.Popen[str]"]
 
 
 def _our_threads() -> set[threading.Thread]:
@@ -86,17 +82,14 @@ def http_client(request: pytest.FixtureRequest) -> Iterator[httpx.AsyncClient | 
 
 
 @pytest.fixture
-def script() -> Iterator[Script]:
-    """Start programs in interpreters of their own, where every warning is an error."""
-    started: list[subprocess.Popen[str]] = []
+def start() -> Iterator[Callable[..., Program]]:
+    """Start programs, and end those that a test leaves running."""
+    started: list[Program] = []
 
-    def start(code: str, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-X", "dev", "-W", "error", "-c", dedent(code), *arguments]
-        program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603 - Ours.
-        started.append(program)
-        return program
+    def start(code: str, *arguments: str) -> Program:
+        started.append(Program(code, *arguments))
+        return started[-1]
 
     yield start
     for program in started:
         program.kill()
-        program.communicate()

@@ -22,7 +22,7 @@ PUBLIC = (
     "rxollama.transport",
 )
 TOP_LEVEL_LIMIT = 25
-OPERATORS_LIMIT = 16
+OPERATORS_LIMIT = 26
 
 
 def public_names(module: ModuleType) -> set[str]:

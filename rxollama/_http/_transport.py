@@ -6,12 +6,13 @@ import asyncio
 import ipaddress
 import os
 import sys
+from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from platform import python_version
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
@@ -131,16 +132,17 @@ class HttpTransport:
         proxy = None
         if not _is_loopback(host) and not proxy_bypass(parts.netloc):
             proxies = getproxies()
-            proxy = proxies.get(parts.scheme) or proxies.get("all")
+            proxy = _proxy(proxies.get(parts.scheme) or proxies.get("all"))
         # Certificates are loaded only for those who need them: that takes longer than all the rest.
         context = httpx.create_ssl_context(verify=secure)
         return AiohttpTransport(
             verify=context,
-            proxy=httpx.Proxy(proxy) if proxy else None,
+            proxy=proxy,
             # httpx-aiohttp's own session would stop at 100 connections.
             client=lambda: aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=_KEEPALIVE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                response_class=_Answer,
             ),
         )
 
@@ -178,6 +180,36 @@ if hasattr(os, "register_at_fork"):
 async def _let_go(kept: _Kept) -> None:
     with suppress(*FAULTS):
         await kept.keeper.aclose()
+
+
+class _Answer(aiohttp.ClientResponse):
+    """Be an answer that, when it is given up, closes its connection without sending what is left of the request."""
+
+    def close(self) -> None:
+        """Give it up."""
+        self._abort()
+        super().close()
+
+    def release(self) -> Any:
+        """Let it go; at its end it has no connection any more."""
+        self._abort()
+        return super().release()
+
+    def _abort(self) -> None:
+        transport = self.connection and self.connection.transport
+        if transport:
+            transport.abort()
+
+
+def _proxy(url: str | None) -> httpx.Proxy | None:
+    if not url:
+        return None
+    proxy = httpx.Proxy(url)
+    if proxy.auth:
+        # httpx-aiohttp would hand them over in a way that aiohttp warns of.
+        credentials = b64encode(":".join(proxy.auth).encode()).decode()
+        proxy = httpx.Proxy(proxy.url, headers={"authorization": f"Basic {credentials}"})
+    return proxy
 
 
 def _is_loopback(host: str) -> bool:

@@ -100,19 +100,6 @@ def _object(text: bytes) -> dict[str, Any]:
 _parse = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def _quick(to: type[S], usual: Callable[[S], bool]) -> Callable[[bytes], S | None]:
-    decode = msgspec.json.Decoder(to).decode
-
-    def quick(line: bytes) -> S | None:
-        try:
-            record = decode(line)
-        except _UNREADABLE:
-            return None
-        return record if usual(record) else None
-
-    return quick
-
-
 def _lenient(record: dict[str, Any], to: type[S]) -> S:
     # Names that begin so are the client's own, and not for a server to say.
     known = _known({key: value for key, value in record.items() if not key.startswith("(")})
@@ -140,11 +127,19 @@ def _is_list(value: object) -> TypeGuard[list[Any]]:
 
 # The decoder gives every chunk without a message this very one.
 _SILENCE = ChatChunk().message
+_read_chunk = msgspec.json.Decoder(ChatChunk).decode
 
 
-def _is_usual(chunk: ChatChunk) -> bool:
-    silent = chunk.message is _SILENCE
-    return not (silent or chunk.done or chunk.debug_info is not None or chunk.client is not None or chunk.tool_failed)
+def _quick(read: Callable[[bytes], ChatChunk]) -> Callable[[bytes], ChatChunk | None]:
+    def quick(line: bytes) -> ChatChunk | None:
+        try:
+            chunk = read(line)
+        except _UNREADABLE:
+            return None
+        odd = chunk.message is _SILENCE or chunk.debug_info is not None or chunk.client is not None or chunk.tool_failed
+        return None if odd or chunk.done else chunk
+
+    return quick
 
 
 def _ends_answer(chunk: ChatChunk) -> bool:
@@ -152,7 +147,7 @@ def _ends_answer(chunk: ChatChunk) -> bool:
 
 
 CHAT: Kind[ChatChunk] = Kind(
-    quick=_quick(ChatChunk, _is_usual),
+    quick=_quick(_read_chunk),
     convert=lambda record: _lenient(record, ChatChunk),
     ends=_ends_answer,
     words=frozenset({"message", "done", "_debug_info"}),
@@ -169,7 +164,6 @@ class _Said(msgspec.Struct, frozen=True, gc=False):
 
 
 _read_said = msgspec.json.Decoder(_Said).decode
-_read_chunk = msgspec.json.Decoder(ChatChunk).decode
 
 
 def _say(chunk: ChatChunk, said: _Said) -> ChatChunk:
@@ -180,16 +174,8 @@ def _say(chunk: ChatChunk, said: _Said) -> ChatChunk:
     return chunk
 
 
-def _quick_generated(line: bytes) -> ChatChunk | None:
-    try:
-        chunk = _say(_read_chunk(line), _read_said(line))
-    except _UNREADABLE:
-        return None
-    return chunk if _is_usual(chunk) else None
-
-
 GENERATE: Kind[ChatChunk] = Kind(
-    quick=_quick_generated,
+    quick=_quick(lambda line: _say(_read_chunk(line), _read_said(line))),
     convert=lambda record: _say(_lenient(record | {"message": None}, ChatChunk), _lenient(record, _Said)),
     ends=_ends_answer,
     words=frozenset({"response", "thinking", "tool_calls", "done", "_debug_info"}),
@@ -197,9 +183,19 @@ GENERATE: Kind[ChatChunk] = Kind(
 """The records of `/api/generate`, as the chunks that they are."""
 
 _SUCCESS = "success"
+_read_progress = msgspec.json.Decoder(Progress).decode
+
+
+def _quick_progress(line: bytes) -> Progress | None:
+    try:
+        progress = _read_progress(line)
+    except _UNREADABLE:
+        return None
+    return None if progress.status in {"", _SUCCESS} else progress
+
 
 PROGRESS: Kind[Progress] = Kind(
-    quick=_quick(Progress, lambda progress: progress.status not in {"", _SUCCESS}),
+    quick=_quick_progress,
     convert=lambda record: _lenient(record, Progress),
     ends=lambda progress: progress.status == _SUCCESS,
     words=frozenset({"status"}),

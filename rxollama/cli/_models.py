@@ -43,7 +43,7 @@ def models(options: Options, output: Output) -> int:
 
 
 def _table(entries: tuple[ModelEntry, ...]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in _COLUMNS:
         table.add_column(column, justify="right" if column == "size" else "left", overflow="fold")
     for entry in entries:

@@ -31,7 +31,8 @@ def summary(response: ChatResponse) -> str:
 def known(timing: ClientTiming, how: str) -> str:
     """Word what is known of an answer that has no end; *how* is what became of it."""
     after = duration((timing.wall_duration or 0) / _NANOSECONDS)
-    return " · ".join([f"{how} after {after}", *_first(timing), _several(timing.chunk_count, "chunk")])
+    came = _several(timing.chunk_count, "chunk") if timing.chunk_count else "nothing had come"
+    return " · ".join([f"{how} after {after}", *_first(timing), came])
 
 
 def _pace(metrics: Metrics) -> list[str]:

@@ -36,6 +36,11 @@ class Prose:
         # What looks like HTML is text, too: rich would leave it out.
         markdown.parsed = _PARSER.parse(self._text)
         lines = console.render_lines(markdown, options.update(height=None), pad=False)
+        # rich puts blank lines around some blocks; what stands between two blocks is for others to say.
+        while lines and _is_blank(lines[0]):
+            del lines[0]
+        while lines and _is_blank(lines[-1]):
+            del lines[-1]
         yield from _joined(lines if self._lines is None else lines[-self._lines :])
 
 
@@ -60,6 +65,10 @@ class Thoughts:
         lines = console.render_lines(self._text, narrower, pad=False)
         shown = lines if self._lines is None else lines[-self._lines :]
         yield from _joined([Segment("│ ", _DIM), *line] for line in shown)
+
+
+def _is_blank(line: list[Segment]) -> bool:
+    return not any(segment.text.strip() for segment in line)
 
 
 def _joined(lines: Iterable[list[Segment]]) -> Iterable[Segment]:

@@ -12,13 +12,14 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.spinner import Spinner
-from rich.table import Column
 from rich.text import Text
 
 from rxollama import Ollama, iterate
@@ -30,6 +31,7 @@ __all__ = ("pull",)
 
 _STOPPED = "stopped; what has been fetched is kept, and the next pull goes on from there"
 _TENTHS = 10
+_WIDE = 72
 
 
 def pull(options: Options, output: Output) -> int:
@@ -63,15 +65,15 @@ class _Bars:
     """Show a pull on a terminal: a bar for each layer, and below them what the server is doing."""
 
     def __init__(self, console: Console) -> None:
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+        columns: list[ProgressColumn] = [
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            DownloadColumn(table_column=Column(no_wrap=True)),
-            TransferSpeedColumn(table_column=Column(no_wrap=True)),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            console=console,
-            expand=True,
-        )
+            TaskProgressColumn(),
+        ]
+        if console.width >= _WIDE:
+            remaining = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
+            columns = [*columns[:-1], DownloadColumn(), TransferSpeedColumn(), remaining]
+        self._bars = Progress(*columns, console=console, expand=True)
         self._tasks: dict[str, TaskID] = {}
         self._spinner = Spinner("dots", style="cyan")
         self._status = ""
@@ -91,21 +93,21 @@ class _Bars:
             yield self._bars.get_renderable()
         if self._status == "success":
             yield Text("✓ success", style="green")
-        elif self._live.is_started:
+        elif self._status:
             self._spinner.update(text=Text(self._status, style="dim"))
             yield self._spinner
 
     def take(self, step: Step) -> None:
-        self._status = clean(step.status)
+        title = clean(step.status)
+        # What has a bar needs no second line to say so.
+        self._status = "" if step.digest else title
         if not step.digest:
             # The server does not always say that a layer is whole: going on to the next stage does.
             for task in self._bars.tasks:
                 self._bars.update(task.id, completed=task.total)
         elif step.digest not in self._tasks:
             # What was there before the first word of it has no part in the speed.
-            self._tasks[step.digest] = self._bars.add_task(
-                self._status, total=step.total or None, completed=step.completed
-            )
+            self._tasks[step.digest] = self._bars.add_task(title, total=step.total or None, completed=step.completed)
         else:
             self._bars.update(self._tasks[step.digest], total=step.total or None, completed=step.completed)
 

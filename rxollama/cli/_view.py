@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event, Lock, Thread
 from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self
@@ -21,7 +22,7 @@ from rxollama.messages import ChatChunk, ToolCall
 
 __all__ = ("View", "waiting")
 
-_FRAMES_PER_SECOND = 12
+_SECONDS_PER_FRAME = 1 / 12
 _LONG_WAIT = 5.0
 _THINKING_LINES = 6
 # What stands around the growing part: a blank line above and below it, the status, and the cursor's own line.
@@ -106,10 +107,15 @@ class View:
         self._console = console
         self._part: _Part | None = None
         self._status = _Status(model)
+        # A region that moves and a line printed above it must not be drawn at the same time, which rich's own thread
+        # does not mind.
+        self._drawing = Lock()
+        self._over = Event()
+        self._mover = Thread(target=self._move, name="rxollama-view", daemon=True)
         self._live = Live(
             _Frame(None, self._status),
             console=console,
-            refresh_per_second=_FRAMES_PER_SECOND,
+            auto_refresh=False,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -119,6 +125,7 @@ class View:
     def __enter__(self) -> Self:
         """Begin to show, with a spinner."""
         self._live.start(refresh=True)
+        self._mover.start()
         return self
 
     def __exit__(
@@ -128,8 +135,15 @@ class View:
         try:
             self._close()
         finally:
+            self._over.set()
+            self._mover.join()
             self._live.update(Text())
             self._live.stop()
+
+    def _move(self) -> None:
+        while not self._over.wait(_SECONDS_PER_FRAME):
+            with self._drawing:
+                self._live.refresh()
 
     def take(self, chunk: ChatChunk) -> None:
         """Show what a chunk adds."""
@@ -163,9 +177,10 @@ class View:
             self._print(finished)
 
     def _print(self, finished: RenderableType) -> None:
-        # What is finished is printed above the region: there it must not be drawn a second time.
-        self._live.update(_Frame(None, self._status))
-        self._console.print(Group("", finished))
+        # It is printed above the region, where it must not be drawn a second time: both in one go.
+        with self._drawing, self._console:
+            self._live.update(_Frame(None, self._status), refresh=self._live.is_started)
+            self._console.print(Group("", finished))
 
 
 class _Status:

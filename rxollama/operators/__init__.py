@@ -6,11 +6,15 @@ nothing of HTTP: they work on `reactivex.of(ChatChunk(...))` as on a live chat.
 """
 
 from ._extract import extract_thinking
+from ._fallback import fallback
+from ._hedge import hedge
 from ._observe import Logger, log
 from ._pace import coalesce, debounce, throttle
 from ._reduce import accumulate, collect
+from ._retry import retry
 from ._share import share
 from ._split import content, events, split, thinking
+from ._timeouts import timeouts
 from ._tools import gather_tool_calls, tool_calls
 
 __all__ = (
@@ -22,11 +26,15 @@ __all__ = (
     "debounce",
     "events",
     "extract_thinking",
+    "fallback",
     "gather_tool_calls",
+    "hedge",
     "log",
+    "retry",
     "share",
     "split",
     "thinking",
     "throttle",
+    "timeouts",
     "tool_calls",
 )

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from reactivex import abc
+from reactivex.scheduler import ImmediateScheduler, TrampolineScheduler
+from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from .._loop import home, running
+from .._loop import home, running, tell
 
-__all__ = ("Cancel", "Clock", "clock_of")
+__all__ = ("Cancel", "Clock", "clock_of", "given_clock")
 
 Cancel = Callable[[], object]
 
@@ -27,13 +29,41 @@ class Clock(Protocol):
         ...
 
     def after(self, seconds: float, action: Callable[[], None]) -> Cancel:
-        """Do something later, from whichever thread; returns what calls it off."""
+        """
+        Do something later, from whichever thread; returns what calls it off.
+
+        Raises what keeps it from being done: the loop is closed, the scheduler disposed or unable to wait.
+        """
         ...
+
+
+def given_clock(argument: abc.SchedulerBase | None, subscribers: abc.SchedulerBase | None) -> Clock | None:
+    """
+    Choose the clock that somebody asked for.
+
+    Args:
+        argument: The scheduler given to the operator.
+        subscribers: The scheduler given by the subscriber. One that can only wait by blocking its caller is passed
+            over: reactivex's own operators, such as `expand`, hand such a one down without being asked.
+
+    Returns:
+        The clock, or None where nobody asked for one.
+    """
+    if argument is not None:
+        return clock_of(argument)
+    if subscribers is None or isinstance(subscribers, (ImmediateScheduler, TrampolineScheduler)):
+        return None
+    return clock_of(subscribers)
 
 
 def clock_of(scheduler: abc.SchedulerBase | None) -> Clock:
     """Choose the clock: the scheduler's, else that of the loop it is asked on, else the background loop's."""
-    return _LoopClock(home()) if scheduler is None else _SchedulerClock(scheduler)
+    if scheduler is None:
+        return _LoopClock(home())
+    if isinstance(scheduler, AsyncIOScheduler):
+        # As `await` passes it. What is on its loop already need not hop, and from elsewhere it must wake the loop.
+        return _LoopClock(scheduler._loop)  # noqa: SLF001 - There is no other way to ask for it.
+    return _SchedulerClock(scheduler)
 
 
 class _LoopClock:
@@ -47,27 +77,42 @@ class _LoopClock:
         return running() is self._loop
 
     def after(self, seconds: float, action: Callable[[], None]) -> Cancel:
-        loop = self._loop
-        if loop is running():
-            handle = loop.call_later(seconds, action) if seconds > 0 else loop.call_soon(action)
-            return lambda: self._cancel(handle)
-        timers: list[asyncio.Handle] = []
+        alarm = _Alarm(self._loop, seconds, action)
+        if seconds <= 0:
+            self._loop.call_soon_threadsafe(alarm.ring)
+        elif self.is_here():
+            alarm.set()
+        else:
+            self._loop.call_soon_threadsafe(alarm.set)
+        return alarm.cancel
 
-        def begin() -> None:
-            timers.append(loop.call_later(seconds, action))
 
-        first = loop.call_soon_threadsafe(begin if seconds > 0 else action)
-        return lambda: self._cancel(first, *timers)
+class _Alarm:
+    """Be one timer of a loop, which may be called off from whichever thread, also before the loop hears of it."""
 
-    def _cancel(self, *handles: asyncio.Handle) -> None:
-        loop = self._loop
-        if loop.is_closed():
-            return
-        for handle in handles:
-            if loop is running():
-                handle.cancel()
-            else:
-                loop.call_soon_threadsafe(handle.cancel)
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, action: Callable[[], None]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._action = action
+        self._off = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self) -> None:
+        if not self._off:
+            self._timer = self._loop.call_later(self._seconds, self._action)
+
+    def ring(self) -> None:
+        if not self._off:
+            self._action()
+
+    def cancel(self) -> None:
+        self._off = True
+        if self._seconds > 0:
+            tell(self._loop, self._unset)
+
+    def _unset(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class _SchedulerClock:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+from inspect import iscoroutinefunction, signature
+from io import StringIO
 from time import perf_counter_ns
 from typing import Any, Protocol, cast
 from uuid import uuid4
@@ -12,12 +16,17 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from .._loop import report
-from .._refusal import RxOllamaError, refuse
+from .._refusal import refuse
 from .._rx import Operator
+from ..errors import StreamError
 from ..messages import ChatChunk, Metrics, ToolCall
-from ..messages._response import ResponseBuilder
+from ..messages._chunk import metrics_of
+from ._speaker import Speaker
 
 __all__ = ("Logger", "log")
+
+_LOGGERS = "a logger of structlog; one of `logging` becomes that with structlog.wrap_logger()"
+_DERIVED = ("tokens_per_second", "prompt_tokens_per_second", "queue_duration")
 
 
 class Logger(Protocol):
@@ -46,7 +55,7 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
 
     One line each, as snake_case keys, tied together by a `chat` id: `chat_started`; `chat_first_token`; a
     `chat_tool_call` for each call; and at the end `chat_finished` with all metrics, `chat_failed`, or
-    `chat_cancelled`, with what was received. Durations are nanoseconds.
+    `chat_cancelled`, with what was received. Durations are nanoseconds; a number that nobody knows is left out.
 
     .. marbles::
 
@@ -60,7 +69,8 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
 
     Args:
         logger: Any logger of structlog; None takes `structlog.get_logger()`.
-        content: Whether to log what is said, thought and passed to tools; otherwise only lengths and names are.
+        content: Whether to log what is said, thought and passed to tools, and the words of errors that may quote it;
+            otherwise only lengths and names are.
 
     Returns:
         The operator. A logger that raises is reported once, and never breaks the stream.
@@ -75,8 +85,8 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
     .. versionadded:: 0.1
     """
     chosen = cast("Logger", structlog.get_logger()) if logger is None else logger
-    if not all(callable(getattr(chosen, level, None)) for level in ("info", "warning", "error")):
-        raise refuse("logger", chosen, "a logger of structlog", show=False)
+    if not _takes_fields(chosen):
+        raise refuse("logger", chosen, _LOGGERS, show=False)
 
     def apply(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
         def subscribe(
@@ -115,72 +125,86 @@ class _Diary:
 
     def __init__(self, logger: Logger, *, content: bool) -> None:
         self._logger = logger
-        self._shows = content
+        self._said = _Said() if content else None
+        self._lock = threading.Lock()
         self._ended = self._told = self._broken = False
         self._id = uuid4().hex[:12]
         self._began = perf_counter_ns()
-        self._builder = ResponseBuilder()
+        self._speaker = Speaker()
+        self._model = self._done_reason = ""
+        self._metrics: Metrics | None = None
         self._chunks = self._content = self._thinking = self._calls = 0
         self._write("info", "chat_started", {})
 
     def chunk(self, chunk: ChatChunk) -> None:
         """Take in a chunk, and write what is worth a line."""
-        message = chunk.message
-        self._builder.add(chunk)
         self._chunks += 1
+        self._model = chunk.model or self._model
+        speaker = self._speaker
+        speaker.changes(chunk)
+        if speaker.role != "tool":
+            self._spoken(chunk)
+        if chunk.done:
+            speaker.restart()
+
+    def _spoken(self, chunk: ChatChunk) -> None:
+        message = chunk.message
         self._content += len(message.content)
         self._thinking += len(message.thinking)
+        if self._said is not None:
+            self._said.content.write(message.content)
+            self._said.thinking.write(message.thinking)
         if not self._told and chunk.visible:
             self._told = True
             kind = "thinking" if message.thinking else "content" if message.content else "tool_call"
             since = perf_counter_ns() - self._began
-            self._write("info", "chat_first_token", {"model": chunk.model, "kind": kind, "time_to_first_token": since})
+            self._write("info", "chat_first_token", {"model": self._model, "kind": kind, "time_to_first_token": since})
         for call in message.tool_calls:
             self._calls += 1
-            self._write("info", "chat_tool_call", {"model": chunk.model, **self._call(call)})
+            self._write("info", "chat_tool_call", {"model": self._model, **self._call(call)})
+        if chunk.done:
+            self._done_reason = chunk.done_reason
+            metrics = metrics_of(chunk)
+            self._metrics = metrics if self._metrics is None else self._metrics + metrics
 
     def finished(self) -> None:
         """Write the end."""
-        if not self._end():
-            return
-        response = self._builder.snapshot()
-        fields = {"model": response.model, "done_reason": response.done_reason, **_numbers(response.metrics)}
-        self._write("info", "chat_finished", fields | self._received())
+        if self._end():
+            numbers = _numbers(self._metrics or Metrics())
+            self._write("info", "chat_finished", self._received() | {"done_reason": self._done_reason} | numbers)
 
     def failed(self, error: Exception) -> None:
-        """Write the error; its words only if they are ours, since a callback's may quote what was said."""
-        if not self._end():
-            return
-        fields: dict[str, Any] = {"model": self._builder.snapshot().model, "error": type(error).__name__}
-        if self._shows or isinstance(error, RxOllamaError):
-            fields["error_message"] = str(error)
-        self._write("error", "chat_failed", fields | self._received())
+        """Write the error, but the words of the server or of a callback only where what is said may be shown."""
+        if self._end():
+            words = {"error_message": str(error)} if self._said is not None or _says_nothing(error) else {}
+            self._write("error", "chat_failed", self._received() | _circumstances(error) | words)
 
     def cancelled(self) -> None:
         """Write that it was broken off, unless it has ended."""
         if self._end():
-            self._write("warning", "chat_cancelled", {"model": self._builder.snapshot().model, **self._received()})
+            self._write("warning", "chat_cancelled", self._received())
 
     def _end(self) -> bool:
-        first, self._ended = not self._ended, True
+        with self._lock:
+            first, self._ended = not self._ended, True
         return first
 
     def _received(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
+            "model": self._model,
             "chunk_count": self._chunks,
             "content_length": self._content,
             "thinking_length": self._thinking,
             "tool_call_count": self._calls,
             "wall_duration": perf_counter_ns() - self._began,
         }
-        if self._shows:
-            message = self._builder.snapshot().message
-            fields |= {"content": message.content, "thinking": message.thinking}
+        if self._said is not None:
+            fields |= {"content": self._said.content.getvalue(), "thinking": self._said.thinking.getvalue()}
         return fields
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
         fields: dict[str, Any] = {"tool_name": call.name, "tool_call_id": call.id}
-        return fields | {"arguments": call.arguments} if self._shows else fields
+        return fields if self._said is None else fields | {"arguments": call.arguments}
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
         try:
@@ -191,10 +215,56 @@ class _Diary:
                 report("the logger of a chat failed", error)
 
 
+class _Said:
+    """Keep what was said, where it is to be logged."""
+
+    def __init__(self) -> None:
+        self.content, self.thinking = StringIO(), StringIO()
+
+
+def _takes_fields(logger: object) -> bool:
+    """Tell whether a logger can be called as structlog's are; those of `logging` look so, and cannot."""
+    if isinstance(logger, (logging.Logger, logging.LoggerAdapter)):
+        return False
+    return all(_is_level(getattr(logger, level, None)) for level in ("info", "warning", "error"))
+
+
+def _is_level(method: object) -> bool:
+    if not callable(method) or iscoroutinefunction(method):
+        return False
+    try:
+        signature(method).bind("event", chat="")
+    except TypeError:
+        return False
+    except ValueError:
+        # Some of those that are written in C do not tell.
+        return True
+    return True
+
+
 def _numbers(metrics: Metrics) -> dict[str, Any]:
-    fields = {name: value for name, value in msgspec.structs.asdict(metrics).items() if value is not None}
+    """Tell the numbers that are known, under the names of `Metrics`."""
+    fields = msgspec.structs.asdict(metrics)
     rounds = fields.pop("rounds")
-    fields["tokens_per_second"] = metrics.tokens_per_second
-    fields["prompt_tokens_per_second"] = metrics.prompt_tokens_per_second
-    fields["queue_duration"] = metrics.queue_duration
-    return fields | ({"round_count": len(rounds)} if rounds else {})
+    fields |= {name: getattr(metrics, name) for name in _DERIVED}
+    # Without a client, as in a test or a replay, what passed through here is all that was counted.
+    fields |= {"chunk_count": metrics.chunk_count or None, "round_count": len(rounds) or None}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _circumstances(error: Exception) -> dict[str, Any]:
+    """Tell the kind of an error, and of a request what it was."""
+    fields: dict[str, Any] = {"error": type(error).__name__}
+    if isinstance(error, StreamError):
+        known = {name: getattr(error, name, None) for name in ("model", "endpoint", "status", "phase", "retry_after")}
+        fields |= {name: value for name, value in known.items() if value}
+    return fields
+
+
+def _says_nothing(error: Exception) -> bool:
+    """
+    Tell whether an error's words are the client's own, and quote nobody.
+
+    A server may quote the model, as with a tool call that it cannot parse, and a callback anything.
+    """
+    return isinstance(error, StreamError) and not getattr(error, "detail", "")

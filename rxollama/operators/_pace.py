@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import TypeVar
+from threading import TIMEOUT_MAX
+from typing import Any, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from .._refusal import refuse
 from ..messages._backlog import Backlog, adds_up
-from ._clock import clock_of
+from ._clock import given_clock
 from ._pacer import Latest, Pacer, QuietRhythm, Rhythm, WindowRhythm
 
 __all__ = ("coalesce", "debounce", "throttle")
@@ -127,20 +127,17 @@ def throttle(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> C
     .. versionadded:: 0.1
     """
     _check("seconds", seconds)
-
     return _paced(lambda: WindowRhythm(seconds), Latest, scheduler)
 
 
 def _paced(
     rhythm: Callable[[], Rhythm],
-    waiting: Callable[[], Backlog[T] | Latest[T]],
+    waiting: Callable[[], Backlog[Any] | Latest[Any]],
     scheduler: abc.SchedulerBase | None,
 ) -> Callable[[Observable[T]], Observable[T]]:
     def apply(source: Observable[T]) -> Observable[T]:
         def subscribe(observer: abc.ObserverBase[T], scheduler_: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-            chosen = scheduler or scheduler_
-            clock = None if chosen is None else clock_of(chosen)
-            pacer = Pacer(observer, waiting(), rhythm(), clock)
+            pacer = Pacer(observer, waiting(), rhythm(), given_clock(scheduler, scheduler_))
             pacer.upstream.disposable = source.subscribe(
                 pacer.on_next, pacer.on_error, pacer.on_completed, scheduler=scheduler_
             )
@@ -166,5 +163,5 @@ class _Addable(Backlog[T]):
 
 
 def _check(name: str, seconds: object) -> None:
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 < seconds <= TIMEOUT_MAX:
         raise refuse(name, seconds, "a positive number of seconds")

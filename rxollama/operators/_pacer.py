@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from typing import Generic, Protocol, TypeVar
@@ -9,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from reactivex import abc
 from reactivex.disposable import SingleAssignmentDisposable
 
-from .._rx import fail
+from .._rx import end, fail
 from ..messages._backlog import Backlog
 from ._clock import Cancel, Clock, clock_of
 
@@ -55,12 +56,16 @@ class Rhythm(Protocol):
         """Take notice of an arrival."""
         ...
 
-    def emitted(self, now: float) -> None:
-        """Take notice of an emission."""
+    def emitted(self, now: float, *, rest: bool) -> None:
+        """Take notice of an emission, and of whether something still waits."""
         ...
 
-    def due(self) -> float | None:
-        """Tell when what waits, or would wait, is due; None for whenever it comes."""
+    def wait(self, now: float) -> float:
+        """
+        Tell in how many seconds what waits, or would wait, is due: not above 0 where it is.
+
+        A clock on the wall may be put back; nothing waits the longer for it.
+        """
         ...
 
 
@@ -71,18 +76,21 @@ class WindowRhythm:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._end: float | None = None
+        self._began: float | None = None
 
     def arrived(self, now: float) -> None:
         """Care for no arrival."""
 
-    def emitted(self, now: float) -> None:
+    def emitted(self, now: float, *, rest: bool) -> None:  # noqa: ARG002 - Another rhythm asks for it.
         """Open a window."""
-        self._end = now + self._seconds
+        self._began = now
 
-    def due(self) -> float | None:
+    def wait(self, now: float) -> float:
         """Tell when the window ends."""
-        return self._end
+        if self._began is None:
+            return 0.0
+        self._began = min(self._began, now)
+        return self._began + self._seconds - now
 
 
 class QuietRhythm:
@@ -92,33 +100,31 @@ class QuietRhythm:
 
     def __init__(self, seconds: float, max_wait: float | None) -> None:
         self._seconds = seconds
-        self._max_wait = max_wait
-        self._first: float | None = None
+        self._max_wait = math.inf if max_wait is None else max_wait
+        self._first = math.inf
         self._last = 0.0
 
     def arrived(self, now: float) -> None:
         """Begin the spell anew."""
         self._last = now
-        if self._first is None:
-            self._first = now
+        self._first = min(self._first, now)
 
-    def emitted(self, now: float) -> None:  # noqa: ARG002 - Another rhythm counts from here.
-        """Wait for a next first."""
-        self._first = None
+    def emitted(self, now: float, *, rest: bool) -> None:
+        """Wait for a next first, or for what is left."""
+        self._first = now if rest else math.inf
 
-    def due(self) -> float | None:
+    def wait(self, now: float) -> float:
         """Tell when the spell, or the longest wait, is over."""
-        due = self._last + self._seconds
-        if self._max_wait is not None and self._first is not None:
-            return min(due, self._first + self._max_wait)
-        return due
+        self._last = min(self._last, now)
+        return min(self._last + self._seconds, self._first + self._max_wait) - now
 
 
 class Pacer(Generic[T]):
     """
     Drive one subscription: items in from any thread, emissions on the clock's, one at a time, with one timer.
 
-    Nothing is called while the lock is held. A subscriber that fails is told so, and ends its own subscription.
+    Nothing is called downstream while the lock is held. A subscriber that fails is told so, and ends its own
+    subscription; so does an item that cannot wait with the others, after what waits.
 
     Args:
         observer: The subscriber.
@@ -147,49 +153,58 @@ class Pacer(Generic[T]):
     def on_next(self, item: T) -> None:
         """Let an item wait, or emit it."""
         waiting, rhythm = self._waiting, self._rhythm
-        with self._lock:
-            if self._over:
-                return
-            clock = self._clock = self._clock or clock_of(None)
-            waiting.add(item)
-            if rhythm.watches:
-                rhythm.arrived(clock.now())
-            # Whoever emits now, or a timer that is set, will see to it.
-            if (self._timer.armed or self._emitting) and not waiting.has_whole:
-                return
-        self._settle(clock)
+        try:
+            with self._lock:
+                if self._ended:
+                    return
+                clock = self._clock = self._clock or clock_of(None)
+                waiting.add(item)
+                if rhythm.watches:
+                    rhythm.arrived(clock.now())
+                # Whoever emits now, or a timer that is set, will see to it.
+                if (self._timer.armed or self._emitting) and not waiting.has_whole:
+                    return
+        except Exception as error:  # noqa: BLE001 - Whatever it is, the subscriber is told.
+            self.upstream.dispose()
+            self.on_error(error)
+            return
+        self._settle(clock, may_emit=True)
 
     def on_error(self, error: Exception) -> None:
         """Emit what waits, then the error."""
-        self._error = error
-        self.on_completed()
+        self._end(error)
 
     def on_completed(self) -> None:
         """Emit what waits, then complete."""
-        with self._lock:
-            self._ended = True
-            clock = self._clock
-        if clock is None:
-            self._finish()
-        else:
-            self._settle(clock)
+        self._end(None)
 
     def dispose(self) -> None:
         """Emit nothing more, and dispose the source."""
         with self._lock:
-            self._over = True
+            self._ended = self._over = True
             self._waiting.take()
             cancel = self._timer.disarm()
         cancel()
         self.upstream.dispose()
 
-    def _settle(self, clock: Clock) -> None:
-        """Emit what is due, or see to it that it will be."""
+    def _end(self, error: Exception | None) -> None:
         with self._lock:
-            delay = None if self._over or self._emitting else self._delay(clock.now())
+            if self._ended:
+                return
+            self._ended, self._error = True, error
+            clock = self._clock
+        if clock is None:
+            self._finish()
+        else:
+            self._settle(clock, may_emit=True)
+
+    def _settle(self, clock: Clock, *, may_emit: bool) -> None:
+        """Emit what is due, if that may be here and now, or see to it that it will be."""
+        with self._lock:
+            delay = self._delay(clock)
             if delay is None:
                 return
-            inline = not delay and clock.is_here()
+            inline = may_emit and not delay and clock.is_here()
             if not inline and self._timer.serves(delay):
                 return
             cancel = _nothing if inline else self._timer.disarm()
@@ -198,20 +213,26 @@ class Pacer(Generic[T]):
         if inline:
             self._emit(clock)
             return
-        cancel = clock.after(delay, lambda: self._fire(clock, token))
+        try:
+            cancel = clock.after(delay, lambda: self._fire(clock, token))
+        except Exception as error:  # noqa: BLE001 - A loop that is closed, a scheduler that cannot wait.
+            self._break(error)
+            return
         with self._lock:
             if self._timer.keep(token, cancel):
                 return
         cancel()
 
-    def _delay(self, now: float) -> float | None:
+    def _delay(self, clock: Clock) -> float | None:
         """Tell in how many seconds there is something to emit; None for not that is known of."""
+        if self._over or self._emitting:
+            return None
         if self._ended or self._waiting.has_whole:
             return 0.0
         if not self._waiting:
             return None
-        due = self._rhythm.due()
-        return 0.0 if due is None or due - now <= _EARLY else due - now
+        wait = self._rhythm.wait(clock.now())
+        return wait if wait > _EARLY else 0.0
 
     def _fire(self, clock: Clock, token: int) -> None:
         with self._lock:
@@ -220,18 +241,17 @@ class Pacer(Generic[T]):
         self._emit(clock)
 
     def _emit(self, clock: Clock) -> None:
-        """Emit all that is due, here and now; one at a time does so."""
-        while True:
-            with self._lock:
-                if self._over or self._emitting:
-                    return
-                now = clock.now()
-                ending = self._ended
-                items = self._waiting.take_whole() if self._delay(now) else self._waiting.take()
-                if not items and not ending:
-                    break
-                self._emitting = True
-                self._rhythm.emitted(now)
+        """Emit what is due, here and now, unless somebody is about it; what is due after that has its own turn."""
+        with self._lock:
+            if self._over or self._emitting:
+                return
+            now, ending, waiting = clock.now(), self._ended, self._waiting
+            due = ending or self._rhythm.wait(now) <= _EARLY
+            items = waiting.take() if due else waiting.take_whole()
+            emits = self._emitting = bool(items) or ending
+            if items:
+                self._rhythm.emitted(now, rest=bool(waiting))
+        if emits:
             if not self._hand_out(items):
                 return
             if ending:
@@ -239,7 +259,7 @@ class Pacer(Generic[T]):
                 return
             with self._lock:
                 self._emitting = False
-        self._settle(clock)
+        self._settle(clock, may_emit=False)
 
     def _hand_out(self, items: list[T]) -> bool:
         try:
@@ -248,22 +268,24 @@ class Pacer(Generic[T]):
                     return False
                 self._observer.on_next(item)
         except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
-            self.dispose()
-            fail(self._observer, error)
+            self._break(error)
             return False
+        except BaseException:
+            self.dispose()
+            raise
         return True
+
+    def _break(self, error: Exception) -> None:
+        self.dispose()
+        fail(self._observer, error)
 
     def _finish(self) -> None:
         with self._lock:
             over, self._over = self._over, True
             cancel = self._timer.disarm()
         cancel()
-        if over:
-            return
-        if self._error is None:
-            self._observer.on_completed()
-        else:
-            fail(self._observer, self._error)
+        if not over:
+            end(self._observer, self._error)
 
 
 class _Timer:

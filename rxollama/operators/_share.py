@@ -9,8 +9,7 @@ from typing import Generic, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from .._loop import report
-from .._rx import fail
+from .._rx import end, fail
 from ..messages._backlog import Backlog
 
 __all__ = ("share",)
@@ -109,6 +108,7 @@ class _Run(Generic[T]):
         with self._lock:
             seated = len(self._seats)
             self._seats = tuple(other for other in self._seats if other is not seat)
+            seat.leave()
             return seated > 0 and not self._seats and not self._ended
 
     def on_next(self, item: T) -> None:
@@ -158,6 +158,10 @@ class _Seat(Generic[T]):
                     return
         self._deliver(item)
 
+    def leave(self) -> None:
+        """Hear nothing more."""
+        self._over = True
+
     def end(self, error: Exception | None) -> None:
         """End, or let the end wait."""
         with self._lock:
@@ -190,13 +194,6 @@ class _Seat(Generic[T]):
             fail(self._observer, error)
 
     def _finish(self) -> None:
-        if self._over:
-            return
-        self._over = True
-        if self._error is not None:
-            fail(self._observer, self._error)
-            return
-        try:
-            self._observer.on_completed()
-        except Exception as error:  # noqa: BLE001 - As above; it is over for this one either way.
-            report("a subscriber's on_completed failed", error)
+        if not self._over:
+            self._over = True
+            end(self._observer, self._error)

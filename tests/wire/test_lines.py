@@ -85,10 +85,8 @@ class TestFraming:
         """A last record without its newline is handed out when the body is over."""
         decoder = LineDecoder(CHAT)
 
-        assert ["Hi"] == _contents(decoder.feed(_HI + _DONE.rstrip()))
-        assert not decoder.over
-        assert [""] == _contents(decoder.flush())
-        assert decoder.over
+        assert (["Hi"], False) == (_contents(decoder.feed(_HI + _DONE.rstrip())), decoder.over)
+        assert ([""], True) == (_contents(decoder.flush()), decoder.over)
         assert decoder.failure is None
 
     def test_what_follows_the_end(self) -> None:

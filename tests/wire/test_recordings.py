@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from wire_cases import RECORDINGS, cut, decode, decoder_of, every_cut, slices
 
 from rxollama._wire import status_error
+from rxollama._wire._faults import is_object
+from rxollama._wire._records import _is_list
 from rxollama.errors import ReportedError, TruncatedError
 from rxollama.messages import ChatChunk
 from rxollama.testing import Recording
@@ -20,8 +22,10 @@ _REFUSED = [name for name, recording in RECORDINGS.items() if recording.status !
 _CHATS = [name for name in _ANSWERED if "content" in RECORDINGS[name].expect]
 _PROGRESSES = ["create", "pull", "pull-missing", "push"]
 _VALUES = ["embed", "show", "version"]
-_SMALL = [name for name in _ANSWERED if len(RECORDINGS[name].body) <= 20_000]
 _LARGE = "long"
+_SMALL = [name for name in _ANSWERED if len(RECORDINGS[name].body) <= 8_000]
+# For these, a cut of its own for every byte would take seconds each.
+_MIDDLING = [name for name in _ANSWERED if name not in _SMALL and name != _LARGE]
 
 _NUMBERS = (
     "total_duration",
@@ -116,7 +120,19 @@ def test_recorded_answer_is_the_same_at_every_cut(name: str) -> None:
     assert all(whole == decode(decoder(), pieces) for pieces in every_cut(recording.body))
 
 
-@pytest.mark.parametrize("name", _SMALL)
+@pytest.mark.parametrize("name", _MIDDLING)
+@pytest.mark.parametrize("stride", [100, 499])
+def test_longer_answer_is_the_same_at_every_cut(name: str, stride: int) -> None:
+    """A longer answer that is cut at every so many bytes, from whatever byte on, comes to the same as the uncut one."""
+    recording = RECORDINGS[name]
+    decoder = decoder_of(recording)
+    whole = decode(decoder(), [recording.body])
+    places = [range(start, len(recording.body), stride) for start in range(stride)]
+
+    assert all(whole == decode(decoder(), cut(recording.body, some)) for some in places)
+
+
+@pytest.mark.parametrize("name", _SMALL + _MIDDLING)
 def test_recorded_answer_is_the_same_byte_by_byte(name: str) -> None:
     """A recorded answer that comes byte by byte comes to the same as the uncut one."""
     recording = RECORDINGS[name]
@@ -127,7 +143,7 @@ def test_recorded_answer_is_the_same_byte_by_byte(name: str) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 97, 127, 128, 1000, 4096, 16_384, 32_768])
 def test_long_answer_is_the_same_in_pieces_of_any_size(size: int) -> None:
-    """A long answer in pieces of one size, be they smaller or larger than a line, comes to the same as the uncut one."""
+    """A long answer in pieces of one size, smaller or larger than a line, comes to the same as the uncut one."""
     recording = RECORDINGS[_LARGE]
     decoder = decoder_of(recording)
 
@@ -158,8 +174,8 @@ def test_recorded_refusal_is_told_with_its_status_and_words(name: str) -> None:
 
 def _like(value: Any, pattern: Any) -> Any:
     """Take of a value what a pattern has as well."""
-    if isinstance(pattern, dict):
+    if is_object(pattern):
         return {key: _like(value[key], pattern[key]) for key in pattern}
-    if isinstance(pattern, list):
+    if _is_list(pattern):
         return [_like(item, like) for item, like in zip(value, pattern, strict=True)]
     return value

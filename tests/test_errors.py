@@ -1,0 +1,150 @@
+"""Tests of the errors: their tree, and that they survive being copied and sent to another process."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rxollama import errors
+from rxollama.errors import (
+    InvalidValueError,
+    ReportedError,
+    RunningLoopError,
+    RxOllamaError,
+    SlowCallbackWarning,
+    StatusError,
+    StreamError,
+    StreamTimeoutError,
+    UnauthorizedError,
+)
+from rxollama.messages import ChatResponse, Function, Message, Metrics, ToolCall
+
+_ALL: list[type[RxOllamaError]] = sorted(
+    (value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, RxOllamaError)),
+    key=lambda kind: kind.__name__,
+)
+_PARTIAL = ChatResponse(
+    message=Message("assistant", "Half", "Hm", tool_calls=(ToolCall(Function("f", {"a": [1]}), "c"),)),
+    metrics=Metrics(wall_duration=5),
+    model="qwen3",
+)
+
+
+def _drawn() -> dict[str, str]:
+    """Read the tree of the module's docstring: every class with the class above it."""
+    above: list[str] = []
+    tree: dict[str, str] = {}
+    for indent, name in re.findall(r"^    ([│├└─ ]*)([A-Z]\w+Error)\b", errors.__doc__ or "", re.MULTILINE):
+        depth = len(indent) // 4
+        above[depth:] = [name]
+        tree[name] = above[depth - 1] if depth else ""
+    return tree
+
+
+def _full(kind: type[RxOllamaError]) -> RxOllamaError:
+    """Build an error with all that it can carry."""
+    given: dict[str, Any] = {}
+    if issubclass(kind, StreamError):
+        given |= {"model": "qwen3", "endpoint": "POST /api/chat", "partial": _PARTIAL}
+    if issubclass(kind, StatusError):
+        given |= {"status": 401, "signin_url": "https://ollama.example", "retry_after": 1.5}
+    if issubclass(kind, (StatusError, ReportedError)):
+        given |= {"detail": "no", "body": '{"error":"no"}'}
+    if issubclass(kind, StreamTimeoutError):
+        given |= {"phase": "gap"}
+    if issubclass(kind, InvalidValueError):
+        given |= {"field": "think", "given": "'very'", "allowed": "True"}
+    error = kind("it went wrong", **given)
+    error.add_note("while testing")
+    return error
+
+
+def _pickled(protocol: int) -> Callable[[RxOllamaError], RxOllamaError]:
+    def sent(error: RxOllamaError) -> RxOllamaError:
+        there = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - These bytes are our own.
+        assert isinstance(there, RxOllamaError)
+        return there
+
+    return sent
+
+
+def _all_of_it(error: BaseException) -> tuple[type[BaseException], tuple[object, ...], str, dict[str, Any]]:
+    return type(error), error.args, str(error), vars(error)
+
+
+def test_tree_is_drawn_as_it_is() -> None:
+    """The tree in the module's docstring is the tree of the classes."""
+    real = {
+        kind.__name__: next(
+            (base.__name__ for base in kind.__mro__[1:] if issubclass(base, RxOllamaError)),
+            "",
+        )
+        for kind in _ALL
+    }
+
+    assert real == _drawn()
+
+
+@pytest.mark.parametrize("kind", [*_ALL, SlowCallbackWarning])
+def test_class_is_documented_and_public(kind: type[Exception]) -> None:
+    """Every class has a docstring of its own that says since when it is there, and is public."""
+    assert ".. versionadded:: " in (vars(kind)["__doc__"] or "")
+    assert kind.__name__ in errors.__all__
+
+
+def test_public_names() -> None:
+    """The public names are in order, and all of them are there."""
+    assert sorted(errors.__all__) == list(errors.__all__)
+    assert all(hasattr(errors, name) for name in errors.__all__)
+
+
+@pytest.mark.parametrize("kind", _ALL)
+@pytest.mark.parametrize("sent", [copy.copy, copy.deepcopy, *map(_pickled, range(pickle.HIGHEST_PROTOCOL + 1))])
+def test_error_survives(kind: type[RxOllamaError], sent: Callable[[RxOllamaError], RxOllamaError]) -> None:
+    """An error that is copied or sent to another process keeps all that it carries, its notes as well."""
+    error = _full(kind)
+    error_there = sent(error)
+
+    assert _all_of_it(error) == _all_of_it(error_there)
+    assert ["while testing"] == error_there.__notes__
+
+
+@pytest.mark.parametrize("kind", _ALL)
+def test_error_with_a_message_alone(kind: type[RxOllamaError]) -> None:
+    """An error can be made of a message alone, which is then all that it says."""
+    assert "it went wrong" == str(kind("it went wrong"))
+
+
+@pytest.mark.parametrize(
+    ("model", "endpoint", "text"),
+    [
+        ("", "", "it went wrong"),
+        ("qwen3", "", "it went wrong (model 'qwen3')"),
+        ("", "GET /api/tags", "it went wrong (GET /api/tags)"),
+        ("qwen3", "POST /api/chat", "it went wrong (model 'qwen3', POST /api/chat)"),
+    ],
+)
+def test_text_names_the_request(model: str, endpoint: str, text: str) -> None:
+    """The text of an error names the model and the endpoint, as far as they are known."""
+    assert text == str(StreamError("it went wrong", model=model, endpoint=endpoint))
+
+
+def test_text_names_the_request_that_is_told_later() -> None:
+    """The text of an error names the request also where the error learns of it only later."""
+    error = UnauthorizedError("it went wrong", status=401)
+    error.model = "qwen3"
+
+    assert "it went wrong (model 'qwen3')" == str(error)
+
+
+def test_kinds_that_python_knows() -> None:
+    """Errors that Python has a class for are of that class too."""
+    assert issubclass(StreamTimeoutError, TimeoutError)
+    assert issubclass(InvalidValueError, ValueError)
+    assert issubclass(RunningLoopError, RuntimeError)
+    assert issubclass(SlowCallbackWarning, RuntimeWarning)

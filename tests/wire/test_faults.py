@@ -1,0 +1,237 @@
+"""Tests of what the server says when something is wrong: the right class, the server's words, and what to do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wire_cases import failure_of
+
+from rxollama._wire import CHAT, LineDecoder, status_error
+from rxollama.errors import (
+    BadRequestError,
+    BusyError,
+    ForbiddenError,
+    NotFoundError,
+    ReportedError,
+    ServerFailureError,
+    StatusError,
+    UnauthorizedError,
+)
+
+_DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (302, StatusError),
+        (400, BadRequestError),
+        (401, UnauthorizedError),
+        (403, ForbiddenError),
+        (404, NotFoundError),
+        (405, StatusError),
+        (429, BusyError),
+        (499, StatusError),
+        (500, ServerFailureError),
+        (502, ServerFailureError),
+        (503, BusyError),
+        (599, ServerFailureError),
+    ],
+)
+def test_status_decides_the_class(status: int, kind: type[StatusError]) -> None:
+    """The status alone decides the class, whatever the body and its type are."""
+    for content_type, body in (("application/x-ndjson", b'{"error":"no"}'), ("text/html", b"<html>"), ("", b"")):
+        error = status_error(status, {"content-type": content_type}, body)
+
+        assert kind is type(error)
+        assert status == error.status
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b'{"error":"model is required"}', "model is required"),
+        (b'{"error":" spaces "}\n', "spaces"),
+        (b'{"error":{"code":400,"message":"too long","type":"t"}}', "too long"),
+        (b'{"error":"{\\"error\\":{\\"code\\":400,\\"message\\":\\"too long\\"}}"}', "too long"),
+        (b'{"StatusCode":404,"Status":"404 Not Found","error":"no such model"}', "no such model"),
+        (b'{"StatusCode":404,"Status":"404 Not Found","error":""}', "404 Not Found"),
+        (b'{"detail":"Not Found"}', "Not Found"),
+        (b'{"message":"quota"}', "quota"),
+        (b'"plain words"', "plain words"),
+        (b'"{\\"error\\":\\"within\\"}"', "within"),
+        (b"5", "5"),
+        (b"null", "null"),
+        (b"[1, 2]", "[1, 2]"),
+        (b"{}", ""),
+        (b'{"error":null}', ""),
+        (b'{"error":["a"]}', '{"error":["a"]}'),
+        (b'{"code":7}', '{"code":7}'),
+        (b'{"error":"{no JSON"}', "{no JSON"),
+        (b'{"error":' * 9 + b'"deep"' + b"}" * 9, '{"error":' * 9 + '"deep"' + "}" * 9),
+        (b"404 page not found", "404 page not found"),
+        (b"two\n  lines", "two lines"),
+        (b"", ""),
+        (b"caf\xe9", "caf\ufffd"),
+        (b'{"error":' * 2000, ('{"error":' * 2000)[:1999] + "…"),
+    ],
+)
+def test_words_of_a_body(body: bytes, detail: str) -> None:
+    """The detail is the server's own words, dug out of whatever they are wrapped in."""
+    error = status_error(400, {}, body)
+
+    assert detail == error.detail
+    assert (detail or "Bad Request, without a word of why") in str(error)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "detail"),
+    [
+        ("text/html", b"<html><head><TITLE>502 Bad\n Gateway</TITLE></head>secret</html>", "502 Bad Gateway"),
+        ("text/html; charset=utf-8", b"oops", "a page without a title"),
+        ("", b"<!DOCTYPE html><title lang='en'>Down</title>", "Down"),
+        ("application/xml", b"<error/>", "a page without a title"),
+    ],
+)
+def test_words_of_a_page(content_type: str, body: bytes, detail: str) -> None:
+    """Of a page only the title is told, and the page itself is kept in the body."""
+    error = status_error(502, {"content-type": content_type}, body)
+
+    assert detail == error.detail
+    assert body.decode() == error.body
+
+
+@pytest.mark.parametrize("wrapping", ["{}", '{{"error":"{}"}}'])
+def test_long_words_are_shortened(wrapping: str) -> None:
+    """A long body is shortened in the message and in the body that is kept."""
+    error = status_error(500, {}, wrapping.format("x" * 100_000).encode())
+
+    assert len(str(error)) < 2200
+    assert 2000 == len(error.body)
+    assert error.body.endswith("x…")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "advice"),
+    [
+        (401, b'{"error":"unauthorized"}', "OLLAMA_API_KEY"),
+        (401, b'{"error":"unauthorized","signin_url":7}', "OLLAMA_API_KEY"),
+        (403, b"", "OLLAMA_ORIGINS"),
+        (404, b'{"error":"model \'x\' not found"}', "rxollama pull"),
+        (404, b"404 page not found", "is this the address of an Ollama server?"),
+        (405, b"405 method not allowed", "is this the address of an Ollama server?"),
+        (429, b'{"error":"limit"}', "try again later"),
+        (500, b"", "log"),
+        (502, b'{"error":"dial tcp: no route"}', "log"),
+        (503, b'{"error":"server busy"}', "try again later"),
+    ],
+)
+def test_message_says_what_to_do(status: int, body: bytes, advice: str) -> None:
+    """The message says what can be done about it."""
+    assert advice in str(status_error(status, {}, body))
+
+
+@pytest.mark.parametrize(("status", "body"), [(400, b'{"error":"model is required"}'), (403, b'{"error":"disabled"}')])
+def test_words_that_say_it_all(status: int, body: bytes) -> None:
+    """Where the server's words say what is wrong with the request, no advice follows them."""
+    error = status_error(status, {}, body)
+
+    assert f"the server answered {status}: {error.detail}" == str(error)
+
+
+def test_place_to_sign_in() -> None:
+    """The place to sign in is told, and kept."""
+    error = status_error(401, {}, b'{"error":"unauthorized","signin_url":"https://ollama.com/connect?name=a&key=b"}')
+
+    assert "https://ollama.com/connect?name=a&key=b" == error.signin_url
+    assert "sign in at https://ollama.com/connect?name=a&key=b" in str(error)
+    assert "" == status_error(401, {}, b"{}").signin_url
+
+
+def test_redirect_is_told_with_its_target() -> None:
+    """A redirect is told with its target, but without the secrets that an address can hold."""
+    location = "https://user:word@login.example/start?token=secret#secret"
+    message = str(status_error(302, {"location": location}, b"<html>"))
+
+    assert "it redirects to https://login.example/start: set OLLAMA_HOST" in message
+    assert "secret" not in message
+    assert "word" not in message
+    assert "set OLLAMA_HOST" in str(status_error(304, {}, b""))
+
+
+def test_unknown_status_without_a_word() -> None:
+    """A status that has no name of its own is told without one."""
+    assert "the server answered 799: without a word of why" in str(status_error(799, {}, b""))
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "date", "seconds"),
+    [
+        ("120", "", 120.0),
+        (" 0 ", "", 0.0),
+        ("1.5", "", 1.5),
+        ("-1", "", None),
+        ("soon", "", None),
+        ("٣", "", None),
+        ("", _DATE, None),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", _DATE, 30.0),
+        ("Wed, 21 Oct 2026 07:27:00 GMT", _DATE, 0.0),
+        ("Wed, 21 Oct 2026 07:28:30 GMT", "", None),
+        ("Wed, 21 Oct 2026 07:28:30 -0000", _DATE, None),
+        ("Wed, 21 Oct 99999 07:28:30 GMT", _DATE, None),
+        ("Wed, 21 Oct 2026 07:28:30 +99999999999999999999", _DATE, None),
+    ],
+)
+def test_retry_after(retry_after: str, date: str, seconds: float | None) -> None:
+    """When to come again is read from seconds or from a date, held against the server's own date."""
+    assert seconds == status_error(503, {"retry-after": retry_after, "date": date}, b"").retry_after
+
+
+def test_when_to_come_again_is_not_said() -> None:
+    """A server that does not say when to come again leaves it open."""
+    assert status_error(503, {}, b"").retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        (b'{"error":"out of memory"}', "out of memory"),
+        (b'{"error":"{\\"error\\": {\\"code\\": 400, \\"message\\": \\"too long\\"}}"}', "too long"),
+        (b'{"error":{"message":"too long"},"message":{"content":"x"}}', "too long"),
+        (b'{"error":true}', '{"error":true}'),
+        (b'{"error":[[]]}', '{"error":[[]]}'),
+        (b'{"error":{"code":0}}', ""),
+        (b'{"error":" "}', ""),
+        (b'{"error":"caf\xe9"}', "caf\ufffd"),
+    ],
+)
+def test_words_of_an_error_record(line: bytes, detail: str) -> None:
+    """An error record in a stream is told with its innermost words, and kept as it came."""
+    error = failure_of(LineDecoder(CHAT), line)
+
+    assert isinstance(error, ReportedError)
+    assert detail == error.detail
+    assert line.decode("utf-8", "replace") == error.body
+    assert f"the server reported: {detail or 'an error, without a word of why'}" == str(error)
+
+
+def test_long_error_record_is_shortened() -> None:
+    """A long error record is whole in the detail, and shortened in message and body."""
+    error = failure_of(LineDecoder(CHAT), b'{"error":"%b"}' % (b"x" * 9000))
+
+    assert isinstance(error, ReportedError)
+    assert "x" * 9000 == error.detail
+    assert len(error.body) == 2000
+    assert len(str(error)) < 2100
+
+
+@given(
+    status=st.integers(300, 700),
+    body=st.binary(max_size=40) | st.text(alphabet='{}[]":,errorm\\', max_size=30).map(str.encode),
+    headers=st.dictionaries(st.sampled_from(["content-type", "location", "retry-after", "date"]), st.text(max_size=20)),
+)
+@settings(max_examples=200, deadline=None)
+def test_any_refusal_has_an_error(status: int, body: bytes, headers: dict[str, str]) -> None:
+    """Whatever is refused, with whatever headers and body, is an error that tells its status."""
+    assert f"the server answered {status}: " in str(status_error(status, headers, body))
