@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 
-__all__ = ("Held", "held", "more", "settle", "table")
+__all__ = ("Held", "held", "memory", "more", "settle", "table")
 
 _STEP_SECONDS = 0.05
 
@@ -55,6 +55,12 @@ def _current_task() -> asyncio.Task[object] | None:
         return asyncio.current_task()
     except RuntimeError:
         return None
+
+
+def memory() -> int:
+    """Measure the memory that this process has in use, in bytes."""
+    used: int = psutil.Process().memory_info().rss
+    return used
 
 
 def settle(count: Callable[[], Held], before: Held, turn: Callable[[float], None], patience: float) -> Held:

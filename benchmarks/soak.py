@@ -27,8 +27,10 @@ import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable
 from functools import cache, partial
+from operator import attrgetter
+from pathlib import Path
 from random import Random
 from statistics import median
 from typing import BinaryIO, NamedTuple
@@ -38,9 +40,9 @@ import structlog
 from _complaints import complaints
 from _counts import Held, held, memory, more, settle, table
 from _hosted import Host, hosted
-from reactivex import Observable
+from reactivex.disposable import CompositeDisposable
 
-from rxollama import ChatResponse, Ollama, StreamError, run
+from rxollama import ChatResponse, Ollama, StreamError, ToolCall, run
 from rxollama import operators as op
 from rxollama.testing import Reply
 
@@ -55,7 +57,7 @@ _WARM_UP = 1 / 6
 _MAX_MEMORY = 4 * 1024 * 1024
 _MAX_OBJECTS = 1.05
 _MAX_LEFT = 200
-_PATIENCE = 10.0
+_PATIENCE, _IDLE_SECONDS = 10.0, 1.0
 _SHOWN = 20
 
 
@@ -85,6 +87,35 @@ class Sample(NamedTuple):
     memory: int
     objects: int
     chats: int
+
+
+class _Chat:
+    """Be one chat and its pipeline, of which only the response is left to be subscribed to."""
+
+    def __init__(self, client: Ollama, ending: str) -> None:
+        self.ending = ending
+        self.shown: dict[str, list[str]] = {"thinking": [], "content": [], "tools": []}
+        thinking, content, tools = self.shown.values()
+        answer = client.chat(ending, _PROMPT, think=True).pipe(op.log(structlog.get_logger()), op.share())
+        self.branches = CompositeDisposable(
+            answer.pipe(op.thinking(), op.coalesce(_FRAME)).subscribe(thinking.append, _ignore),
+            answer.pipe(op.content(), op.coalesce(_FRAME)).subscribe(content.append, _ignore),
+            answer.pipe(op.gather_tool_calls()).subscribe(lambda calls: tools.extend(map(_name, calls)), _ignore),
+        )
+        self.response = answer.pipe(op.collect())
+
+    def is_whole(self, response: ChatResponse) -> bool:
+        """Tell whether all of the text was collected, and all of it shown."""
+        message = response.message
+        said = (message.thinking, message.content, "".join(map(_name, message.tool_calls)))
+        return said == (_THINKING, _CONTENT, _CALL["name"]) == tuple(map("".join, self.shown.values()))
+
+
+_name: Callable[[ToolCall], str] = attrgetter("name")
+
+
+def _ignore(_: Exception) -> None:
+    """Leave the error to the one who awaits the response."""
 
 
 class Soak:
@@ -124,48 +155,36 @@ class Soak:
 
     async def _in_coroutine(self) -> None:
         while time.monotonic() < self._until:
-            ending = self._draw()
-            shown: list[str] = []
-            response = self._chat(ending, shown)
+            chat = _Chat(self._client, self._draw())
+            seconds = self._random.uniform(0.05, 0.5) if chat.ending == "left" else None
             try:
-                async with asyncio.timeout(self._random.uniform(0.05, 0.5) if ending == "left" else None):
-                    self._note(ending, "whole", shown, await response)
+                with chat.branches:
+                    async with asyncio.timeout(seconds):
+                        self._note(chat, "whole", await chat.response)
             except TimeoutError:
-                self._note(ending, "left", shown)
+                self._note(chat, "left")
             except StreamError as error:
-                self._note(ending, type(error).__name__, shown)
+                self._note(chat, type(error).__name__)
 
     def _in_thread(self) -> None:
         while time.monotonic() < self._until:
             # Nobody leaves a `run` but by Ctrl-C.
-            ending = self._draw().replace("left", "whole")
-            shown: list[str] = []
+            chat = _Chat(self._client, self._draw().replace("left", "whole"))
             try:
-                self._note(ending, "whole", shown, run(self._chat(ending, shown)))
+                with chat.branches:
+                    self._note(chat, "whole", run(chat.response))
             except StreamError as error:
-                self._note(ending, type(error).__name__, shown)
+                self._note(chat, type(error).__name__)
 
     def _draw(self) -> str:
         return self._random.choices([*_ENDINGS], [*_ENDINGS.values()])[0]
 
-    def _chat(self, ending: str, shown: list[str]) -> Observable[ChatResponse]:
-        """Build the pipeline of a chat; its side branches show each text in its own way, and hear of every error."""
-        answer = self._client.chat(ending, _PROMPT, think=True).pipe(op.log(structlog.get_logger()), op.share())
-        branches = [
-            answer.pipe(op.thinking(), op.coalesce(_FRAME)).subscribe(shown.append, _ignore),
-            answer.pipe(op.content(), op.coalesce(_FRAME)).subscribe(shown.append, _ignore),
-            answer.pipe(op.gather_tool_calls()).subscribe(lambda calls: shown.append(calls[0].name), _ignore),
-        ]
-        return answer.pipe(op.collect(), _finally(branches))
-
-    def _note(self, wanted: str, ending: str, shown: list[str], response: ChatResponse | None = None) -> None:
+    def _note(self, chat: _Chat, ending: str, response: ChatResponse | None = None) -> None:
         self.ends[ending] += 1
-        if ending != wanted:
-            self.wrongs.append(f"a chat that should end in {wanted} ended in {ending}")
-        if response is not None:
-            said = (response.message.thinking, response.message.content, response.message.tool_calls[0].name)
-            if said != (_THINKING, _CONTENT, _CALL["name"]) or "".join(shown) != "".join(said):
-                self.wrongs.append(f"a whole chat brought {said}, and showed {shown}")
+        if ending != chat.ending:
+            self.wrongs.append(f"a chat that should end in {chat.ending} ended in {ending}")
+        if response is not None and not chat.is_whole(response):
+            self.wrongs.append(f"a whole chat brought {response}, and showed {chat.shown}")
 
     async def _watch(self, seconds: float) -> None:
         began, step = time.monotonic(), max(0.25, seconds / 30)
@@ -176,3 +195,94 @@ class Soak:
             sample = Sample(time.monotonic() - began, memory(), len(gc.get_objects()), self.ends.total())
             self.samples.append(sample)
             print(f"{sample.seconds:8.1f}{sample.memory / 2**20:10.2f}{sample.objects:10,}{sample.chats:10,}")
+
+
+def _grown(samples: list[Sample], seconds: float) -> list[str]:
+    """Tell what grew from the first third to the last."""
+    taken = [sample for sample in samples if sample.seconds > seconds * _WARM_UP]
+    third = len(taken) // 3
+    if not third:
+        return ["too few samples were taken: give it more seconds"]
+    first, last = taken[:third], taken[-third:]
+    memory_first, memory_last = (median(sample.memory for sample in part) for part in (first, last))
+    objects_first, objects_last = (median(sample.objects for sample in part) for part in (first, last))
+    chats = median(sample.chats for sample in last) - median(sample.chats for sample in first)
+    more_memory, more_objects = memory_last - memory_first, objects_last - objects_first
+    print(
+        f"\nfrom the first third to the last, {chats:,.0f} chats later: {more_memory / 2**20:+.2f} MiB "
+        f"(at most {_MAX_MEMORY / 2**20:+.0f}), {more_objects:+,.0f} objects (at most {_MAX_OBJECTS - 1:+.0%})"
+    )
+    grown = [f"memory grew by {more_memory / 2**20:.2f} MiB"] if more_memory > _MAX_MEMORY else []
+    return [*grown, f"{more_objects:,.0f} objects more"] if objects_last > objects_first * _MAX_OBJECTS else grown
+
+
+def _objects() -> int:
+    gc.collect()
+    return len(gc.get_objects())
+
+
+def _soaked(host: Host, options: Namespace, log: BinaryIO) -> list[str]:
+    """Run the soak, print what was seen, and return what was wrong."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
+        logger_factory=structlog.BytesLoggerFactory(log),
+        cache_logger_on_first_use=True,
+    )
+    count = partial(held, host.open_connections)
+    columns: dict[str, Held] = {}
+    with complaints() as complained, asyncio.Runner() as runner:
+
+        def turn(seconds: float) -> None:
+            runner.run(asyncio.sleep(seconds))
+
+        # Once without looking: what is made at first use, such as the background loop, is no leak.
+        with Ollama(host.url) as client:
+            runner.run(
+                Soak(client, Random(options.seed)).keep(options.streams, options.seconds * _WARM_UP, watched=False)
+            )
+            runner.run(client.aclose())
+        turn(_IDLE_SECONDS)
+        columns["before"], objects = count(), _objects()
+        client = Ollama(host.url)
+        soak = Soak(client, Random(options.seed + 1))
+        runner.run(soak.keep(options.streams, options.seconds, watched=True))
+        turn(_IDLE_SECONDS)
+        columns["client open"] = count()
+        runner.run(client.aclose())
+        columns["client closed"] = settle(count, columns["before"], turn, _PATIENCE)
+        left = _objects() - objects - len(soak.samples)
+
+    grown = _grown(soak.samples, options.seconds)
+    print(f"once all streams have ended: {left:+,} objects (at most {_MAX_LEFT:+,})")
+    print(f"chats: {soak.ends.total():,}; {', '.join(f'{ending} {n:,}' for ending, n in soak.ends.most_common())}\n")
+    print(table(columns))
+    wrongs = soak.wrongs + grown + complained
+    wrongs += [f"left behind, {what}" for what in more(columns["client closed"], columns["before"])]
+    return [*wrongs, f"{left:,} objects were left"] if left > _MAX_LEFT else wrongs
+
+
+def main() -> None:
+    """Run the soak."""
+    parser = ArgumentParser(description="Run many chats at the same time, again and again, and watch the memory.")
+    parser.add_argument("--streams", type=int, default=50, help="chats at the same time")
+    parser.add_argument("--seconds", type=float, default=60, help="how long, after a warm-up")
+    parser.add_argument("--seed", type=int, default=Random().randrange(1_000_000), help="for the same endings again")
+    parser.add_argument("--smoke", action="store_true", help="a short run, to see that everything works")
+    options = parser.parse_args()
+    if options.smoke:
+        options.streams, options.seconds = 20, 6.0
+    print(f"Soak: {options.streams} streams for {options.seconds:g} s, seed {options.seed}\n")
+    try:
+        with hosted(choose) as host, Path(os.devnull).open("wb") as log:
+            wrongs = _soaked(host, options, log)
+    except KeyboardInterrupt:
+        sys.exit("stopped")
+    for wrong in wrongs[:_SHOWN]:
+        print(f"WRONG: {wrong}")
+    if wrongs:
+        sys.exit(f"\n{len(wrongs)} things were wrong.")
+    print("\nThe memory is flat, and nothing was left behind.")
+
+
+if __name__ == "__main__":
+    main()

@@ -92,8 +92,9 @@ def test_many_consumers(server: ScriptedOllama, run: Run) -> None:
     with server:
         printed = run("many_consumers")
 
-    assert "one consumer ended: this consumer is broken\n" in printed
-    assert printed.endswith("Air scatters blue light most.\n")
+    # Two threads print, and a line's end may come after the other's line.
+    assert "one consumer ended: this consumer is broken" in printed
+    assert "Air scatters blue light most." in printed
     assert 1 == len(server.requests)
 
 

@@ -558,7 +558,7 @@ class _Reader:
 
 @pytest.mark.usefixtures("_quick_switches")
 def test_coming_and_going_on_threads() -> None:
-    """However many come and go on threads, no request is made while another runs, and none is left."""
+    """However many come and go on threads, each is served from one request at most, and no request is left."""
     running: list[int] = []
     most: list[int] = []
     lock = threading.Lock()
