@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -126,6 +127,15 @@ class Terminal:
         while self._read(until):
             pass
         return self._process.wait(PATIENCE)
+
+    def insist(self, key: str) -> int:
+        """Press a key until the program ends: a signal just before Python waits for input is noticed at the next."""
+        for _ in range(int(PATIENCE)):
+            self.type(key)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+                break
+        return self.end()
 
     def _read(self, until: float) -> bool:
         ready, _, _ = select.select([self._master], [], [], max(0.0, until - time.monotonic()))

@@ -46,13 +46,16 @@ def chat(options: Options, output: Output) -> int:
         RxOllamaError: When the question fails.
         KeyboardInterrupt: At Ctrl-C, unless this is a conversation.
     """
+    # Standard input is closed in some surroundings, and then it is none.
+    talks = options.prompt is None and bool(sys.stdin) and sys.stdin.isatty()
+    prompt = "" if talks else _asked(options.prompt)
     log = json_log(options.json_log) if options.json_log else nullcontext()
     with log as logger, _server(options, output) as (ollama, model):
         talk = _Talk(ollama, model, options, output, logger)
-        if options.prompt is None and sys.stdin.isatty():
+        if talks:
             _converse(talk, output)
         else:
-            talk.ask(_asked(options.prompt))
+            talk.ask(prompt)
     return 0
 
 
@@ -85,7 +88,9 @@ class _Talk:
 
 
 def _asked(prompt: str | None) -> str:
-    asked = sys.stdin.read().rstrip("\n") if prompt is None else prompt
+    asked = prompt
+    if asked is None:
+        asked = sys.stdin.read().rstrip("\n") if sys.stdin else ""
     if not asked.strip():
         raise CommandError("no prompt: give one as an argument or on standard input", code=2)
     return asked

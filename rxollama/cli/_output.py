@@ -65,18 +65,23 @@ class Output:
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    def note(self, text: str, style: str = "dim") -> None:
+    def note(self, text: str) -> None:
         """Say something beside the answer, in one line."""
-        self.aside.print(Text(_line(text), style=style), soft_wrap=True)
+        _say(self.aside, Text(_line(text), style="dim"))
 
     def fail(self, reason: object) -> None:
         """Say in one line what went wrong."""
-        self._errors.print(Text.assemble(("rxollama: ", "bold red"), _line(str(reason))), soft_wrap=True)
+        _say(self._errors, Text.assemble(("rxollama: ", "bold red"), _line(str(reason))))
 
     def give_up(self) -> None:
         """Forget what a reader who does not read has not taken, so that it does not hold up the exit."""
         if not self.is_terminal:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(console: Console, text: Text) -> None:
+    # A file gets one line, however long; on a terminal words stay whole.
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 def _line(text: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from threading import Event, Lock, Thread
 from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self
 
-import orjson
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.segment import Segment
@@ -221,5 +221,6 @@ class _Frame:
 
 
 def _called(call: ToolCall) -> Text:
-    arguments = ", ".join(f"{name}={orjson.dumps(value).decode()}" for name, value in call.arguments.items())
+    # Not orjson: a model may write numbers of any length.
+    arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.arguments.items())
     return Text.assemble(("→ ", "cyan"), (clean(call.name), "bold cyan"), (clean(f"({arguments})"), "cyan"))

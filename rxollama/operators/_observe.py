@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from inspect import iscoroutinefunction, signature
 from io import StringIO
 from time import perf_counter_ns
@@ -26,6 +27,7 @@ from ._speaker import Speaker
 __all__ = ("Logger", "log")
 
 _LOGGERS = "a logger of structlog; one of `logging` becomes that with structlog.wrap_logger()"
+_NOTHING = ChatChunk()
 _DERIVED = ("tokens_per_second", "prompt_tokens_per_second", "queue_duration")
 
 
@@ -166,28 +168,28 @@ class _Diary:
             self._done_reason = chunk.done_reason
             metrics = metrics_of(chunk)
             self._metrics = metrics if self._metrics is None else self._metrics + metrics
+        elif self._done_reason and chunk != _NOTHING:
+            self._done_reason = ""
 
     def finished(self) -> None:
         """Write the end."""
-        if self._end():
-            numbers = _numbers(self._metrics or Metrics())
-            self._write("info", "chat_finished", self._received() | {"done_reason": self._done_reason} | numbers)
+        self._end("info", "chat_finished", lambda: {"done_reason": self._done_reason} | _numbers(self._metrics))
 
     def failed(self, error: Exception) -> None:
         """Write the error, but the words of the server or of a callback only where what is said may be shown."""
-        if self._end():
-            words = {"error_message": str(error)} if self._said is not None or _says_nothing(error) else {}
-            self._write("error", "chat_failed", self._received() | _circumstances(error) | words)
+        words = {"error_message": str(error)} if self._said is not None or _says_nothing(error) else {}
+        self._end("error", "chat_failed", lambda: _circumstances(error) | words)
 
     def cancelled(self) -> None:
-        """Write that it was broken off, unless it has ended."""
-        if self._end():
-            self._write("warning", "chat_cancelled", self._received())
+        """Write that it was broken off."""
+        self._end("warning", "chat_cancelled", dict[str, Any])
 
-    def _end(self) -> bool:
+    def _end(self, level: str, event: str, more: Callable[[], dict[str, Any]]) -> None:
+        """Write a last line, unless there is one."""
         with self._lock:
             first, self._ended = not self._ended, True
-        return first
+        if first:
+            self._write(level, event, self._received() | more())
 
     def _received(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -233,17 +235,20 @@ def _is_level(method: object) -> bool:
     if not callable(method) or iscoroutinefunction(method):
         return False
     try:
-        signature(method).bind("event", chat="")
+        takes = signature(method)
+    except (TypeError, ValueError):
+        # Some, such as those that are written in C, do not tell.
+        return True
+    try:
+        takes.bind("event", chat="")
     except TypeError:
         return False
-    except ValueError:
-        # Some of those that are written in C do not tell.
-        return True
     return True
 
 
-def _numbers(metrics: Metrics) -> dict[str, Any]:
+def _numbers(metrics: Metrics | None) -> dict[str, Any]:
     """Tell the numbers that are known, under the names of `Metrics`."""
+    metrics = metrics or Metrics()
     fields = msgspec.structs.asdict(metrics)
     rounds = fields.pop("rounds")
     fields |= {name: getattr(metrics, name) for name in _DERIVED}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from reactivex import abc
@@ -146,7 +147,7 @@ class Pacer(Generic[T]):
         self._clock = clock
         self._lock = threading.Lock()
         self._timer = _Timer()
-        self._emitting = self._ended = self._over = False
+        self._emitting = self._ending = self._ended = self._over = False
         self._error: Exception | None = None
         self.upstream = SingleAssignmentDisposable()
 
@@ -161,8 +162,8 @@ class Pacer(Generic[T]):
                 waiting.add(item)
                 if rhythm.watches:
                     rhythm.arrived(clock.now())
-                # Whoever emits now, or a timer that is set, will see to it.
-                if (self._timer.armed or self._emitting) and not waiting.has_whole:
+                # The timer that is set will see to it.
+                if self._timer.armed and not waiting.has_whole:
                     return
         except Exception as error:  # noqa: BLE001 - Whatever it is, the subscriber is told.
             self.upstream.dispose()
@@ -201,17 +202,19 @@ class Pacer(Generic[T]):
     def _settle(self, clock: Clock, *, may_emit: bool) -> None:
         """Emit what is due, if that may be here and now, or see to it that it will be."""
         with self._lock:
-            delay = self._delay(clock)
+            now = clock.now()
+            delay = self._delay(now)
             if delay is None:
                 return
             inline = may_emit and not delay and clock.is_here()
-            if not inline and self._timer.serves(delay):
+            if not inline and self._timer.soon:
                 return
+            claimed = self._claim(now) if inline else ()
             cancel = _nothing if inline else self._timer.disarm()
             token = 0 if inline else self._timer.arm(delay)
         cancel()
         if inline:
-            self._emit(clock)
+            self._emit(clock, claimed)
             return
         try:
             cancel = clock.after(delay, lambda: self._fire(clock, token))
@@ -223,7 +226,14 @@ class Pacer(Generic[T]):
                 return
         cancel()
 
-    def _delay(self, clock: Clock) -> float | None:
+    def _fire(self, clock: Clock, token: int) -> None:
+        with self._lock:
+            if not self._timer.fired(token) or self._emitting:
+                return
+            claimed = self._claim(clock.now())
+        self._emit(clock, claimed)
+
+    def _delay(self, now: float) -> float | None:
         """Tell in how many seconds there is something to emit; None for not that is known of."""
         if self._over or self._emitting:
             return None
@@ -231,41 +241,33 @@ class Pacer(Generic[T]):
             return 0.0
         if not self._waiting:
             return None
-        wait = self._rhythm.wait(clock.now())
+        wait = self._rhythm.wait(now)
         return wait if wait > _EARLY else 0.0
 
-    def _fire(self, clock: Clock, token: int) -> None:
-        with self._lock:
-            if not self._timer.fired(token):
-                return
-        self._emit(clock)
+    def _claim(self, now: float) -> Sequence[T]:
+        """Take out what is due, and with it the turn to emit."""
+        waiting = self._waiting
+        due = self._ended or self._rhythm.wait(now) <= _EARLY
+        items = waiting.take() if due else waiting.take_whole()
+        if items:
+            self._rhythm.emitted(now, rest=bool(waiting))
+        self._emitting, self._ending = True, self._ended
+        return items
 
-    def _emit(self, clock: Clock) -> None:
-        """Emit what is due, here and now, unless somebody is about it; what is due after that has its own turn."""
+    def _emit(self, clock: Clock, claimed: Sequence[T]) -> None:
+        """Emit what was claimed, here and now; what is due after that has a turn of its own."""
+        if not self._hand_out(claimed):
+            return
+        if self._ending:
+            self._finish()
+            return
         with self._lock:
-            if self._over or self._emitting:
-                return
-            now, ending, waiting = clock.now(), self._ended, self._waiting
-            due = ending or self._rhythm.wait(now) <= _EARLY
-            items = waiting.take() if due else waiting.take_whole()
-            emits = self._emitting = bool(items) or ending
-            if items:
-                self._rhythm.emitted(now, rest=bool(waiting))
-        if emits:
-            if not self._hand_out(items):
-                return
-            if ending:
-                self._finish()
-                return
-            with self._lock:
-                self._emitting = False
+            self._emitting = False
         self._settle(clock, may_emit=False)
 
-    def _hand_out(self, items: list[T]) -> bool:
+    def _hand_out(self, items: Sequence[T]) -> bool:
         try:
             for item in items:
-                if self._over:
-                    return False
                 self._observer.on_next(item)
         except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
             self._break(error)
@@ -292,18 +294,13 @@ class _Timer:
     """Know the one timer; every call is under the lock of its owner."""
 
     def __init__(self) -> None:
-        self.armed = False
-        self._soon = False
+        self.armed = self.soon = False
         self._token = 0
         self._cancel: Cancel = _nothing
 
-    def serves(self, delay: float) -> bool:
-        """Tell whether the timer that is set fires soon enough."""
-        return self.armed and (delay > 0 or self._soon)
-
     def arm(self, delay: float) -> int:
         """Announce a timer, and return what it is known by."""
-        self.armed, self._soon = True, not delay
+        self.armed, self.soon = True, not delay
         self._token += 1
         return self._token
 
@@ -318,13 +315,14 @@ class _Timer:
         """Take notice that a timer fired, and tell whether it is the one."""
         if token != self._token or not self.armed:
             return False
-        self.armed, self._cancel = False, _nothing
+        self.armed = self.soon = False
+        self._cancel = _nothing
         return True
 
     def disarm(self) -> Cancel:
         """Forget the timer, and return what calls it off."""
         cancel, self._cancel = self._cancel, _nothing
-        self.armed = False
+        self.armed = self.soon = False
         return cancel
 
 

@@ -106,10 +106,8 @@ class _Run(Generic[T]):
     def leave(self, seat: _Seat[T]) -> bool:
         """Take a subscriber's seat away, and tell whether nobody is left before the end."""
         with self._lock:
-            seated = len(self._seats)
             self._seats = tuple(other for other in self._seats if other is not seat)
-            seat.leave()
-            return seated > 0 and not self._seats and not self._ended
+            return not self._seats and not self._ended
 
     def on_next(self, item: T) -> None:
         """Hand an item to everybody."""
@@ -157,10 +155,6 @@ class _Seat(Generic[T]):
                     self._waiting.add(item)
                     return
         self._deliver(item)
-
-    def leave(self) -> None:
-        """Hear nothing more."""
-        self._over = True
 
     def end(self, error: Exception | None) -> None:
         """End, or let the end wait."""

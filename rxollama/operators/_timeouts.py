@@ -15,7 +15,7 @@ from ..messages import ChatChunk
 from ..messages._response import ResponseBuilder
 from ._attempts import is_answer
 from ._clock import Clock, clock_of, given_clock
-from ._timer import Timer, check_seconds
+from ._timer import EARLY, Timer, check_seconds
 
 __all__ = ("timeouts",)
 
@@ -222,7 +222,7 @@ class _Watch:
             if self._over:
                 return
             due, phase = self._limits.due(now)
-            late = due <= now
+            late = due - now <= EARLY
             error = self._late(phase) if late else None
             if late and self._handing:
                 self._pending = error

@@ -11,7 +11,10 @@ from .._loop import report
 from .._refusal import refuse
 from ._clock import Cancel, Clock
 
-__all__ = ("Timer", "check_seconds")
+__all__ = ("EARLY", "Timer", "check_seconds")
+
+EARLY = 0.0005
+"""By how much a clock may wake early, as it suits its resolution; to wait again for that would be absurd."""
 
 
 class Timer:

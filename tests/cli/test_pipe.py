@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -95,13 +96,22 @@ def test_model_from_the_environment(server: ScriptedOllama) -> None:
 
 
 def test_nothing_to_ask(server: ScriptedOllama) -> None:
-    """An empty prompt is wrong usage."""
-    done = piped("chat", "-m", "think", server=server, stdin=" \n")
+    """An empty prompt is wrong usage, and so is a standard input that is closed."""
+    words = "rxollama: no prompt: give one as an argument or on standard input\n"
 
-    assert (done.returncode, done.stderr) == (
-        2,
-        "rxollama: no prompt: give one as an argument or on standard input\n",
+    done = piped("chat", server=server, stdin=" \n")
+    closed = subprocess.run(
+        ["/bin/sh", "-c", f"exec {shlex.join(PROGRAM)} chat <&-"],
+        env=settings(server),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        cwd=ROOT,
     )
+
+    assert (done.returncode, done.stderr) == (2, words)
+    assert (closed.returncode, closed.stderr) == (2, words)
 
 
 def test_no_model(server: ScriptedOllama) -> None:

@@ -1,17 +1,13 @@
-"""The chat on a terminal: a live view, and a conversation."""
+"""The live view on a terminal: an answer, the models, a pull."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from terminals import CTRL_C, CTRL_D, Terminal, drawn
+from terminals import CTRL_C, Terminal, drawn
 
 from rxollama.testing import Recording, Reply, ScriptedOllama
-
-HELP = "/bye or Ctrl-D ends this, Ctrl-C stops an answer"
-NUMBERS = r"33\.3 tokens/s · first token 0\.\d\d s · {count} tokens in {took} s · 12 prompt tokens"
 
 
 def test_demo() -> None:
@@ -64,19 +60,36 @@ def test_it_never_exceeds_the_screen(server: ScriptedOllama) -> None:
     assert screen.index("ponder") < screen.index("word") < screen.index("line_0") < screen.index("End.")
 
 
-def test_order_of_parts(server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
-    """Tool calls have a line each, and what comes after what is kept."""
-    thinking = recordings["tool-call"]
-    server.enqueue(Reply.of(thinking, speed=None), Reply.of(recordings["thinking-reopens"], speed=None))
+def test_tool_call(server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
+    """A tool call has a line, under the thinking that led to it."""
+    server.enqueue(Reply.of(recordings["tool-call"], speed=None))
 
     with Terminal("chat", "-m", "think", "Oslo?", server=server) as terminal:
         assert terminal.end() == 0
-    with Terminal("chat", "-m", "think", "Oslo?", server=server) as again:
-        assert again.end() == 0
 
-    screen = terminal.screen
-    assert screen.index("I have a tool for that.") < screen.index('→ get_weather(city="Oslo", unit="celsius")')
-    assert len(re.findall("^thinking · ", again.screen, re.MULTILINE)) == 2
+    assert 'I have a tool for that.\n\n→ get_weather(city="Oslo", unit="celsius")\n\n60.0 tokens/s' in terminal.screen
+
+
+def test_odd_tool_call(server: ScriptedOllama) -> None:
+    """Arguments are shown whatever they are."""
+    calls = '[{"function":{"name":"add","arguments":{"to":1000000000000000000000000000000,"what":"é"}}}]'
+    line = f'{{"model":"think","message":{{"role":"assistant","content":"","tool_calls":{calls}}},"done":true}}\n'
+    server.enqueue(Reply.records([line.encode()]))
+
+    with Terminal("chat", "-m", "think", "Add.", server=server) as terminal:
+        assert terminal.end() == 0
+
+    assert re.search(r'→ add\(to=1(0{30}|e\+30), what="é"\)', terminal.screen)
+
+
+def test_thinking_comes_back(server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
+    """Thinking after content is a spell of its own."""
+    server.enqueue(Reply.of(recordings["thinking-reopens"], speed=None))
+
+    with Terminal("chat", "-m", "think", "Why?", server=server) as terminal:
+        assert terminal.end() == 0
+
+    assert len(re.findall("^thinking · ", terminal.screen, re.MULTILINE)) == 2
 
 
 def test_blank_thinking(server: ScriptedOllama) -> None:
@@ -87,96 +100,6 @@ def test_blank_thinking(server: ScriptedOllama) -> None:
         assert terminal.end() == 0
 
     assert terminal.screen.split("\n")[:2] == ["", "Yes."]
-
-
-def test_conversation(server: ScriptedOllama) -> None:
-    """A conversation keeps its history, and Ctrl-D ends it."""
-    server.enqueue(Reply.answer("Hello.", thinking="Hm."), Reply.answer("Fine."))
-
-    with Terminal("chat", "-m", "think", "--no-think", "--system", "Be kind.", server=server) as terminal:
-        terminal.see(HELP)
-        terminal.see(">>> ")
-        terminal.type("\n")
-        terminal.see(">>> ")
-        terminal.type("Hi!\n")
-        terminal.see("prompt tokens")
-        terminal.see(">>> ")
-        terminal.type('"""How are you?\nAnd you?"""\n')
-        terminal.see("... ")
-        terminal.see("prompt tokens")
-        terminal.see(">>> ")
-        terminal.type(CTRL_D)
-        assert terminal.end() == 0
-
-    assert server.requests[1].json["messages"] == [
-        {"role": "system", "content": "Be kind."},
-        {"role": "user", "content": "Hi!"},
-        {"role": "assistant", "content": "Hello.", "thinking": "Hm."},
-        {"role": "user", "content": "How are you?\nAnd you?"},
-    ]
-    assert server.requests[0].json["think"] is False
-
-
-def test_interrupted_answer(server: ScriptedOllama) -> None:
-    """Ctrl-C stops the answer and not the conversation; what was said is remembered."""
-    server.enqueue(Reply.answer(["One ", "two ", "three"]).stalled(2), Reply.answer("Fine."))
-
-    with Terminal("chat", "-m", "think", server=server) as terminal:
-        terminal.see(">>> ")
-        terminal.type("Count.\n")
-        terminal.see("One two")
-        terminal.type(CTRL_C)
-        terminal.see("interrupted after")
-        terminal.see("2 chunks")
-        server.requests[0].wait_left()
-        terminal.see(">>> ")
-        terminal.type("And now?\n")
-        terminal.see("Fine.")
-        terminal.see(">>> ")
-        terminal.type("/bye\n")
-        assert terminal.end() == 0
-
-    assert [message["content"] for message in server.requests[1].json["messages"]] == ["Count.", "One two ", "And now?"]
-
-
-def test_interrupted_before_the_first_word(server: ScriptedOllama) -> None:
-    """A question that was taken back before it was answered is forgotten; Ctrl-C at the prompt ends politely."""
-    server.enqueue(Reply.answer("Late.").stalled(0), Reply.answer("Fine."))
-
-    with Terminal("chat", "-m", "think", server=server) as terminal:
-        terminal.see(">>> ")
-        terminal.type("Count.\n")
-        terminal.see("waiting for think")
-        server.wait_for(1)
-        terminal.type(CTRL_C)
-        terminal.see("nothing had come")
-        terminal.see(">>> ")
-        terminal.type("And now?\n")
-        terminal.see("Fine.")
-        terminal.see(">>> ")
-        terminal.type(CTRL_C)
-        assert terminal.end() == 0
-
-    assert [message["content"] for message in server.requests[1].json["messages"]] == ["And now?"]
-
-
-def test_error_in_a_conversation(server: ScriptedOllama) -> None:
-    """An error ends an answer and not the conversation; what arrived stays on the screen."""
-    server.enqueue(Reply.answer("One two three.").with_error("llama runner died", after=2), Reply.answer("Fine."))
-
-    with Terminal("chat", "-m", "think", server=server) as terminal:
-        terminal.see(">>> ")
-        terminal.type("Count.\n")
-        terminal.see("broken off after")
-        terminal.see("rxollama: the server reported: llama runner died")
-        terminal.see(">>> ")
-        terminal.type("Again.\n")
-        terminal.see("Fine.")
-        terminal.type("/bye\n")
-        assert terminal.end() == 0
-
-    assert "\nOne two\n" in terminal.screen
-    assert [message["content"] for message in server.requests[1].json["messages"]] == ["Again."]
 
 
 def test_one_question_interrupted(server: ScriptedOllama) -> None:
@@ -218,24 +141,6 @@ def test_plain_terminal(kind: str, no_color: str, server: ScriptedOllama) -> Non
     assert "\nOne two\n" in terminal.screen
     assert not re.search(r"\x1b\[[\d;]*3\d", terminal.raw)
     assert ("\x1b" in terminal.raw) == bool(no_color)
-
-
-def test_conversation_whose_answers_are_piped(server: ScriptedOllama, tmp_path: Path) -> None:
-    """Where only the answers go elsewhere, the prompt stays on the terminal."""
-    server.enqueue(Reply.answer("Hello."))
-    file = tmp_path / "answers"
-
-    with (
-        file.open("wb") as answers,
-        Terminal("chat", "-m", "think", server=server, stdout=answers.fileno()) as terminal,
-    ):
-        terminal.see(">>> ")
-        terminal.type("Hi!\n")
-        terminal.see(">>> ")
-        terminal.type(CTRL_D)
-        assert terminal.end() == 0
-
-    assert file.read_text() == "Hello.\n"
 
 
 def test_models(server: ScriptedOllama, recordings: dict[str, Recording]) -> None:

@@ -386,7 +386,7 @@ def pieces(items: Sequence[ChatChunk]) -> list[object]:
     return read
 
 
-PACINGS = [coalesce(7), coalesce(1), debounce(4), debounce(4, max_wait=9), debounce(2, max_wait=1)]
+PACINGS = [coalesce(7), debounce(4), debounce(4, max_wait=9), debounce(2, max_wait=1)]
 GAPS = st.integers(0, 9)
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from reactivex import Observable, abc
 from reactivex import operators as rx
 from reactivex.disposable import Disposable
+from reactivex.observer import Observer
 from reactivex.scheduler import EventLoopScheduler, ImmediateScheduler, NewThreadScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 from reactivex.scheduler.scheduler import Scheduler
@@ -22,8 +23,9 @@ from reactivex.subject import Subject
 from reactivex.testing import TestScheduler
 
 from rxollama.messages import ChatChunk, Message
+from rxollama.messages._backlog import Backlog
 from rxollama.operators import coalesce, debounce, throttle
-from rxollama.operators._pacer import QuietRhythm, WindowRhythm
+from rxollama.operators._pacer import Pacer, QuietRhythm, WindowRhythm
 
 T = TypeVar("T")
 
@@ -257,6 +259,20 @@ def test_desktop(pacing: Callable[..., Any], error: Exception | None, desktop: E
     assert heard.threads == {"desktop"}
 
 
+@pytest.mark.parametrize("error", [None, LOST])
+def test_nothing_came(error: Exception | None) -> None:
+    """Where no item came the end needs no clock, and comes at once."""
+    source: Source[str] = Source()
+    heard = Heard(source.pipe(coalesce(SOON)))
+    if error is None:
+        source.observer.on_completed()
+    else:
+        source.observer.on_error(error)
+
+    assert heard.over.is_set()
+    assert heard.error is error
+
+
 def test_desktop_is_not_kept_busy(desktop: EventLoopScheduler) -> None:
     """A callback that is slower than the interval leaves the desktop its turns in between."""
     source: Source[str] = Source()
@@ -380,6 +396,61 @@ def test_leaving_in_the_middle() -> None:
     assert source.disposed
 
 
+def test_leaving_at_the_last_item() -> None:
+    """A subscriber that leaves at the very last item hears of no end."""
+    source: Source[str] = Source()
+    scheduler = TestScheduler()
+    heard: list[str] = []
+
+    def take(text: str) -> None:
+        heard.append(text)
+        subscription.dispose()
+
+    subscription = source.pipe(debounce(5, scheduler=scheduler)).subscribe(take, on_completed=heard.clear)
+    source.send("a")
+    source.observer.on_completed()
+    scheduler.start()
+
+    assert heard == ["a"]
+
+
+class Manual(Scheduler):
+    """Leave it to the test when an action is done, also of those that were called off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actions: list[Callable[[], Any]] = []
+
+    def schedule(self, action: Any, state: Any = None) -> abc.DisposableBase:
+        """Keep an action."""
+        self.actions.append(lambda: action(self, state))
+        return Disposable()
+
+    def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> abc.DisposableBase:
+        """Keep an action, whenever it was to be done."""
+        del duetime
+        return self.schedule(action, state)
+
+    schedule_absolute = schedule_relative
+
+
+def test_a_scheduler_that_cannot_call_off() -> None:
+    """A timer that fires though it was called off does nothing, and so does one that fires twice."""
+    manual = Manual()
+    source: Source[str] = Source()
+    heard: list[str] = []
+    source.pipe(debounce(60, scheduler=manual)).subscribe(heard.append, on_completed=lambda: heard.append("completed"))
+    source.send("a")
+    source.observer.on_completed()
+    called_off, flush = manual.actions
+    called_off()
+    assert heard == []
+    flush()
+    flush()
+
+    assert heard == ["a", "completed"]
+
+
 async def test_sending_while_emitting() -> None:
     """What comes while an item is handed on waits its turn, and so does the end."""
     source: Subject[str] = Subject()
@@ -398,6 +469,101 @@ async def test_sending_while_emitting() -> None:
     await asyncio.wait_for(over.wait(), PATIENCE)
 
     assert heard == ["<", "a>", "<", "b>"]
+
+
+async def test_a_loop_is_not_kept_busy() -> None:
+    """What is due again as soon as it was emitted leaves the loop its turns in between."""
+    source: Subject[ChatChunk] = Subject()
+    order: list[object] = []
+    over, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def take(chunk: ChatChunk) -> None:
+        order.append(chunk)
+        loop.call_soon(order.append, "other")
+        if len(order) < 4:
+            # The second is complete at once, because the third cannot be added to it.
+            source.on_next(CONTENT)
+            source.on_next(THINKING)
+        else:
+            source.on_completed()
+
+    source.pipe(coalesce(60)).subscribe(take, on_completed=over.set)
+    source.on_next(ChatChunk())
+    await asyncio.wait_for(over.wait(), PATIENCE)
+
+    assert order == [ChatChunk(), "other", CONTENT, "other", THINKING + CONTENT, "other", THINKING, "other"]
+
+
+class Hurried(Counting):
+    """Let something happen while a timer is being set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], object] | None = None
+
+    def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> abc.DisposableBase:
+        """Set a timer, but not before something else happened."""
+        handle = super().schedule_relative(duetime, action, state)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return handle
+
+
+@pytest.mark.parametrize("what", ["dispose", "complete"])
+def test_timer_that_is_outdated_when_it_is_set(what: str) -> None:
+    """A timer that nobody wants any more by the time it is set is called off."""
+    hurried = Hurried()
+    source: Source[str] = Source()
+    heard: list[str] = []
+    subscription = source.pipe(debounce(5, scheduler=hurried)).subscribe(heard.append)
+    hurried.meanwhile = subscription.dispose if what == "dispose" else source.observer.on_completed
+    source.send("a")
+    hurried.advance_to(1.0)
+
+    assert hurried.outstanding == 0
+    assert heard == ([] if what == "dispose" else ["a"])
+
+
+class Nested:
+    """Be the clock of a loop that runs again within a callback, as some make asyncio do."""
+
+    def __init__(self) -> None:
+        self.actions: list[Callable[[], None]] = []
+
+    def now(self) -> float:
+        """Stand still."""
+        return 0.0
+
+    def is_here(self) -> bool:
+        """Emit at once."""
+        return True
+
+    def after(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
+        """Keep an action."""
+        assert seconds >= 0
+        self.actions.append(action)
+        return self.actions.clear
+
+
+def test_a_timer_that_fires_within_a_callback() -> None:
+    """A timer that fires while an item is handed on does not overlap it."""
+    nested = Nested()
+    order: list[str] = []
+
+    def take(chunk: ChatChunk) -> None:
+        order.append("<")
+        for action in nested.actions[:]:
+            action()
+        order.append(f"{chunk.message.content}>")
+
+    observer: Observer[ChatChunk] = Observer(take)
+    pacer = Pacer(observer, Backlog[ChatChunk](), WindowRhythm(5), nested)
+    for chunk in (ChatChunk(), CONTENT, THINKING):
+        pacer.on_next(chunk)
+    pacer.on_completed()
+
+    assert order == ["<", ">", "<", "Yes>", "<", ">"]
 
 
 def test_after_the_end() -> None:
@@ -604,7 +770,7 @@ class Wall(Scheduler):
     schedule_absolute = schedule_relative
 
 
-@pytest.mark.parametrize(("pacing", "expected"), [(coalesce, ["a", "b"]), (debounce, ["ab"])])
+@pytest.mark.parametrize(("pacing", "expected"), [(coalesce, ["a", "b"]), (debounce, ["ab"]), (throttle, ["a", "b"])])
 def test_clock_put_back(pacing: Callable[..., Any], expected: list[str]) -> None:
     """A clock that is put back by an hour delays nothing by more than another interval."""
     wall = Wall()

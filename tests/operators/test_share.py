@@ -6,7 +6,9 @@ import functools
 import operator
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from reactivex.testing.subscription import Subscription
 from strategies import chunks, texts
 
 from rxollama.messages import ChatChunk, Message, ToolCall
-from rxollama.operators import coalesce, share
+from rxollama.operators import _share, coalesce, share
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 
@@ -113,8 +115,8 @@ def test_late_subscribers(last: Any, end: Any) -> None:
     source = scheduler.create_cold_observable(on_next(10, "a"), on_next(20, "b"), on_next(30, "c"), last)
     shared = source.pipe(share())
     first, second, third = (scheduler.create_observer() for _ in range(3))
-    for time, observer in ((200, first), (225, second), (300, third)):
-        scheduler.schedule_absolute(time, functools.partial(_subscribe, shared, observer))
+    for moment, observer in ((200, first), (225, second), (300, third)):
+        scheduler.schedule_absolute(moment, functools.partial(_subscribe, shared, observer))
     scheduler.start()
 
     end = end or on_error(240, LOST)
@@ -262,6 +264,16 @@ def test_failing_late_subscriber(reported: Callable[[], list[BaseException]]) ->
     assert other.heard == [CONTENT, THINKING, CONTENT]
     assert told == [MINE]
     assert reported() == []
+
+
+def test_failing_after_the_end() -> None:
+    """One that comes after the end and fails on what it missed is told of that, and not of the end."""
+    shared = reactivex.of("a").pipe(share())
+    shared.subscribe()
+    told: list[object] = []
+    shared.subscribe(raising, told.append, lambda: told.append("completed"))
+
+    assert told == [MINE]
 
 
 def test_the_last_one_fails() -> None:
@@ -495,9 +507,27 @@ def test_catching_up_on_a_thread(*, ends: bool) -> None:
     assert late.items == ["ab", "cde", *([] if ends else ["f"])]
 
 
+class Yielding:
+    """Be a lock around which other threads have their turns, so that whatever can happen in between does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        """Let others go first."""
+        time.sleep(0)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Let others go next."""
+        self._lock.release()
+        time.sleep(0)
+
+
 @pytest.fixture
-def _quick_switches() -> Iterator[None]:
+def _quick_switches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let threads take turns far more often than they do."""
+    monkeypatch.setattr(_share, "threading", SimpleNamespace(Lock=Yielding))
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     yield

@@ -1,0 +1,167 @@
+"""Chats by the dozen, each through a real pipeline, and each ending in its own way."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from operator import attrgetter
+from random import Random
+from typing import NamedTuple
+
+import structlog
+from _counts import memory
+from reactivex.disposable import CompositeDisposable
+
+from rxollama import ChatResponse, Ollama, StreamError, ToolCall, run
+from rxollama import operators as op
+from rxollama.testing import Reply
+
+__all__ = ("Sample", "Soak", "choose")
+
+_FRAME = 1 / 30
+_PROMPT = "Why is the sky blue?"
+_THINKING, _CONTENT = "Let me think about it. " * 4, "Blue light scatters more than red light. " * 6
+_CALL = {"id": "call_1", "name": "get_weather", "arguments": {"city": "Oslo"}}
+# What becomes of a chat, how often, and the error that is right.
+_ENDINGS = {"whole": 75, "left": 10, "ReportedError": 5, "ConnectionLostError": 5, "NotFoundError": 5}
+
+
+@cache
+def _reply(ending: str) -> Reply:
+    whole = Reply.answer(_CONTENT, thinking=_THINKING, tool_calls=[_CALL], gap=0.01)
+    match ending:
+        case "ReportedError":
+            return whole.with_error("the model stopped", after=20)
+        case "ConnectionLostError":
+            return whole.dropped(3000)
+        case "NotFoundError":
+            return Reply.error(404, {"error": "model 'x' not found"})
+        case _:
+            return whole
+
+
+def choose(model: str) -> Reply:
+    """Give the reply for a model, which is named after its ending."""
+    return _reply(model)
+
+
+class Sample(NamedTuple):
+    """Be what was seen at a moment."""
+
+    seconds: float
+    memory: int
+    objects: int
+    chats: int
+
+
+class _Chat:
+    """Be one chat and its pipeline, of which only the response is left to be subscribed to."""
+
+    def __init__(self, client: Ollama, ending: str) -> None:
+        self.ending = ending
+        self.shown: dict[str, list[str]] = {"thinking": [], "content": [], "tools": []}
+        thinking, content, tools = self.shown.values()
+        answer = client.chat(ending, _PROMPT, think=True).pipe(op.log(structlog.get_logger()), op.share())
+        self.branches = CompositeDisposable(
+            answer.pipe(op.thinking(), op.coalesce(_FRAME)).subscribe(thinking.append, _ignore),
+            answer.pipe(op.content(), op.coalesce(_FRAME)).subscribe(content.append, _ignore),
+            answer.pipe(op.gather_tool_calls()).subscribe(lambda calls: tools.extend(map(_name, calls)), _ignore),
+        )
+        self.response = answer.pipe(op.collect())
+
+    def is_whole(self, response: ChatResponse) -> bool:
+        """Tell whether all of the text was collected, and all of it shown."""
+        message = response.message
+        said = (message.thinking, message.content, "".join(map(_name, message.tool_calls)))
+        return said == (_THINKING, _CONTENT, _CALL["name"]) == tuple(map("".join, self.shown.values()))
+
+
+_name: Callable[[ToolCall], str] = attrgetter("name")
+
+
+def _ignore(_: Exception) -> None:
+    """Leave the error to the one who awaits the response."""
+
+
+class Soak:
+    """
+    Keep streams going, and look at what they hold.
+
+    Args:
+        client: Whom to ask.
+        random: Draws the endings.
+    """
+
+    def __init__(self, client: Ollama, random: Random) -> None:
+        self.ends: Counter[str] = Counter()
+        self.wrongs: list[str] = []
+        self.samples: list[Sample] = []
+        self._client = client
+        self._random = random
+        self._until = 0.0
+
+    async def keep(self, streams: int, seconds: float, *, watched: bool) -> None:
+        """Keep so many streams going for so long, then wait until all of them have ended."""
+        self._until = time.monotonic() + seconds
+        count = streams // 5
+        threads = [threading.Thread(target=self._in_thread, name="soak", daemon=True) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(streams - count):
+                    group.create_task(self._in_coroutine())
+                if watched:
+                    group.create_task(self._watch(seconds))
+        finally:
+            self._until = 0.0
+        while any(thread.is_alive() for thread in threads):  # noqa: ASYNC110 - Threads set no event of a loop.
+            await asyncio.sleep(0.01)
+
+    async def _in_coroutine(self) -> None:
+        while time.monotonic() < self._until:
+            chat = _Chat(self._client, self._draw())
+            seconds = self._random.uniform(0.05, 0.5) if chat.ending == "left" else None
+            try:
+                with chat.branches:
+                    async with asyncio.timeout(seconds):
+                        self._note(chat, "whole", await chat.response)
+            except TimeoutError:
+                self._note(chat, "left")
+            except StreamError as error:
+                self._note(chat, type(error).__name__)
+
+    def _in_thread(self) -> None:
+        while time.monotonic() < self._until:
+            # Nobody leaves a `run` but by Ctrl-C.
+            chat = _Chat(self._client, self._draw().replace("left", "whole"))
+            try:
+                with chat.branches:
+                    self._note(chat, "whole", run(chat.response))
+            except StreamError as error:
+                self._note(chat, type(error).__name__)
+
+    def _draw(self) -> str:
+        return self._random.choices([*_ENDINGS], [*_ENDINGS.values()])[0]
+
+    def _note(self, chat: _Chat, ending: str, response: ChatResponse | None = None) -> None:
+        self.ends[ending] += 1
+        if ending != chat.ending:
+            self.wrongs.append(f"a chat that should end in {chat.ending} ended in {ending}")
+        if response is not None and not chat.is_whole(response):
+            self.wrongs.append(f"a whole chat brought {response}, and showed {chat.shown}")
+
+    async def _watch(self, seconds: float) -> None:
+        began, step = time.monotonic(), max(0.25, seconds / 30)
+        print(f"{'seconds':>8}{'MiB':>10}{'objects':>10}{'chats':>10}")
+        while time.monotonic() + step <= self._until:
+            await asyncio.sleep(step)
+            gc.collect()
+            sample = Sample(time.monotonic() - began, memory(), len(gc.get_objects()), self.ends.total())
+            self.samples.append(sample)
+            print(f"{sample.seconds:8.1f}{sample.memory / 2**20:10.2f}{sample.objects:10,}{sample.chats:10,}")

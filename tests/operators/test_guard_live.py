@@ -1,0 +1,176 @@
+"""Timeouts, retries, fallbacks and hedges over real sockets: what the servers see of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from heard import Heard, left_after, soon, text_of
+
+from rxollama import Ollama, run
+from rxollama import operators as op
+from rxollama.errors import ConnectionFailedError, NotFoundError, ServerFailureError, StreamTimeoutError
+from rxollama.messages import ChatChunk
+from rxollama.testing import Reply, ScriptedOllama
+
+ANSWER = Reply.answer("Hello there.")
+SILENT = ANSWER.stalled(0)
+PARSER = "error parsing tool call: raw='{\"city\": Oslo', err=invalid character 'O' looking for beginning of value"
+
+
+@pytest.fixture
+def second() -> Iterator[ScriptedOllama]:
+    """Run another scripted server."""
+    with ScriptedOllama() as server:
+        yield server
+
+
+@pytest.fixture
+def elsewhere(second: ScriptedOllama) -> Iterator[Ollama]:
+    """Make a client of the other server."""
+    with Ollama(second.url) as client:
+        yield client
+
+
+def test_first_chunk_closes_the_request(server: ScriptedOllama, ollama: Ollama) -> None:
+    """A server that says nothing in time sees the request closed at once."""
+
+    def attempt() -> float:
+        server.enqueue(SILENT)
+        heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=0.05)))
+        error = heard.failure
+        seen = server.requests[-1]
+        assert isinstance(error, StreamTimeoutError)
+        assert error.phase == "first_chunk"
+        return left_after(seen, seen.received_at + 0.05)
+
+    soon(attempt)
+
+
+def test_gap_keeps_what_arrived(server: ScriptedOllama, ollama: Ollama) -> None:
+    """A server that falls silent in mid-answer sees the request closed, and the error has what arrived."""
+    server.enqueue(Reply.answer(["a", "b", "c"]).stalled(2))
+    heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=10, gap=0.05)))
+    error = heard.failure
+
+    assert isinstance(error, StreamTimeoutError)
+    assert (error.phase, error.model) == ("gap", "scripted")
+    assert error.partial is not None
+    assert error.partial.message.content == text_of(heard.items) == "ab"
+    server.requests[0].wait_left()
+
+
+def test_retry_after(server: ScriptedOllama, ollama: Ollama) -> None:
+    """A server that is busy is asked again, when it said so."""
+    busy = Reply.error(503, {"error": "server busy, please try again."}, headers={"retry-after": "0.2"})
+    server.enqueue(busy, ANSWER)
+    heard = Heard(ollama.chat("m", "Hi").pipe(op.retry(backoff=0))).wait()
+    first, again = server.requests
+
+    assert text_of(heard.items) == "Hello there."
+    assert heard.threads == {"rxollama"}
+    assert again.received_at - first.received_at >= 0.2
+
+
+@pytest.mark.parametrize("broken", [ANSWER.dropped(0), ANSWER.reset(0), ANSWER.truncated(0)])
+def test_retry_after_a_break(server: ScriptedOllama, ollama: Ollama, broken: Reply) -> None:
+    """A connection that breaks, or an answer that ends, before there was anything to see is tried again."""
+    server.enqueue(broken, ANSWER)
+    response = run(ollama.chat("m", "Hi").pipe(op.retry(backoff=0), op.collect()))
+
+    assert response.message.content == "Hello there."
+    assert len(server.requests) == 2
+
+
+def test_no_retry_within_an_answer(server: ScriptedOllama, ollama: Ollama) -> None:
+    """An answer that breaks off once something was seen is not asked for again."""
+    server.enqueue(ANSWER.truncated(1), ANSWER)
+    heard = Heard(ollama.chat("m", "Hi").pipe(op.retry(backoff=0))).wait()
+
+    assert text_of(heard.items) == "Hello"
+    assert heard.error is not None
+    assert len(server.requests) == 1
+
+
+def test_no_retry_after_a_parser_failure(server: ScriptedOllama, ollama: Ollama) -> None:
+    """A tool call that the server could not parse is not asked for again."""
+    server.enqueue(Reply.error(500, {"error": PARSER}), ANSWER)
+
+    with pytest.raises(ServerFailureError, match="parsing tool call"):
+        run(ollama.chat("m", "Hi").pipe(op.retry(backoff=0)))
+    assert len(server.requests) == 1
+
+
+def test_retries_of_a_slow_server(server: ScriptedOllama, ollama: Ollama) -> None:
+    """A time limit before the retry is one for each attempt, and each request that is given up is closed."""
+    server.enqueue(SILENT, SILENT, ANSWER)
+    response = run(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=0.1), op.retry(backoff=0), op.collect()))
+
+    assert response.message.content == "Hello there."
+    first, second, _ = server.requests
+    assert first.wait_left() <= second.wait_left()
+
+
+def test_fallback_to_another_model(server: ScriptedOllama, ollama: Ollama) -> None:
+    """A model that is not there is replaced by another."""
+    server.enqueue(Reply.error(404, {"error": "model 'big' not found"}), ANSWER)
+    other = ollama.chat("small", "Hi")
+    response = run(ollama.chat("big", "Hi").pipe(op.fallback(other), op.collect()))
+
+    assert response.message.content == "Hello there."
+    assert [seen.json["model"] for seen in server.requests] == ["big", "small"]
+
+
+def test_fallback_to_another_host(
+    server: ScriptedOllama, ollama: Ollama, second: ScriptedOllama, elsewhere: Ollama
+) -> None:
+    """A host that is gone is replaced by another; where that fails as well, its error tells of the first."""
+    server.stop()
+    second.enqueue(ANSWER)
+    pipeline = ollama.chat("m", "Hi").pipe(op.fallback(elsewhere.chat("m", "Hi")))
+    assert run(pipeline.pipe(op.collect())).message.content == "Hello there."
+
+    with pytest.raises(NotFoundError) as raised:
+        run(pipeline)
+    [note] = raised.value.__notes__
+    assert note.startswith(f"choice 1 failed: {ConnectionFailedError.__name__}: nothing listens at {server.url}")
+
+
+async def test_hedge_closes_the_first(server: ScriptedOllama, second: ScriptedOllama) -> None:
+    """The host that is silent for too long loses against the other, and sees its request closed."""
+    server.enqueue(SILENT)
+    second.enqueue(ANSWER)
+    async with Ollama(server.url) as ollama, Ollama(second.url) as elsewhere:
+        hedged = ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=0.05), op.collect())
+        response = await hedged
+
+    assert response.message.content == "Hello there."
+    server.requests[0].wait_left()
+
+
+def test_hedge_closes_at_once(
+    server: ScriptedOllama, ollama: Ollama, second: ScriptedOllama, elsewhere: Ollama
+) -> None:
+    """The loser sees its request closed as soon as the winner begins, while the winner goes on."""
+
+    def attempt() -> float:
+        server.enqueue(SILENT)
+        second.enqueue(ANSWER.stalled(1))
+        heard: Heard[ChatChunk] = Heard(
+            ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=0.05))
+        ).wait_items(1)
+        left = left_after(server.requests[-1], second.requests[-1].first_byte_at or 0)
+        heard.dispose()
+        second.requests[-1].wait_left()
+        return left
+
+    soon(attempt)
+
+
+def test_hedge_is_not_needed(server: ScriptedOllama, ollama: Ollama, second: ScriptedOllama, elsewhere: Ollama) -> None:
+    """A host that answers in time is the only one that is asked."""
+    server.enqueue(ANSWER)
+    hedged = ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=30))
+
+    assert run(hedged.pipe(op.collect())).message.content == "Hello there."
+    assert second.requests == ()

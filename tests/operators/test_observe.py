@@ -1,0 +1,564 @@
+"""The log of a chat: what happens, and never what is said unless asked."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NoReturn, cast
+
+import orjson
+import pytest
+import reactivex
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+from marbles import Quiet, play
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+from reactivex.scheduler import VirtualTimeScheduler
+from reactivex.subject import Subject
+from reactivex.testing import ReactiveTest
+from reactivex.testing.subscription import Subscription
+from recorded import recorded
+from strategies import conversations
+from structlog.testing import CapturingLogger, LogCapture
+
+from rxollama.errors import InvalidValueError, NotFoundError, ReportedError, StreamTimeoutError, TruncatedError
+from rxollama.messages import ChatChunk, ClientTiming, Function, Message, ToolCall
+from rxollama.messages._response import ResponseBuilder
+from rxollama.operators import Logger, log
+
+on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
+
+LOST = TruncatedError("the answer ended before it was done", model="qwen3", endpoint="POST /api/chat")
+MINE = KeyError("mine")
+CALL = ToolCall(Function("get_weather", {"city": "Oslo"}), "call_1")
+HM = ChatChunk(model="qwen3", message=Message("assistant", thinking="Hm. "))
+YES = ChatChunk(model="qwen3", message=Message("assistant", "Yes."))
+ASKS = ChatChunk(model="qwen3", message=Message("assistant", tool_calls=(CALL,)))
+DONE = ChatChunk(
+    model="qwen3",
+    message=Message("assistant"),
+    done=True,
+    done_reason="stop",
+    total_duration=5_000_000_000,
+    load_duration=1_000_000_000,
+    prompt_eval_count=7,
+    prompt_eval_duration=500_000_000,
+    eval_count=20,
+    eval_duration=2_000_000_000,
+    client=ClientTiming(time_to_first_chunk=3, time_to_first_token=4, wall_duration=9, chunk_count=3),
+)
+RESULT = ChatChunk(message=Message.tool("3 °C, a secret", call=CALL))
+FAILED = ChatChunk(message=Message.tool("no such city", call=CALL), tool_failed=True)
+CLOCKED = {"wall_duration", "time_to_first_token", "chat"}
+
+
+class Lines:
+    """Be a logger that keeps its lines, and fails when told to."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self._error = error
+
+    def _write(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
+        self.lines.append({"level": level, "event": event, **fields})
+        if self._error is not None:
+            raise self._error
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Keep a line."""
+        self._write("info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Keep a warning."""
+        self._write("warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Keep an error."""
+        self._write("error", event, fields)
+
+    @property
+    def events(self) -> list[str]:
+        """What happened."""
+        return [line["event"] for line in self.lines]
+
+    @property
+    def steady(self) -> list[dict[str, Any]]:
+        """The lines without what differs each time."""
+        return [{key: value for key, value in line.items() if key not in CLOCKED} for line in self.lines]
+
+
+def logged(*chunks: ChatChunk, error: Exception | None = None, content: bool = False) -> Lines:
+    """Tell what is logged of a chat."""
+    lines = Lines()
+    end: Observable[ChatChunk] = reactivex.empty() if error is None else reactivex.throw(error)
+    reactivex.concat(reactivex.from_iterable(chunks), end).pipe(log(lines, content=content)).subscribe(
+        on_error=lambda _: None
+    )
+    return lines
+
+
+# What passes through.
+
+
+def test_completes() -> None:
+    """The chat passes as it is, and the last line is the end with all that is known."""
+    lines = Lines()
+    played = play(log(lines), on_next(10, HM), on_next(20, YES), on_next(30, DONE), on_completed(40))
+
+    assert played.messages == [on_next(210, HM), on_next(220, YES), on_next(230, DONE), on_completed(240)]
+    assert played.subscriptions == [Subscription(200, 240)]
+    assert lines.steady == [
+        {"level": "info", "event": "chat_started"},
+        {"level": "info", "event": "chat_first_token", "model": "qwen3", "kind": "thinking"},
+        {
+            "level": "info",
+            "event": "chat_finished",
+            "model": "qwen3",
+            "done_reason": "stop",
+            "content_length": 4,
+            "thinking_length": 4,
+            "tool_call_count": 0,
+            "chunk_count": 3,
+            "time_to_first_chunk": 3,
+            "total_duration": 5_000_000_000,
+            "load_duration": 1_000_000_000,
+            "prompt_eval_count": 7,
+            "prompt_eval_duration": 500_000_000,
+            "eval_count": 20,
+            "eval_duration": 2_000_000_000,
+            "tokens_per_second": 10.0,
+            "prompt_tokens_per_second": 14.0,
+            "queue_duration": 1_500_000_000,
+        },
+    ]
+    assert (lines.lines[-1]["wall_duration"], lines.lines[-1]["time_to_first_token"]) == (9, 4)
+
+
+def test_errs() -> None:
+    """An error passes, and is logged with what was received."""
+    lines = Lines()
+    played = play(log(lines), on_next(10, YES), on_error(20, LOST))
+
+    assert played.messages == [on_next(210, YES), on_error(220, LOST)]
+    assert played.subscriptions == [Subscription(200, 220)]
+    assert lines.steady[2:] == [
+        {
+            "level": "error",
+            "event": "chat_failed",
+            "model": "qwen3",
+            "endpoint": "POST /api/chat",
+            "error": "TruncatedError",
+            "error_message": str(LOST),
+            "chunk_count": 1,
+            "content_length": 4,
+            "thinking_length": 0,
+            "tool_call_count": 0,
+        }
+    ]
+
+
+def test_never() -> None:
+    """A silent chat is logged as started, and as cancelled when it is let go."""
+    lines = Lines()
+    played = play(log(lines))
+
+    assert played.messages == []
+    assert played.subscriptions == [Subscription(200, 1000)]
+    assert lines.events == ["chat_started", "chat_cancelled"]
+
+
+def test_disposed() -> None:
+    """What was received until dispose is logged, once."""
+    lines = Lines()
+    played = play(log(lines), on_next(10, HM), on_next(20, YES), on_completed(30), disposed=215)
+
+    assert played.messages == [on_next(210, HM)]
+    assert played.subscriptions == [Subscription(200, 215)]
+    assert lines.steady[2:] == [
+        {
+            "level": "warning",
+            "event": "chat_cancelled",
+            "model": "qwen3",
+            "chunk_count": 1,
+            "content_length": 0,
+            "thinking_length": 4,
+            "tool_call_count": 0,
+        }
+    ]
+
+
+def test_disposed_twice() -> None:
+    """Who disposes twice, or after the end, is logged once."""
+    lines = Lines()
+    source: Subject[ChatChunk] = Subject()
+    subscription = source.pipe(log(lines)).subscribe()
+    subscription.dispose()
+    subscription.dispose()
+    finished = logged(DONE)
+
+    assert lines.events == ["chat_started", "chat_cancelled"]
+    assert finished.events == ["chat_started", "chat_finished"]
+
+
+def test_one_end_from_threads() -> None:
+    """Where a chat ends on one thread and is let go on others there is one last line."""
+    for _ in range(50):
+        lines, gate = Lines(), threading.Barrier(3)
+        source: Subject[ChatChunk] = Subject()
+        subscription = source.pipe(log(lines)).subscribe()
+        ends = (source.on_completed, subscription.dispose, subscription.dispose)
+        threads = [threading.Thread(target=_at_once, args=(gate, end)) for end in ends]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert len(lines.lines) == 2
+
+
+def _at_once(gate: threading.Barrier, act: Callable[[], None]) -> None:
+    gate.wait(10)
+    act()
+
+
+def test_scheduler_is_passed_on() -> None:
+    """The source is subscribed with the subscriber's scheduler."""
+    seen: list[abc.SchedulerBase | None] = []
+
+    def subscribe(_: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        seen.append(scheduler)
+        return Disposable()
+
+    scheduler = VirtualTimeScheduler()
+    Observable(subscribe).pipe(log(Quiet())).subscribe(scheduler=scheduler)
+
+    assert seen == [scheduler]
+
+
+# What is told.
+
+
+@pytest.mark.parametrize(("chunk", "kind"), [(HM, "thinking"), (YES, "content"), (ASKS, "tool_call")])
+def test_first_token(chunk: ChatChunk, kind: str) -> None:
+    """The first thinking, content or call is told once, an empty chunk is none."""
+    lines = logged(ChatChunk(model="qwen3"), chunk, HM, YES, DONE).steady
+
+    first = [line for line in lines if line["event"] == "chat_first_token"]
+    assert first == [{"level": "info", "event": "chat_first_token", "model": "qwen3", "kind": kind}]
+
+
+def test_no_token() -> None:
+    """Of an answer without a word no first token is told."""
+    assert logged(DONE).events == ["chat_started", "chat_finished"]
+
+
+def test_tool_calls() -> None:
+    """Each call is told by its name and id."""
+    both = ChatChunk(model="qwen3", message=Message("assistant", tool_calls=(CALL, ToolCall(Function("get_time")))))
+    lines = logged(both, ASKS, DONE).steady
+
+    assert [line for line in lines if line["event"] == "chat_tool_call"] == [
+        {"level": "info", "event": "chat_tool_call", "model": "qwen3", "tool_name": name, "tool_call_id": call_id}
+        for name, call_id in (("get_weather", "call_1"), ("get_time", ""), ("get_weather", "call_1"))
+    ]
+    assert lines[-1]["tool_call_count"] == 3
+
+
+def test_conversation() -> None:
+    """A conversation with tools is one chat: numbers of all rounds, words of the assistant, one line for each call."""
+    lines = logged(HM, ASKS, DONE, RESULT, ChatChunk(done=True, eval_count=99), ASKS, DONE, FAILED, YES, DONE)
+
+    assert lines.events == [
+        "chat_started",
+        "chat_first_token",
+        "chat_tool_call",
+        "chat_tool_call",
+        "chat_finished",
+    ]
+    end = lines.lines[-1]
+    assert (end["eval_count"], end["round_count"], end["tokens_per_second"]) == (60, 3, 10.0)
+    assert (end["content_length"], end["thinking_length"], end["tool_call_count"]) == (4, 4, 2)
+    assert (end["chunk_count"], end["wall_duration"], end["time_to_first_chunk"]) == (9, 27, 3)
+
+
+@given(conversation=conversations())
+def test_numbers_are_the_responses(conversation: list[list[ChatChunk]]) -> None:
+    """The numbers of the last line are those of the response."""
+    chunks = [chunk for message in conversation for chunk in message]
+    builder = ResponseBuilder()
+    for chunk in chunks:
+        builder.add(chunk)
+    response = builder.snapshot()
+    end = logged(*chunks).lines[-1]
+
+    spoken = [message for message in response.messages if message.role != "tool"]
+    assert end["model"] == response.model
+    assert end["done_reason"] == response.done_reason
+    assert end["content_length"] == sum(len(message.content) for message in spoken)
+    assert end["thinking_length"] == sum(len(message.thinking) for message in spoken)
+    assert end["tool_call_count"] == sum(len(message.tool_calls) for message in spoken)
+    for name in ("total_duration", "eval_count", "prompt_eval_cached_count", "tokens_per_second", "queue_duration"):
+        assert end.get(name) == getattr(response.metrics, name)
+    assert end["chunk_count"] == (response.metrics.chunk_count or len(chunks))
+
+
+def test_without_numbers() -> None:
+    """What nobody knows is left out, and what passed through is counted."""
+    end = logged(YES).steady[-1]
+
+    assert "tokens_per_second" not in end
+    assert "time_to_first_chunk" not in end
+    assert end["chunk_count"] == 1
+
+
+def test_ids() -> None:
+    """The lines of a subscription share an id, which no other has."""
+    lines = Lines()
+    chat = reactivex.of(YES, DONE).pipe(log(lines))
+    chat.subscribe()
+    chat.subscribe()
+
+    ids = [line["chat"] for line in lines.lines]
+    assert ids[:3] == [ids[0]] * 3
+    assert ids[3:] == [ids[3]] * 3
+    assert ids[0] != ids[3]
+
+
+def test_error_of_a_request() -> None:
+    """An error that comes before any chunk is told with its model, endpoint, status and phase."""
+    missing = NotFoundError(
+        "no", status=404, detail="model 'qwen3' not found", model="qwen3", endpoint="POST /api/chat"
+    )
+    slow = StreamTimeoutError("too slow", phase="first_chunk", model="qwen3")
+
+    assert (
+        logged(error=missing).steady[-1].items() >= {"model": "qwen3", "status": 404, "error": "NotFoundError"}.items()
+    )
+    assert logged(error=slow).steady[-1].items() >= {"phase": "first_chunk", "error_message": str(slow)}.items()
+
+
+def test_a_subscribers_error() -> None:
+    """A subscriber that fails is told of as a failure, by the error's kind."""
+    lines = Lines()
+
+    def fail(_: ChatChunk) -> NoReturn:
+        raise MINE
+
+    reactivex.of(YES, DONE).pipe(log(lines)).subscribe(fail, lambda _: None)
+
+    assert lines.events == ["chat_started", "chat_first_token", "chat_failed"]
+    assert lines.lines[-1]["error"] == "KeyError"
+    assert "error_message" not in lines.lines[-1]
+
+
+# What is not told.
+
+
+@given(secret=st.text("§¶", min_size=3, max_size=8), ending=st.sampled_from(["finished", "cancelled", "lost", "mine"]))
+def test_keeps_secrets(secret: str, ending: str) -> None:
+    """No line holds anything of what is said, thought, passed to tools, brought by them, or quoted by an error."""
+    lines = Lines()
+    source: Subject[ChatChunk] = Subject()
+    subscription = source.pipe(log(lines)).subscribe(on_error=lambda _: None)
+    call = ToolCall(Function("f", {secret: [secret, {"a": secret}]}))
+    for message in (Message("assistant", secret, secret, tool_calls=(call,)), Message.tool(secret, name="f")):
+        source.on_next(ChatChunk(message=message))
+    if ending == "finished":
+        source.on_completed()
+    elif ending == "cancelled":
+        subscription.dispose()
+    elif ending == "lost":
+        source.on_error(ReportedError(f"the server reported: {secret}", detail=secret, body=secret))
+    else:
+        source.on_error(InvalidValueError(secret))
+
+    assert lines.events[-1] in {"chat_finished", "chat_cancelled", "chat_failed"}
+    assert secret not in repr(lines.lines)
+
+
+def test_keeps_what_a_server_quotes() -> None:
+    """An error in which a server quotes the model, as it really does, is told by its kind alone."""
+    chunks, expect = recorded("tool-call-bad")
+    error = ReportedError("error parsing tool call: raw='{\"city\": Oslo'", detail="error parsing tool call", model="m")
+    end = logged(*chunks, error=error).lines[-1]
+
+    assert expect
+    assert end["error"] == "ReportedError"
+    assert "error_message" not in end
+
+
+def test_content() -> None:
+    """What is said, thought and passed to tools, and any error's words, are told where that is asked for."""
+    finished = logged(HM, YES, ASKS, DONE, RESULT, YES, DONE, content=True).lines
+    failed = logged(HM, error=MINE, content=True).lines[-1]
+
+    assert [line["arguments"] for line in finished if line["event"] == "chat_tool_call"] == [{"city": "Oslo"}]
+    assert (finished[-1]["content"], finished[-1]["thinking"]) == ("Yes.Yes.", "Hm. ")
+    assert finished[-1]["content_length"] == len(finished[-1]["content"])
+    assert (failed["thinking"], failed["error_message"]) == ("Hm. ", str(MINE))
+
+
+# Loggers.
+
+
+def test_failing_logger(reported: Callable[[], list[BaseException]]) -> None:
+    """A logger that fails is reported once, and the chat passes as it is."""
+    heard: list[object] = []
+    chat = reactivex.of(HM, YES, DONE).pipe(log(Lines(MINE)))
+    chat.subscribe(heard.append, heard.append, lambda: heard.append("completed"))
+
+    assert heard == [HM, YES, DONE, "completed"]
+    assert reported() == [MINE]
+
+
+class Asynchronous:
+    """Log by coroutines, which nobody would await."""
+
+    async def info(self, event: str, **fields: Any) -> None:
+        """Keep nothing."""
+
+    warning = error = info
+
+
+class Opaque:
+    """Log by methods that do not tell what they take."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.info = self.warning = self.error = _Method(self.events)
+
+
+class _Method:
+    __signature__ = "none"
+
+    def __init__(self, events: list[str]) -> None:
+        self._events = events
+
+    def __call__(self, event: str, **_: object) -> None:
+        self._events.append(event)
+
+
+@pytest.mark.parametrize(
+    "logger",
+    [
+        logging.getLogger("rxollama.tests"),
+        logging.LoggerAdapter(logging.getLogger("rxollama.tests"), {}),
+        structlog.PrintLogger(io.StringIO()),
+        structlog.BytesLogger(io.BytesIO()),
+        Asynchronous(),
+        print,
+        "logger",
+        object(),
+    ],
+    ids=lambda logger: type(logger).__name__,
+)
+def test_what_is_no_logger(logger: Any) -> None:
+    """What cannot log with fields is refused at the call."""
+    with pytest.raises(InvalidValueError, match=r"^logger: .* a logger of structlog"):
+        log(logger)
+
+
+def test_opaque_logger() -> None:
+    """A logger that does not tell what it takes is taken at its word."""
+    opaque = Opaque()
+    reactivex.of(DONE).pipe(log(cast("Logger", opaque))).subscribe()
+
+    assert opaque.events == ["chat_started", "chat_finished"]
+
+
+EVENTS = ["chat_started", "chat_first_token", "chat_tool_call", "chat_finished"]
+
+
+@pytest.fixture
+def _configured() -> Iterator[None]:
+    """Leave structlog's settings as they were."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("_configured")
+def test_default_logger(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a logger it is structlog's own, with the settings of the moment at which it logs."""
+    chat = reactivex.of(ASKS, DONE).pipe(log())
+    capture = LogCapture()
+    structlog.configure(processors=[capture])
+    chat.subscribe()
+
+    assert [entry["event"] for entry in capture.entries] == EVENTS
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("_configured")
+def test_json_lines() -> None:
+    """Native loggers with orjson write lines that are valid JSON."""
+    written = io.BytesIO()
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.BytesLoggerFactory(written),
+    )
+    reactivex.of(HM, YES, ASKS, DONE).pipe(log(content=True)).subscribe()
+
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == EVENTS
+    assert all(key == key.lower() and " " not in key for line in lines for key in line)
+    assert lines[-1]["content"] == "Yes."
+
+
+def test_print_logger() -> None:
+    """Native loggers that print work, bound values included."""
+    written = io.StringIO()
+    logger = structlog.wrap_logger(
+        structlog.PrintLogger(written),
+        processors=[structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    ).bind(user="anna")
+    reactivex.of(ASKS, DONE).pipe(log(logger)).subscribe()
+
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == EVENTS
+    assert {line["user"] for line in lines} == {"anna"}
+
+
+def test_filtered_logger() -> None:
+    """A level that is filtered out costs nothing and is no error."""
+    written = io.StringIO()
+    logger = structlog.wrap_logger(
+        structlog.PrintLogger(written), wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR)
+    )
+    reactivex.of(DONE).pipe(log(logger)).subscribe()
+
+    assert written.getvalue() == ""
+
+
+def test_stdlib_logger(caplog: pytest.LogCaptureFixture) -> None:
+    """Loggers of structlog over logging write records with the right levels."""
+    logger: Any = structlog.wrap_logger(
+        logging.getLogger("rxollama.tests"),
+        processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    with caplog.at_level(logging.INFO, "rxollama.tests"):
+        reactivex.of(ASKS, DONE).pipe(log(logger)).subscribe()
+        reactivex.throw(LOST).pipe(log(logger)).subscribe(on_error=lambda _: None)
+
+    assert [record.getMessage() for record in caplog.records] == [*EVENTS, "chat_started", "chat_failed"]
+    assert caplog.records[-1].levelname == "ERROR"
+
+
+def test_generic_logger() -> None:
+    """Loggers of structlog that pass any method on work too."""
+    captured = CapturingLogger()
+    logger: Any = structlog.wrap_logger(
+        captured, processors=[structlog.processors.EventRenamer("message")], wrapper_class=structlog.BoundLogger
+    )
+    reactivex.of(DONE).pipe(log(logger)).subscribe()
+
+    assert [call.kwargs["message"] for call in captured.calls] == ["chat_started", "chat_finished"]
+    assert sys.exc_info() == (None, None, None)
