@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from heard import Heard, soon, text_of
+from heard import Heard, settle, soon, text_of
 from httpx_aiohttp import AiohttpTransport
 from programs import Program
 

@@ -283,11 +283,10 @@ class Pacer(Generic[T]):
 
     def _finish(self) -> None:
         with self._lock:
-            over, self._over = self._over, True
+            self._over = True
             cancel = self._timer.disarm()
         cancel()
-        if not over:
-            end(self._observer, self._error)
+        end(self._observer, self._error)
 
 
 class _Timer:

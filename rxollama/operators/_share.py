@@ -75,7 +75,7 @@ class _Hub(Generic[T]):
         def leave() -> None:
             with self._lock:
                 abandoned = run.leave(seat)
-                if abandoned and self._run is run:
+                if abandoned:
                     self._run = None
             if abandoned:
                 run.connection.dispose()
@@ -144,7 +144,7 @@ class _Seat(Generic[T]):
         self._observer = observer
         self._lock = threading.Lock()
         self._waiting: Backlog[T] = Backlog()
-        self._live = self._ended = self._over = False
+        self._live = self._ended = False
         self._error: Exception | None = None
 
     def on_next(self, item: T) -> None:
@@ -162,7 +162,7 @@ class _Seat(Generic[T]):
             self._ended, self._error = True, error
             if not self._live:
                 return
-        self._finish()
+        end(self._observer, self._error)
 
     def catch_up(self, missed: list[T]) -> None:
         """Hand on what was missed and what waits, and go live."""
@@ -176,18 +176,10 @@ class _Seat(Generic[T]):
                     ended = self._ended
                     break
         if ended:
-            self._finish()
+            end(self._observer, self._error)
 
     def _deliver(self, item: T) -> None:
-        if self._over:
-            return
         try:
             self._observer.on_next(item)
         except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
-            self._over = True
             fail(self._observer, error)
-
-    def _finish(self) -> None:
-        if not self._over:
-            self._over = True
-            end(self._observer, self._error)

@@ -37,12 +37,12 @@ def test_first_chunk_closes_the_request(server: ScriptedOllama, ollama: Ollama) 
 
     def attempt() -> float:
         server.enqueue(SILENT)
-        heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=0.05)))
+        heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=0.3)))
         error = heard.failure
         seen = server.requests[-1]
         assert isinstance(error, StreamTimeoutError)
         assert error.phase == "first_chunk"
-        return left_after(seen, seen.received_at + 0.05)
+        return left_after(seen, seen.received_at + 0.3)
 
     soon(attempt)
 
@@ -50,7 +50,7 @@ def test_first_chunk_closes_the_request(server: ScriptedOllama, ollama: Ollama) 
 def test_gap_keeps_what_arrived(server: ScriptedOllama, ollama: Ollama) -> None:
     """A server that falls silent in mid-answer sees the request closed, and the error has what arrived."""
     server.enqueue(Reply.answer(["a", "b", "c"]).stalled(2))
-    heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=10, gap=0.05)))
+    heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=10, gap=0.5)))
     error = heard.failure
 
     assert isinstance(error, StreamTimeoutError)
@@ -103,11 +103,12 @@ def test_no_retry_after_a_parser_failure(server: ScriptedOllama, ollama: Ollama)
 
 def test_retries_of_a_slow_server(server: ScriptedOllama, ollama: Ollama) -> None:
     """A time limit before the retry is one for each attempt, and each request that is given up is closed."""
-    server.enqueue(SILENT, SILENT, ANSWER)
-    response = run(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=0.1), op.retry(backoff=0), op.collect()))
+    server.enqueue(SILENT, SILENT)
+    server.always(ANSWER)
+    response = run(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=0.3), op.retry(9, backoff=0), op.collect()))
 
     assert response.message.content == "Hello there."
-    first, second, _ = server.requests
+    first, second, *_ = server.requests
     assert first.wait_left() <= second.wait_left()
 
 
@@ -141,7 +142,7 @@ async def test_hedge_closes_the_first(server: ScriptedOllama, second: ScriptedOl
     server.enqueue(SILENT)
     second.enqueue(ANSWER)
     async with Ollama(server.url) as ollama, Ollama(second.url) as elsewhere:
-        hedged = ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=0.05), op.collect())
+        hedged = ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=0.3), op.collect())
         response = await hedged
 
     assert response.message.content == "Hello there."
@@ -157,7 +158,7 @@ def test_hedge_closes_at_once(
         server.enqueue(SILENT)
         second.enqueue(ANSWER.stalled(1))
         heard: Heard[ChatChunk] = Heard(
-            ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=0.05))
+            ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=0.3))
         ).wait_items(1)
         left = left_after(server.requests[-1], second.requests[-1].first_byte_at or 0)
         heard.dispose()

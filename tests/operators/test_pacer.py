@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -60,7 +61,7 @@ class Counting(TestScheduler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outstanding = self.most = 0
+        self.outstanding = self.most = self.set = 0
 
     def schedule(self, action: Any, state: Any = None) -> abc.DisposableBase:
         """Count an action for now."""
@@ -86,6 +87,7 @@ class Counting(TestScheduler):
             end()
             return action(scheduler, state)
 
+        self.set += 1
         self.outstanding += 1
         self.most = max(self.most, self.outstanding)
         handle = schedule(act, state)
@@ -147,6 +149,41 @@ def test_one_timer(pacing: Callable[..., Any], gaps: list[tuple[int, ChatChunk]]
     assert counting.most == 1
     assert counting.outstanding == 0
     assert source.disposed
+
+
+def test_few_timers() -> None:
+    """However many items wait for it, the same timer serves, and so does a hop that is under way."""
+    counting = Counting()
+    source: Source[ChatChunk] = Source()
+    source.pipe(coalesce(5, scheduler=counting)).subscribe()
+    for _ in range(100):
+        source.send(THINKING)
+        source.send(CONTENT)
+    assert counting.set == 1
+    counting.advance_to(1.0)
+    assert counting.set == 1
+    for _ in range(100):
+        source.send(CONTENT)
+
+    assert counting.set == 2
+
+
+class Thing:
+    """Be an item that can be seen to be kept or forgotten."""
+
+
+def test_dispose_forgets_what_waits() -> None:
+    """After dispose nothing is kept, also where the subscription is."""
+    source: Source[Thing] = Source()
+    thing = Thing()
+    kept = weakref.ref(thing)
+    subscription = source.pipe(throttle(5, scheduler=TestScheduler())).subscribe()
+    source.send(thing)
+    del thing
+    assert kept() is not None
+    subscription.dispose()
+
+    assert kept() is None
 
 
 def test_timer_of_a_loop_is_called_off() -> None:
@@ -529,11 +566,12 @@ class Nested:
     """Be the clock of a loop that runs again within a callback, as some make asyncio do."""
 
     def __init__(self) -> None:
+        self.time = 0.0
         self.actions: list[Callable[[], None]] = []
 
     def now(self) -> float:
-        """Stand still."""
-        return 0.0
+        """Tell the time that the test says."""
+        return self.time
 
     def is_here(self) -> bool:
         """Emit at once."""
@@ -553,17 +591,31 @@ def test_a_timer_that_fires_within_a_callback() -> None:
 
     def take(chunk: ChatChunk) -> None:
         order.append("<")
+        nested.time += 10
         for action in nested.actions[:]:
             action()
         order.append(f"{chunk.message.content}>")
 
-    observer: Observer[ChatChunk] = Observer(take)
-    pacer = Pacer(observer, Backlog[ChatChunk](), WindowRhythm(5), nested)
+    pacer = Pacer(Observer[ChatChunk](take), Backlog[ChatChunk](), WindowRhythm(50), nested)
     for chunk in (ChatChunk(), CONTENT, THINKING):
         pacer.on_next(chunk)
+        nested.time += 100 * len(nested.actions)
     pacer.on_completed()
 
     assert order == ["<", ">", "<", "Yes>", "<", ">"]
+
+
+def test_a_timer_that_fires_early() -> None:
+    """A timer that fires a moment early, as those of loops do, is not set again for that moment."""
+    nested = Nested()
+    heard: list[str] = []
+    pacer = Pacer(Observer(heard.append), Backlog[str](), QuietRhythm(5, None), nested)
+    pacer.on_next("a")
+    nested.time = 4.9998
+    nested.actions.pop()()
+
+    assert heard == ["a"]
+    assert nested.actions == []
 
 
 def test_after_the_end() -> None:
