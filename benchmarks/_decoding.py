@@ -25,7 +25,7 @@ from rxollama._wire import (
 from rxollama.errors import RxOllamaError
 from rxollama.messages import Embeddings, ModelCard
 
-__all__ = ("Outcome", "alike", "check", "decoded", "decoder_of", "is_streamed", "pieces_of")
+__all__ = ("Outcome", "WrongError", "alike", "check", "decoded", "decoder_of", "is_streamed", "pieces_of")
 
 Make: TypeAlias = Callable[[], Decoder[Any]]
 
@@ -47,6 +47,11 @@ _BODIES: dict[str, Callable[[bytes], Any]] = {
 }
 _BYTE_BY_BYTE = 3000
 _CUTS = 3
+_REFUSALS = (301, 400, 401, 403, 404, 429, 500, 503, 599)
+
+
+class WrongError(Exception):
+    """Say what does not hold that must hold."""
 
 
 class Outcome(NamedTuple):
@@ -112,7 +117,7 @@ def _whole_lines_kept(body: bytes, original: bytes) -> bytes:
     return common[: common.rfind(b"\n") + 1]
 
 
-def check(path: str, body: bytes, original: bytes, max_line: int, random: Random) -> str:
+def check(path: str, body: bytes, original: bytes, max_line: int, random: Random) -> Outcome:
     """
     Decode a body in every way, and compare.
 
@@ -124,7 +129,10 @@ def check(path: str, body: bytes, original: bytes, max_line: int, random: Random
         random: Where to cut.
 
     Returns:
-        What is wrong, or an empty text.
+        What came of it.
+
+    Raises:
+        WrongError: When something that must hold does not.
     """
     make = decoder_of(path, max_line)
     whole = decoded(make(), [body])
@@ -133,15 +141,30 @@ def check(path: str, body: bytes, original: bytes, max_line: int, random: Random
         cuts.append([body[at : at + 1] for at in range(len(body))])
     for pieces in cuts:
         if not alike(whole, outcome := decoded(make(), pieces)):
-            return f"depends on the cuts: whole {_told(whole)}; in {len(pieces)} pieces {_told(outcome)}"
+            raise WrongError(f"depends on the cuts: whole {_told(whole)}; in {len(pieces)} pieces {_told(outcome)}")
     if is_streamed(path):
         if not alike(whole, outcome := _line_by_line(make, body)):
-            return f"whole {_told(whole)}; line by line {_told(outcome)}"
+            raise WrongError(f"whole {_told(whole)}; line by line {_told(outcome)}")
         kept = decoded(make(), [_whole_lines_kept(body, original)], ends=False).records
         if not alike(Outcome(whole.records[: len(kept)], ""), Outcome(kept, "")):
-            return f"{len(kept)} records were whole before the fault; {_told(whole)}"
-    error = status_error(random.choice((301, 400, 401, 404, 429, 500, 503, 599)), _headers(body, random), body)
-    return "" if isinstance(error, RxOllamaError) and str(error) else f"a refusal became {error!r}"
+            raise WrongError(f"{len(kept)} records were whole before the fault; {_told(whole)}")
+        _check_beginning(make, original, random)
+    error: object = status_error(random.choice(_REFUSALS), _headers(body, random), body)
+    if not isinstance(error, RxOllamaError) or not str(error):
+        raise WrongError(f"a refusal became {error!r}")
+    return whole
+
+
+def _check_beginning(make: Make, original: bytes, random: Random) -> None:
+    """See that a good answer that ends too early is told from one that is no answer."""
+    good = decoded(make(), [original])
+    beginning = original[: random.randrange(len(original) + 1)]
+    outcome = decoded(make(), [beginning])
+    # Where the whole of it ends well, or in the server's own words, so does what has its last record.
+    if outcome.failure not in {"TruncatedError", good.failure}:
+        raise WrongError(f"the first {len(beginning)} bytes of the recording came to {_told(outcome)}")
+    if not alike(Outcome(good.records[: len(outcome.records)], ""), Outcome(outcome.records, "")):
+        raise WrongError(f"the first {len(beginning)} bytes of the recording came to other records")
 
 
 def _headers(body: bytes, random: Random) -> dict[str, str]:

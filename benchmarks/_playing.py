@@ -75,6 +75,8 @@ class Case(NamedTuple):
 
     def wrong(self, heard: Outcome) -> str:
         """Tell what is wrong with what was heard, or an empty text."""
+        if heard.failure == "ConnectionFailedError":
+            return f"there was a connection, and it is told that there was none: {heard.words}"
         if self.how in {"bad gzip", "no http"}:
             return ""
         ends = self.how in {"complete", "gzip"}
@@ -160,7 +162,12 @@ class Stage:
         heard = Outcome(records, type(error).__name__ if error else "", str(error or ""))
         if error is not None and not isinstance(error, RxOllamaError):
             return heard, f"it ended in {error!r}"
-        return heard, f"it ended {len(ends)} times" if len(ends) > 1 else case.wrong(heard)
+        if len(ends) > 1:
+            return heard, f"it ended {len(ends)} times"
+        try:
+            return heard, case.wrong(heard)
+        except Exception as raised:  # noqa: BLE001 - It is what is looked for.
+            return heard, f"the decoder raised {raised!r}"
 
 
 def _as_sent(record: Any) -> Any:

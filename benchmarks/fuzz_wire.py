@@ -36,7 +36,7 @@ from typing import NamedTuple
 
 import httpx
 from _complaints import complaints
-from _decoding import check, decoded, decoder_of
+from _decoding import WrongError, check
 from _mutate import mutated
 from _playing import PLAYED, Case, Stage, drawn
 from _shrink import shrunk
@@ -98,8 +98,9 @@ class _Fuzz:
         for number in numbers:
             one = self.draw(number)
             self.inputs += 1
-            self.ends[decoded(decoder_of(one.path)(), [one.body]).failure or "no failure"] += 1
-            if wrong := _decoded_wrong(one, one.body):
+            end, wrong = _tried(one, one.body)
+            self.ends[end] += 1
+            if wrong:
                 await self._found_decoding(number, one, wrong)
             if number % _EVERY == 0 and one.path in PLAYED:
                 cases.append(drawn(one.path, one.status, one.body, self._others, one.seed))
@@ -114,10 +115,10 @@ class _Fuzz:
 
     async def _found_decoding(self, number: int, one: _Input, wrong: str) -> None:
         async def fails(body: bytes) -> bool:
-            return bool(_decoded_wrong(one, body))
+            return bool(_tried(one, body)[1])
 
         body = await shrunk(one.body, fails, _TRIES)
-        self._find(f"input {number}, {one.path}, max_line {one.max_line}: {wrong}", body, _decoded_wrong(one, body))
+        self._find(f"input {number}, {one.path}, max_line {one.max_line}: {wrong}", body, _tried(one, body)[1])
 
     async def _found_playing(self, case: Case, wrong: str) -> None:
         async def fails(body: bytes) -> bool:
@@ -135,12 +136,15 @@ class _Fuzz:
             print(f"FOUND: {self.findings[-1]}", flush=True)
 
 
-def _decoded_wrong(one: _Input, body: bytes) -> str:
+def _tried(one: _Input, body: bytes) -> tuple[str, str]:
+    """Return the name of the failure that a body comes to, and what is wrong or an empty text."""
     try:
         with _watched():
-            return check(one.path, body, one.original, one.max_line, Random(one.seed))
+            return check(one.path, body, one.original, one.max_line, Random(one.seed)).failure or "no failure", ""
+    except WrongError as wrong:
+        return "wrong", str(wrong)
     except Exception as error:  # noqa: BLE001 - It is what is looked for.
-        return repr(error)
+        return "wrong", f"the decoder raised {error!r}"
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from reactivex import Observable
 
-from rxollama._refusal import refuse
+from rxollama._arguments import check_name, check_size, digests, parameters_of, texts
 from rxollama._wire import (
     CHAT,
     MAX_LINE,
@@ -85,19 +85,15 @@ class Calls:
         """
         check_model(model)
         check_flag("truncate", truncate)
-        check_options(options)
-        if dimensions is not None and (not isinstance(dimensions, int) or dimensions < 1):
-            raise refuse("dimensions", dimensions, "a whole number, 1 or more")
-        texts = input if isinstance(input, str) else list(input)
-        for text in [texts] if isinstance(texts, str) else texts:
-            check_text("input", text)
+        if dimensions is not None:
+            check_size("dimensions", dimensions)
         fields = {
             "model": model,
-            "input": texts,
+            "input": texts("input", input),
             "truncate": truncate,
             "dimensions": dimensions,
             "keep_alive": check_keep_alive(keep_alive),
-            "options": options,
+            "options": check_options(options),
         }
         return self._one("POST", "/api/embed", read_body(Embeddings), fields)
 
@@ -176,26 +172,23 @@ class Calls:
 
         .. versionadded:: 0.1
         """
-        check_options(parameters)
-        for name, text in (("from_", from_), ("template", template), ("system", system), ("quantize", quantize)):
-            check_text(name, text)
-        spoken = (
-            None
-            if messages is None
-            else [{"role": message.role, "content": message.content} for message in read_messages(messages)]
-        )
         fields: dict[str, Any] = {
             "model": model,
             "from": from_,
-            "files": files,
-            "adapters": adapters,
             "template": template,
-            "license": license if license is None or isinstance(license, str) else list(license),
             "system": system,
-            "parameters": parameters,
-            "messages": spoken,
             "quantize": quantize,
         }
+        for name, text in fields.items():
+            if text is not None:
+                check_text(name, text)
+        fields["files"] = digests("files", files)
+        fields["adapters"] = digests("adapters", adapters)
+        fields["license"] = license if license is None else texts("license", license)
+        fields["parameters"] = parameters_of(parameters)
+        if messages is not None:
+            spoken = read_messages(messages)
+            fields["messages"] = [{"role": message.role, "content": message.content} for message in spoken]
         return self._progress("/api/create", fields)
 
     def models(self) -> Observable[tuple[ModelEntry, ...]]:
@@ -304,9 +297,10 @@ class Calls:
 
         .. versionadded:: 0.1
         """
-        check_model(source)
-        check_model(destination)
-        return self._one("POST", "/api/copy", read_nothing, {"source": source, "destination": destination})
+        fields = {"source": source, "destination": destination}
+        for name, given in fields.items():
+            check_name(name, given)
+        return self._one("POST", "/api/copy", read_nothing, fields, model=source)
 
     def delete(self, model: str) -> Observable[None]:
         """
@@ -327,11 +321,17 @@ class Calls:
         return self._one("DELETE", "/api/delete", read_nothing, {"model": model})
 
     def _one(
-        self, method: str, path: str, read: Callable[[bytes], T], fields: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        read: Callable[[bytes], T],
+        fields: Mapping[str, Any] | None = None,
+        model: str = "",
     ) -> Observable[T]:
-        call = Call(method=method, path=path, body=None if fields is None else encode(fields))
-        model = str((fields or {}).get("model", ""))
-        return self._observe(call, lambda: BodyDecoder(read, max_line=self._max_line), model)
+        known = fields or {}
+        call = Call(method=method, path=path, body=encode(known) if known else None)
+        asked = known.get("model", model)
+        return self._observe(call, lambda: BodyDecoder(read, max_line=self._max_line), asked)
 
     def _progress(self, path: str, fields: Mapping[str, Any]) -> Observable[Progress]:
         check_model(fields["model"])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
-from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from reactivex import Observable
 
+from rxollama._arguments import check_http_client, check_size, check_transport, header_fields, key_of
 from rxollama._calls import Calls
 from rxollama._default import DefaultTransport, http_transport
 from rxollama._host import base_url
@@ -28,7 +27,6 @@ from rxollama.messages import (
     Think,
     Tools,
 )
-from rxollama.messages._check import is_mapping
 from rxollama.transport import Call, Transport
 
 if TYPE_CHECKING:
@@ -37,10 +35,6 @@ if TYPE_CHECKING:
 __all__ = ("Ollama",)
 
 T = TypeVar("T")
-
-# What may stand in a header: https://www.rfc-editor.org/rfc/rfc9110#name-fields.
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t -~]*")
 
 
 class Ollama(Calls):
@@ -76,12 +70,16 @@ class Ollama(Calls):
         transport: Transport | None = None,
         max_line: int = MAX_LINE,
     ) -> None:
-        _check_client(http_client, transport, max_line)
+        check_http_client(http_client)
+        check_transport(transport)
+        if transport is not None and http_client is not None:
+            raise refuse("http_client", http_client, "only one of transport= and http_client=", show=False)
+        check_size("max_line", max_line)
         self._base_url = base_url(host)
         self._max_line = max_line
         self._streams = Streams()
-        key = _key(os.environ.get("OLLAMA_API_KEY", "") if api_key is None else api_key)
-        self._default = DefaultTransport(http_transport(self._base_url, key, _headers(headers), http_client))
+        key = key_of(os.environ.get("OLLAMA_API_KEY", "") if api_key is None else api_key)
+        self._default = DefaultTransport(http_transport(self._base_url, key, header_fields(headers), http_client))
         self._transport: Transport = transport or self._default
 
     @property
@@ -251,33 +249,3 @@ class Ollama(Calls):
 
     def __repr__(self) -> str:
         return f"Ollama({self._base_url!r})"
-
-
-def _key(key: object) -> str:
-    if not isinstance(key, str) or not _VALUE.fullmatch(key.strip()):
-        raise refuse("api_key", key, "a text of printable ASCII", show=False)
-    return key.strip()
-
-
-def _headers(headers: object) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    if headers is not None and not is_mapping(headers):
-        raise refuse("headers", headers, "a dict of header names and values", show=False)
-    for name, value in (headers or {}).items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise refuse("headers", name, "names such as 'x-team'")
-        if not isinstance(value, str) or not _VALUE.fullmatch(value):
-            raise refuse("headers", value, f"a text of printable ASCII for {name!r}", show=False)
-        found[name] = value
-    return found
-
-
-def _check_client(http_client: object, transport: object, max_line: object) -> None:
-    if transport is not None and http_client is not None:
-        raise refuse("http_client", http_client, "only one of transport= and http_client=", show=False)
-    if http_client is not None and not iscoroutinefunction(getattr(http_client, "send", None)):
-        raise refuse("http_client", http_client, "an httpx.AsyncClient", show=False)
-    if transport is not None and not callable(getattr(transport, "open", None)):
-        raise refuse("transport", transport, "a rxollama.transport.Transport", show=False)
-    if not isinstance(max_line, int) or max_line < 1:
-        raise refuse("max_line", max_line, "a number of bytes, 1 or more")

@@ -14,6 +14,7 @@ from reactivex.scheduler.scheduler import Scheduler
 from reactivex.testing import ReactiveTest, Recorded, TestScheduler
 from reactivex.testing.coldobservable import ColdObservable
 from reactivex.testing.subscription import Subscription
+from strategies import chunks
 
 from rxollama.errors import StreamTimeoutError
 from rxollama.messages import ChatChunk, Function, Message, ToolCall
@@ -160,7 +161,8 @@ def scripts(ends: Callable[[int], SearchStrategy[Any]], *, apart: int = 9) -> Se
         ends: Draws the end, from its time.
         apart: The longest time between two.
     """
-    gaps = st.lists(st.tuples(st.integers(1, apart), st.sampled_from([EMPTY, EMPTY, HM, HEL, CALL, DONE])), max_size=4)
+    said = st.sampled_from([EMPTY, EMPTY, EMPTY, HM, HEL, CALL, DONE]) | chunks(role="assistant")
+    gaps = st.lists(st.tuples(st.integers(1, apart), said), max_size=4)
 
     def timed(sent: list[tuple[int, ChatChunk]], last: int) -> SearchStrategy[list[Recorded[Any]]]:
         times = [sum(gap for gap, _ in sent[: place + 1]) for place in range(len(sent))]

@@ -32,21 +32,30 @@ def reported(caplog: pytest.LogCaptureFixture) -> Callable[[], list[BaseExceptio
     return told
 
 
-class Notes:
-    """Note what a subscriber hears."""
+class Notes(abc.ObserverBase[Any]):
+    """Note what a subscriber hears, also after its end."""
 
     def __init__(self, on_next: Callable[[Any], None] | None = None) -> None:
         self.heard: list[Any] = []
-        self.observer: abc.ObserverBase[Any] = Observer(on_next or self.heard.append, self.heard.append, self._complete)
+        self._take = on_next or self.heard.append
 
-    def _complete(self) -> None:
+    def on_next(self, value: Any) -> None:
+        """Note an item."""
+        self._take(value)
+
+    def on_error(self, error: Exception) -> None:
+        """Note an error."""
+        self.heard.append(error)
+
+    def on_completed(self) -> None:
+        """Note a completion."""
         self.heard.append("completed")
 
 
 def test_end_completes() -> None:
     """Without an error a subscription completes."""
     notes = Notes()
-    end(notes.observer)
+    end(notes)
 
     assert notes.heard == ["completed"]
 
@@ -54,7 +63,7 @@ def test_end_completes() -> None:
 def test_end_errs() -> None:
     """With an error the subscriber is told of it."""
     notes = Notes()
-    end(notes.observer, LOST)
+    end(notes, LOST)
 
     assert notes.heard == [LOST]
 
@@ -91,7 +100,7 @@ async def test_fail_on_a_loop() -> None:
 def test_finish(error: Exception | None) -> None:
     """The last items come before the end."""
     notes = Notes()
-    finish(notes.observer, "ab", error)
+    finish(notes, "ab", error)
 
     assert notes.heard == ["a", "b", error or "completed"]
 
@@ -100,7 +109,7 @@ def test_finish(error: Exception | None) -> None:
 def test_finish_that_fails(error: Exception | None) -> None:
     """A subscriber that fails on a last item is told of its own error, and of no other end."""
     notes = Notes(raising)
-    finish(notes.observer, "ab", error)
+    finish(notes, "ab", error)
 
     assert notes.heard == [MINE]
 
@@ -121,7 +130,7 @@ def test_finish_of_one_who_leaves() -> None:
         observer.dispose()
 
     notes = Notes(leave)
-    observer = Observer(notes.observer.on_next, notes.observer.on_error, notes.observer.on_completed)
+    observer = Observer(notes.on_next, notes.on_error, notes.on_completed)
     finish(observer, "abc")
 
     assert notes.heard == ["a"]

@@ -37,6 +37,11 @@ def chat(ollama: Ollama) -> Observable[ChatChunk]:
     return ollama.chat("m", "Count.")
 
 
+def goes_on(chunk: ChatChunk) -> bool:
+    """Tell whether this is not the last."""
+    return not chunk.done
+
+
 class TestWhere:
     """The loop a stream lives on."""
 
@@ -185,7 +190,7 @@ class TestDispose:
     def test_in_the_last_callback(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """At the chunk that is done it drops the completion, and nothing else."""
         server.enqueue(Reply.answer(WORDS))
-        heard = Heard(chat(ollama).pipe(rx.take_while(lambda chunk: not chunk.done, inclusive=True))).wait()
+        heard = Heard(chat(ollama).pipe(rx.take_while(goes_on, inclusive=True))).wait()
         assert text_of(heard.items) == "One two three"
         assert heard.completed
 

@@ -420,6 +420,18 @@ class TestKey:
             link = link.__cause__ or link.__context__
         assert KEY not in "\n".join(shown)
 
+    def test_large(self, http_client: Client, server: ScriptedOllama) -> None:
+        """A large request, as one with pictures, is sent whole, and with its length."""
+        server.enqueue(Reply.answer(WORDS), Reply.answer(WORDS))
+        with Ollama(server.url, http_client=http_client) as ollama:
+            for _ in range(2):
+                assert Heard(ollama.chat("m", "long " * 1_000_000)).wait().completed
+        for seen in server.requests:
+            assert seen.json["messages"] == [{"role": "user", "content": "long " * 1_000_000}]
+            assert seen.headers["content-length"] == str(len(seen.body))
+            assert "transfer-encoding" not in seen.headers
+        assert len({seen.peer_port for seen in server.requests}) == 1
+
     def test_unauthorized(self, http_client: Client, server: ScriptedOllama) -> None:
         """A server that wants one says where to get it."""
         server.enqueue(Reply.error(401, {"error": "unauthorized", "signin_url": "https://ollama.com/connect"}))

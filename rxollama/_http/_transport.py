@@ -30,6 +30,7 @@ __all__ = ("HttpTransport",)
 
 _CONNECT_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 60.0
+_PIECE = 256 * 1024
 _AGENT = f"rxollama/{version('rxollama')} python/{python_version()}"
 
 # A model may load for minutes before the first byte: only connecting has a limit of its own.
@@ -79,11 +80,14 @@ class HttpTransport:
     async def open(self, call: Call) -> AsyncGenerator[Reply, None]:
         """Send a request; see `rxollama.transport.Transport`."""
         url = self._base_url + call.path
-        headers = self._headers if call.body is None else {**self._headers, "content-type": "application/json"}
+        headers, content = self._headers, call.body
+        if content is not None:
+            headers = {**headers, "content-type": "application/json", "content-length": str(len(content))}
+        body = _Pieces(content) if content and len(content) > _PIECE else content
         with self.translated("headers"):
             client = self._given or await self._client()
             timeout = _PATIENT if client.timeout == _HTTPX_DEFAULT else client.timeout
-            request = client.build_request(call.method, url, content=call.body, headers=headers, timeout=timeout)
+            request = client.build_request(call.method, url, content=body, headers=headers, timeout=timeout)
             response = await client.send(request, stream=True, follow_redirects=False)
         try:
             yield _HttpReply(response, self)
@@ -180,6 +184,18 @@ if hasattr(os, "register_at_fork"):
 async def _let_go(kept: _Kept) -> None:
     with suppress(*FAULTS):
         await kept.keeper.aclose()
+
+
+class _Pieces:
+    """Be a large body, in pieces: one that is given up is not sent to its end, and the loop can breathe meanwhile."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Bring the pieces."""
+        for start in range(0, len(self._body), _PIECE):
+            yield self._body[start : start + _PIECE]
 
 
 class _Answer(aiohttp.ClientResponse):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from reactivex import Observable, abc
 
 from .._refusal import refuse
-from .._rx import Operator
+from .._rx import Operator, finish
 from ..messages import ChatChunk, Message
 from ._speaker import Speaker
 from ._tags import CONTENT, THINKING, Piece, TagSplitter
@@ -86,18 +86,10 @@ def extract_thinking(
                     emit(told)
 
             def on_error(error: Exception) -> None:
-                try:
-                    for told in extraction.end():
-                        emit(told)
-                finally:
-                    observer.on_error(error)
+                finish(observer, extraction.end(), error)
 
             def on_completed() -> None:
-                try:
-                    for told in extraction.end():
-                        emit(told)
-                finally:
-                    observer.on_completed()
+                finish(observer, extraction.end())
 
             return source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 

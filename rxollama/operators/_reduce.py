@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reactivex import Observable, abc
 
-from .._rx import Operator
+from .._rx import Operator, finish
 from ..messages import ChatChunk, ChatResponse
 from ..messages._response import ResponseBuilder
 
@@ -97,11 +97,7 @@ def collect() -> Operator[ChatChunk, ChatResponse]:
                 add(chunk)
 
             def on_completed() -> None:
-                try:
-                    if begun:
-                        observer.on_next(builder.snapshot())
-                finally:
-                    observer.on_completed()
+                finish(observer, (builder.snapshot(),) if begun else ())
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 

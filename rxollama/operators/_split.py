@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from reactivex import Observable, abc
 
-from .._rx import Operator
+from .._rx import Operator, finish
 from ..messages import ChatChunk, ChatEvent
 from ._share import share
 from ._story import Story
@@ -189,18 +189,10 @@ def events() -> Operator[ChatChunk, ChatEvent]:
                     emit(event)
 
             def on_error(error: Exception) -> None:
-                try:
-                    for event in story.close():
-                        emit(event)
-                finally:
-                    observer.on_error(error)
+                finish(observer, story.close(), error)
 
             def on_completed() -> None:
-                try:
-                    for event in story.finish():
-                        emit(event)
-                finally:
-                    observer.on_completed()
+                finish(observer, story.finish())
 
             return source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 

@@ -112,10 +112,17 @@ class _Limits:
         self._answered = self._answered or is_answer(chunk)
         self._last = None
 
-    def handed_on(self, chunk: ChatChunk, now: float) -> None:
-        """Count a gap from now, unless a message ended or a tool spoke: what comes next may well take its time."""
-        if self._answered and not chunk.done and chunk.message.role != "tool":
-            self._last = now
+    def handed_on(self, chunk: ChatChunk, now: float) -> float:
+        """
+        Count a gap from now, unless a message ended or a tool spoke: what comes next may well take its time.
+
+        Returns:
+            By when the next chunk must come; the other limits stay where they were.
+        """
+        if not self._answered or chunk.done or chunk.message.role == "tool":
+            return math.inf
+        self._last = now
+        return now + self._gap
 
     def due(self, now: float) -> tuple[float, str]:
         """Tell by when what must have happened; a clock on the wall may be put back, and nothing gets more time."""
@@ -187,8 +194,7 @@ class _Watch:
         now = self._clock.now()
         with self._lock:
             self._handing -= 1
-            self._limits.handed_on(chunk, now)
-            over, (due, _) = self._over, self._limits.due(now)
+            over, due = self._over, self._limits.handed_on(chunk, now)
             pending = None if self._handing else self._pending
         if pending is not None:
             fail(self._observer, pending)

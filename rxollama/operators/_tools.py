@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reactivex import Observable, abc
 
-from .._rx import Operator
+from .._rx import Operator, finish
 from ..messages import ChatChunk, ToolCall
 from ._speaker import Speaker
 
@@ -101,11 +101,7 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
                     emit(calls)
 
             def on_completed() -> None:
-                try:
-                    for calls in gathering.end():
-                        emit(calls)
-                finally:
-                    observer.on_completed()
+                finish(observer, gathering.end())
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 

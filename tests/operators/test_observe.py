@@ -307,6 +307,16 @@ def test_numbers_are_the_responses(conversation: list[list[ChatChunk]]) -> None:
     assert end["chunk_count"] == (response.metrics.chunk_count or len(chunks))
 
 
+def test_words_after_a_result() -> None:
+    """Words without a role are the assistant's once a tool's message is done, and the tool's before that."""
+    tool, done = Message.tool("secret", name="f"), True
+    ended = logged(ChatChunk(message=tool, done=done), ChatChunk(message=Message("", "Yes"))).lines[-1]
+    goes_on = logged(ChatChunk(message=tool), ChatChunk(message=Message("", "more"))).lines[-1]
+
+    assert ended["content_length"] == 3
+    assert goes_on["content_length"] == 0
+
+
 def test_without_numbers() -> None:
     """What nobody knows is left out, and what passed through is counted."""
     end = logged(YES).steady[-1]

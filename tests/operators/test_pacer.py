@@ -23,6 +23,7 @@ from reactivex.scheduler.scheduler import Scheduler
 from reactivex.subject import Subject
 from reactivex.testing import TestScheduler
 
+from rxollama.errors import InvalidValueError
 from rxollama.messages import ChatChunk, Message
 from rxollama.messages._backlog import Backlog
 from rxollama.operators import coalesce, debounce, throttle
@@ -591,15 +592,14 @@ def test_a_timer_that_fires_within_a_callback() -> None:
 
     def take(chunk: ChatChunk) -> None:
         order.append("<")
-        nested.time += 10
         for action in nested.actions[:]:
+            nested.time += 100
             action()
         order.append(f"{chunk.message.content}>")
 
     pacer = Pacer(Observer[ChatChunk](take), Backlog[ChatChunk](), WindowRhythm(50), nested)
     for chunk in (ChatChunk(), CONTENT, THINKING):
         pacer.on_next(chunk)
-        nested.time += 100 * len(nested.actions)
     pacer.on_completed()
 
     assert order == ["<", ">", "<", "Yes>", "<", ">"]
@@ -726,6 +726,21 @@ async def test_failing_subscriber_on_a_loop(reported: Callable[[], list[BaseExce
         assert await asyncio.to_thread(source.gone.wait, PATIENCE)
 
     assert reported() == [MINE, MINE]
+
+
+def test_an_item_that_cannot_wait() -> None:
+    """A source whose item does not add up is let go at once, and what waits is emitted on its clock as ever."""
+    source: Source[object] = Source()
+    scheduler = TestScheduler()
+    heard: list[object] = []
+    source.pipe(debounce(5, scheduler=scheduler)).subscribe(heard.append, lambda error: heard.append(type(error)))
+    source.send("a")
+    source.send(7)
+    assert source.disposed
+    assert heard == []
+    scheduler.advance_to(1.0)
+
+    assert heard == ["a", InvalidValueError]
 
 
 async def test_failing_end(reported: Callable[[], list[BaseException]]) -> None:

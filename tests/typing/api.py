@@ -34,6 +34,8 @@ assert_type(chat.pipe(op.content(), op.coalesce(1 / 30), op.share()), Observable
 assert_type(chat.pipe(op.content(), op.debounce(1, max_wait=2)), Observable[str])
 assert_type(chat.pipe(op.accumulate(), op.throttle(0.5), rx.map(words)), Observable[int])
 assert_type(chat.pipe(op.log(), op.share(), op.content(), op.coalesce(1), rx.take(1)), Observable[str])
+assert_type(chat.pipe(op.timeouts(first_chunk=60, gap=10), op.retry(3), op.content()), Observable[str])
+assert_type(chat.pipe(op.fallback(chat, chat), op.hedge(chat, after=2)), Observable[ChatChunk])
 assert_type(run(chat.pipe(op.collect())), ChatResponse)
 assert_type(run(chat.pipe(op.collect())).message, Message)
 assert_type(run(chat.pipe(op.collect())).metrics.tokens_per_second, float | None)
