@@ -24,6 +24,7 @@ from rxollama.testing import Reply
 __all__ = ("Sample", "Soak", "choose")
 
 _FRAME = 1 / 30
+_PATIENCE = 10.0
 _PROMPT = "Why is the sky blue?"
 _THINKING, _CONTENT = "Let me think about it. " * 4, "Blue light scatters more than red light. " * 6
 _CALL = {"id": "call_1", "name": "get_weather", "arguments": {"city": "Oslo"}}
@@ -104,13 +105,14 @@ class Soak:
         self._client = client
         self._random = random
         self._until = 0.0
+        self._threads: list[threading.Thread] = []
 
     async def keep(self, streams: int, seconds: float, *, watched: bool) -> None:
         """Keep so many streams going for so long, then wait until all of them have ended."""
         self._until = time.monotonic() + seconds
         count = streams // 5
-        threads = [threading.Thread(target=self._in_thread, name="soak", daemon=True) for _ in range(count)]
-        for thread in threads:
+        self._threads = [threading.Thread(target=self._in_thread, name="soak", daemon=True) for _ in range(count)]
+        for thread in self._threads:
             thread.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -120,8 +122,14 @@ class Soak:
                     group.create_task(self._watch(seconds))
         finally:
             self._until = 0.0
-        while any(thread.is_alive() for thread in threads):  # noqa: ASYNC110 - Threads set no event of a loop.
+        while any(thread.is_alive() for thread in self._threads):  # noqa: ASYNC110 - Threads set no event of a loop.
             await asyncio.sleep(0.01)
+
+    def stop(self) -> None:
+        """End all streams at once, also where somebody pressed Ctrl-C."""
+        self._client.close()
+        for thread in self._threads:
+            thread.join(_PATIENCE)
 
     async def _in_coroutine(self) -> None:
         while time.monotonic() < self._until:

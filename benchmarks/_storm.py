@@ -103,8 +103,9 @@ async def storm(clients: Clients, count: int, random: Random, ledger: Ledger, ha
             group.create_task(_tell(ledger, count, halfway))
     finally:
         stop.set()
-    for thread in threads:
-        thread.join(PATIENCE)
+        # Their chats live on another loop, and each has its end in sight.
+        for thread in threads:
+            thread.join(PATIENCE)
 
 
 def _in_thread(

@@ -9,7 +9,7 @@ from reactivex import Observable, abc
 
 from rxollama._loop import report
 
-__all__ = ("Operator", "end", "fail", "finish")
+__all__ = ("Operator", "end", "finish")
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -36,17 +36,6 @@ def end(observer: abc.ObserverBase[A], error: Exception | None = None) -> None:
         report("a subscriber does not handle the end of its subscription", raised)
 
 
-def fail(observer: abc.ObserverBase[A], error: Exception) -> None:
-    """
-    End a subscription with an error, also where its subscriber cannot take one.
-
-    Args:
-        observer: The subscriber.
-        error: The error; reported, where the subscriber has no handler for it or its handler fails.
-    """
-    end(observer, error)
-
-
 def finish(observer: abc.ObserverBase[A], items: Iterable[A], error: Exception | None = None) -> None:
     """
     End a subscription with what there is left to emit.
@@ -60,7 +49,7 @@ def finish(observer: abc.ObserverBase[A], items: Iterable[A], error: Exception |
         for item in items:
             observer.on_next(item)
     except Exception as raised:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
-        fail(observer, raised)
+        end(observer, raised)
         return
     if error is None:
         observer.on_completed()

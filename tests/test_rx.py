@@ -10,7 +10,7 @@ import pytest
 from reactivex import abc
 from reactivex.observer import Observer
 
-from rxollama._rx import end, fail, finish
+from rxollama._rx import end, finish
 
 LOST = ConnectionError("lost")
 MINE = KeyError("mine")
@@ -76,14 +76,14 @@ def test_end_that_fails(reported: Callable[[], list[BaseException]]) -> None:
     assert reported() == [MINE, MINE]
 
 
-def test_fail_without_handler(reported: Callable[[], list[BaseException]]) -> None:
+def test_end_without_handler(reported: Callable[[], list[BaseException]]) -> None:
     """An error that nobody handles is reported."""
-    fail(Observer[Any](), LOST)
+    end(Observer[Any](), LOST)
 
     assert reported() == [LOST]
 
 
-async def test_fail_on_a_loop() -> None:
+async def test_end_on_a_loop() -> None:
     """On a loop it is the loop's exception handler that hears of it."""
     contexts: list[dict[str, Any]] = []
 
@@ -91,7 +91,7 @@ async def test_fail_on_a_loop() -> None:
         contexts.append(context)
 
     asyncio.get_running_loop().set_exception_handler(note)
-    fail(Observer[Any](), LOST)
+    end(Observer[Any](), LOST)
 
     assert [context["exception"] for context in contexts] == [LOST]
 

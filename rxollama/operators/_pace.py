@@ -41,7 +41,7 @@ def coalesce(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> C
     Args:
         seconds: The interval.
         scheduler: Where to emit, such as a desktop toolkit's scheduler: each emission hops there. None takes the
-            subscriber's scheduler, else the loop that the stream lives on.
+            subscriber's scheduler, unless that can only wait by blocking, else the loop that the stream lives on.
 
     Returns:
         The operator. Fewer items come out, with the same sum.

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from reactivex import abc
 from reactivex.disposable import SingleAssignmentDisposable
 
-from .._rx import end, fail
+from .._rx import end
 from ..messages._backlog import Backlog
 from ._clock import Cancel, Clock, clock_of
 
@@ -279,7 +279,7 @@ class Pacer(Generic[T]):
 
     def _break(self, error: Exception) -> None:
         self.dispose()
-        fail(self._observer, error)
+        end(self._observer, error)
 
     def _finish(self) -> None:
         with self._lock:

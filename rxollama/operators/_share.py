@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from .._rx import end, fail
+from .._rx import end
 from ..messages._backlog import Backlog
 
 __all__ = ("share",)
@@ -182,4 +182,4 @@ class _Seat(Generic[T]):
         try:
             self._observer.on_next(item)
         except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
-            fail(self._observer, error)
+            end(self._observer, error)

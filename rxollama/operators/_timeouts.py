@@ -9,7 +9,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._refusal import refuse
-from .._rx import Operator, fail
+from .._rx import Operator, end
 from ..errors import StreamTimeoutError
 from ..messages import ChatChunk
 from ..messages._response import ResponseBuilder
@@ -197,7 +197,7 @@ class _Watch:
             over, due = self._over, self._limits.handed_on(chunk, now)
             pending = None if self._handing else self._pending
         if pending is not None:
-            fail(self._observer, pending)
+            end(self._observer, pending)
         elif not over:
             self._timer.set(due, self._ring)
 
@@ -239,7 +239,7 @@ class _Watch:
             return
         self.upstream.dispose()
         if not handing:
-            fail(self._observer, error)
+            end(self._observer, error)
 
     def _late(self, phase: str) -> StreamTimeoutError:
         partial = self._builder.snapshot()
