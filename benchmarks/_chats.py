@@ -125,7 +125,7 @@ class Soak:
         while any(thread.is_alive() for thread in self._threads):  # noqa: ASYNC110 - Threads set no event of a loop.
             await asyncio.sleep(0.01)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End all streams at once, also where somebody pressed Ctrl-C."""
         self._client.close()
         for thread in self._threads:

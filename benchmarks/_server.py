@@ -10,7 +10,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
+from functools import cache, partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from random import Random
@@ -56,7 +56,7 @@ class Plan(NamedTuple):
     rate: float = 0.0
 
 
-@lru_cache(maxsize=2)
+@cache
 def _script(chunks: int) -> tuple[Answer, list[bytes]]:
     """Write an answer: a third of it thinking, the rest content, a tool call, and the numbers."""
     words = Random(7).choices(_WORDS, k=chunks - 2)
@@ -131,6 +131,8 @@ def _main(work: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None
 
 
 async def _listen(pipe: Connection, plan: Plan) -> None:
+    for chunks in (_WARM_UP_CHUNKS, plan.chunks):
+        _blocks(chunks)
     server = await asyncio.start_server(partial(_serve, plan), "127.0.0.1", 0, backlog=1024)
     # When the one who asked for this server was killed, the pipe says so.
     gone = asyncio.Event()
@@ -156,10 +158,15 @@ async def _serve(plan: Plan, reader: asyncio.StreamReader, writer: asyncio.Strea
     writer.close()
 
 
-async def _burst(writer: asyncio.StreamWriter, chunks: int) -> None:
+@cache
+def _blocks(chunks: int) -> list[bytes]:
     whole = b"".join(_script(chunks)[1])
-    for start in range(0, len(whole), _BLOCK):
-        writer.write(whole[start : start + _BLOCK])
+    return [whole[start : start + _BLOCK] for start in range(0, len(whole), _BLOCK)]
+
+
+async def _burst(writer: asyncio.StreamWriter, chunks: int) -> None:
+    for block in _blocks(chunks):
+        writer.write(block)
         await writer.drain()
 
 

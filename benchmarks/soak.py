@@ -24,6 +24,7 @@ import gc
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -86,19 +87,18 @@ def _soaked(host: Host, options: Namespace, log: BinaryIO) -> list[str]:
             runner.run(asyncio.sleep(seconds))
 
         # Once without looking: what is made at first use, such as the background loop, is no leak.
-        with Ollama(host.url) as client:
-            runner.run(
-                Soak(client, Random(options.seed)).keep(options.streams, options.seconds * _WARM_UP, watched=False)
-            )
+        client = Ollama(host.url)
+        with closing(Soak(client, Random(options.seed))) as soak:
+            runner.run(soak.keep(options.streams, options.seconds * _WARM_UP, watched=False))
             runner.run(client.aclose())
         turn(_IDLE_SECONDS)
         columns["before"], objects = count(), _objects()
         client = Ollama(host.url)
-        soak = Soak(client, Random(options.seed + 1))
-        runner.run(soak.keep(options.streams, options.seconds, watched=True))
-        turn(_IDLE_SECONDS)
-        columns["client open"] = count()
-        runner.run(client.aclose())
+        with closing(Soak(client, Random(options.seed + 1))) as soak:
+            runner.run(soak.keep(options.streams, options.seconds, watched=True))
+            turn(_IDLE_SECONDS)
+            columns["client open"] = count()
+            runner.run(client.aclose())
         columns["client closed"] = settle(count, columns["before"], turn, _PATIENCE)
         left = _objects() - objects - len(soak.samples)
 

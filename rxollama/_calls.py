@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -44,15 +45,15 @@ __all__ = ("Calls",)
 T = TypeVar("T")
 
 
-class Calls:
+class Calls(ABC):
     """Be the part of the client that answers with one value, or with progress."""
 
     _max_line: int = MAX_LINE
 
+    @abstractmethod
     def _observe(
         self, call: Call, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
-    ) -> Observable[T]:
-        raise NotImplementedError
+    ) -> Observable[T]: ...
 
     def embed(
         self,

@@ -216,5 +216,5 @@ async def _wind_down(loop: asyncio.AbstractEventLoop) -> None:
 
 _background = _Background()
 atexit.register(_background.stop)
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no forks.
     os.register_at_fork(after_in_child=_background.forget)

@@ -24,8 +24,10 @@ CTRL_C, CTRL_D = "\x03", "\x04"
 
 PROGRAM = [sys.executable, "-m", "rxollama"]
 
+# Whoever runs the tests in the background has Ctrl-C ignored, and hands that on.
+_HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
 # Makes the terminal the controlling one, so that Ctrl-C is a signal.
-_LAUNCH = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+_CONTROLLED = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
 _ESCAPES = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])|\x1b\].*?(?:\x07|\x1b\\)|\x1b[()].|[\r\n]|[^\x1b\r\n]+")
 
 
@@ -49,6 +51,18 @@ def piped(
         encoding="utf-8",
         timeout=PATIENCE,
         check=False,
+        cwd=ROOT,
+    )
+
+
+def started(*arguments: str, server: ScriptedOllama) -> subprocess.Popen[bytes]:
+    """Start the program, with its output in pipes that nobody reads yet."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _HEARING, *PROGRAM, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=settings(server),
         cwd=ROOT,
     )
 
@@ -78,7 +92,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _LAUNCH, *PROGRAM, *arguments],
+            [sys.executable, "-I", "-S", "-c", _CONTROLLED + _HEARING, *PROGRAM, *arguments],
             stdin=slave,
             stdout=slave if stdout is None else stdout,
             stderr=slave,

@@ -38,10 +38,13 @@ class TestRecorded:
 
     def play(self, name: str, call: Observable[Any]) -> list[Any]:
         """Play a recording to a call that has to ask what was asked."""
+        if name.startswith("generate"):
+            # We say that we stream, so that the server would look for what was said only.
+            self.server.enqueue(Reply.of(self.recordings[name], speed=None))
         items = Heard(call).wait().items
         seen, asked = self.server.requests[-1], self.recordings[name].request
         sent = seen.json
-        if isinstance(sent, dict) and asked.path in {"/api/chat", "/api/generate"}:
+        if asked.path in {"/api/chat", "/api/generate"}:
             assert sent.pop("stream") is True
         assert (seen.method, seen.path, sent) == (asked.method, asked.path, asked.body)
         return items
@@ -135,70 +138,70 @@ class TestRecorded:
         assert heard.items == [Progress(status="pulling manifest")]
 
 
+_SENT: list[tuple[Callable[[Ollama], Observable[Any]], dict[str, Any]]] = [
+    (lambda ollama: ollama.embed("m", "one"), {"model": "m", "input": "one"}),
+    (
+        lambda ollama: ollama.embed(
+            "m",
+            iter(["one"]),
+            truncate=False,
+            dimensions=3,
+            keep_alive=timedelta(seconds=90),
+            options={"num_ctx": 8},
+        ),
+        {
+            "model": "m",
+            "input": ["one"],
+            "truncate": False,
+            "dimensions": 3,
+            "keep_alive": 90.0,
+            "options": {"num_ctx": 8},
+        },
+    ),
+    (lambda ollama: ollama.pull("m"), {"model": "m"}),
+    (lambda ollama: ollama.show("m", verbose=True), {"model": "m", "verbose": True}),
+    (
+        lambda ollama: ollama.load("m", keep_alive="5m"),
+        {"model": "m", "stream": True, "messages": [], "keep_alive": "5m"},
+    ),
+    (
+        lambda ollama: ollama.create(
+            "m",
+            files={"a.gguf": "sha256:1"},
+            adapters={"b.gguf": "sha256:2"},
+            template="T",
+            license=["MIT", "BSD"],
+            parameters={"temperature": 0.5},
+            messages="Hello",
+            quantize="q4_K_M",
+        ),
+        {
+            "model": "m",
+            "files": {"a.gguf": "sha256:1"},
+            "adapters": {"b.gguf": "sha256:2"},
+            "template": "T",
+            "license": ["MIT", "BSD"],
+            "parameters": {"temperature": 0.5},
+            "messages": [{"role": "user", "content": "Hello"}],
+            "quantize": "q4_K_M",
+        },
+    ),
+    (lambda ollama: ollama.create("m", license="MIT"), {"model": "m", "license": "MIT"}),
+    (
+        lambda ollama: ollama.send(ChatRequest(model="m", messages="Hi", stream=False)),
+        {"model": "m", "stream": False, "messages": [{"role": "user", "content": "Hi"}]},
+    ),
+    (
+        lambda ollama: ollama.send(GenerateRequest(model="m", prompt="Hi", raw=True)),
+        {"model": "m", "stream": True, "prompt": "Hi", "raw": True},
+    ),
+]
+
+
 class TestSent:
     """What the calls send, whatever they are answered."""
 
-    @pytest.mark.parametrize(
-        ("call", "sent"),
-        [
-            (lambda ollama: ollama.embed("m", "one"), {"model": "m", "input": "one"}),
-            (
-                lambda ollama: ollama.embed(
-                    "m",
-                    iter(["one"]),
-                    truncate=False,
-                    dimensions=3,
-                    keep_alive=timedelta(seconds=90),
-                    options={"num_ctx": 8},
-                ),
-                {
-                    "model": "m",
-                    "input": ["one"],
-                    "truncate": False,
-                    "dimensions": 3,
-                    "keep_alive": 90.0,
-                    "options": {"num_ctx": 8},
-                },
-            ),
-            (lambda ollama: ollama.pull("m"), {"model": "m"}),
-            (lambda ollama: ollama.show("m", verbose=True), {"model": "m", "verbose": True}),
-            (
-                lambda ollama: ollama.load("m", keep_alive="5m"),
-                {"model": "m", "stream": True, "messages": [], "keep_alive": "5m"},
-            ),
-            (
-                lambda ollama: ollama.create(
-                    "m",
-                    files={"a.gguf": "sha256:1"},
-                    adapters={"b.gguf": "sha256:2"},
-                    template="T",
-                    license=["MIT", "BSD"],
-                    parameters={"temperature": 0.5},
-                    messages="Hello",
-                    quantize="q4_K_M",
-                ),
-                {
-                    "model": "m",
-                    "files": {"a.gguf": "sha256:1"},
-                    "adapters": {"b.gguf": "sha256:2"},
-                    "template": "T",
-                    "license": ["MIT", "BSD"],
-                    "parameters": {"temperature": 0.5},
-                    "messages": [{"role": "user", "content": "Hello"}],
-                    "quantize": "q4_K_M",
-                },
-            ),
-            (lambda ollama: ollama.create("m", license="MIT"), {"model": "m", "license": "MIT"}),
-            (
-                lambda ollama: ollama.send(ChatRequest(model="m", messages="Hi", stream=False)),
-                {"model": "m", "stream": False, "messages": [{"role": "user", "content": "Hi"}]},
-            ),
-            (
-                lambda ollama: ollama.send(GenerateRequest(model="m", prompt="Hi", raw=True)),
-                {"model": "m", "stream": True, "prompt": "Hi", "raw": True},
-            ),
-        ],
-    )
+    @pytest.mark.parametrize(("call", "sent"), _SENT)
     def test_body(
         self, server: ScriptedOllama, ollama: Ollama, call: Callable[[Ollama], Observable[Any]], sent: dict[str, Any]
     ) -> None:
@@ -235,42 +238,42 @@ class TestFailing:
             assert "raise max_line" in str(Heard(ollama.version()).failure)
 
 
-@pytest.mark.parametrize(
-    ("field", "call"),
-    [
-        ("model", lambda ollama: ollama.chat("", "Hi")),
-        ("messages", lambda ollama: ollama.chat("m", 1)),
-        ("think", lambda ollama: ollama.chat("m", "Hi", think="very")),
-        ("prompt", lambda ollama: ollama.generate("m", None)),
-        ("request", lambda ollama: ollama.send({"model": "m"})),
-        ("model", lambda ollama: ollama.embed(None, "one")),
-        ("input", lambda ollama: ollama.embed("m", None)),
-        ("input", lambda ollama: ollama.embed("m", b"one")),
-        ("input", lambda ollama: ollama.embed("m", ["one", 2])),
-        ("truncate", lambda ollama: ollama.embed("m", "one", truncate=1)),
-        ("dimensions", lambda ollama: ollama.embed("m", "one", dimensions=0)),
-        ("dimensions", lambda ollama: ollama.embed("m", "one", dimensions=True)),
-        ("dimensions", lambda ollama: ollama.embed("m", "one", dimensions="8")),
-        ("keep_alive", lambda ollama: ollama.embed("m", "one", keep_alive="300")),
-        ("options.num_ctx", lambda ollama: ollama.embed("m", "one", options={"num_ctx": "8"})),
-        ("model", lambda ollama: ollama.pull(" ")),
-        ("insecure", lambda ollama: ollama.pull("m", insecure="yes")),
-        ("insecure", lambda ollama: ollama.push("m", insecure=1)),
-        ("model", lambda ollama: ollama.create(None)),
-        ("system", lambda ollama: ollama.create("m", system=1)),
-        ("files", lambda ollama: ollama.create("m", files=["a.gguf"])),
-        ("adapters", lambda ollama: ollama.create("m", adapters={"a.gguf": 1})),
-        ("license", lambda ollama: ollama.create("m", license=[1])),
-        ("parameters.temperature", lambda ollama: ollama.create("m", parameters={"temperature": "hot"})),
-        ("messages", lambda ollama: ollama.create("m", messages=1)),
-        ("model", lambda ollama: ollama.show(None)),
-        ("verbose", lambda ollama: ollama.show("m", verbose="very")),
-        ("keep_alive", lambda ollama: ollama.load("m", keep_alive="long")),
-        ("source", lambda ollama: ollama.copy("", "m")),
-        ("destination", lambda ollama: ollama.copy("m", None)),
-        ("model", lambda ollama: ollama.delete("")),
-    ],
-)
+_REFUSED: list[tuple[str, Callable[[Any], object]]] = [
+    ("model", lambda ollama: ollama.chat("", "Hi")),
+    ("messages", lambda ollama: ollama.chat("m", 1)),
+    ("think", lambda ollama: ollama.chat("m", "Hi", think="very")),
+    ("prompt", lambda ollama: ollama.generate("m", None)),
+    ("request", lambda ollama: ollama.send({"model": "m"})),
+    ("model", lambda ollama: ollama.embed(None, "one")),
+    ("input", lambda ollama: ollama.embed("m", None)),
+    ("input", lambda ollama: ollama.embed("m", b"one")),
+    ("input", lambda ollama: ollama.embed("m", ["one", 2])),
+    ("truncate", lambda ollama: ollama.embed("m", "one", truncate=1)),
+    ("dimensions", lambda ollama: ollama.embed("m", "one", dimensions=0)),
+    ("dimensions", lambda ollama: ollama.embed("m", "one", dimensions=True)),
+    ("dimensions", lambda ollama: ollama.embed("m", "one", dimensions="8")),
+    ("keep_alive", lambda ollama: ollama.embed("m", "one", keep_alive="300")),
+    ("options.num_ctx", lambda ollama: ollama.embed("m", "one", options={"num_ctx": "8"})),
+    ("model", lambda ollama: ollama.pull(" ")),
+    ("insecure", lambda ollama: ollama.pull("m", insecure="yes")),
+    ("insecure", lambda ollama: ollama.push("m", insecure=1)),
+    ("model", lambda ollama: ollama.create(None)),
+    ("system", lambda ollama: ollama.create("m", system=1)),
+    ("files", lambda ollama: ollama.create("m", files=["a.gguf"])),
+    ("adapters", lambda ollama: ollama.create("m", adapters={"a.gguf": 1})),
+    ("license", lambda ollama: ollama.create("m", license=[1])),
+    ("parameters.temperature", lambda ollama: ollama.create("m", parameters={"temperature": "hot"})),
+    ("messages", lambda ollama: ollama.create("m", messages=1)),
+    ("model", lambda ollama: ollama.show(None)),
+    ("verbose", lambda ollama: ollama.show("m", verbose="very")),
+    ("keep_alive", lambda ollama: ollama.load("m", keep_alive="long")),
+    ("source", lambda ollama: ollama.copy("", "m")),
+    ("destination", lambda ollama: ollama.copy("m", None)),
+    ("model", lambda ollama: ollama.delete("")),
+]
+
+
+@pytest.mark.parametrize(("field", "call"), _REFUSED)
 def test_refused(server: ScriptedOllama, ollama: Ollama, field: str, call: Callable[[Any], object]) -> None:
     """A wrong argument is refused at the call, by its name, and nothing is sent."""
     with pytest.raises(InvalidValueError) as refusal:

@@ -118,6 +118,27 @@ def test_exit_from_a_callback(ollama: Ollama, server: ScriptedOllama, caplog: py
     staying.dispose()
 
 
+class _Leaving(asyncio.SelectorEventLoop):
+    """Be a loop in which a callback calls `sys.exit`, once."""
+
+    runs = 0
+
+    def run_forever(self) -> None:
+        """Run."""
+        self.runs += 1
+        if self.runs == 1:
+            sys.exit(1)
+
+
+def test_exit_from_any_callback(caplog: pytest.LogCaptureFixture) -> None:
+    """The background loop goes on after what would end the program, and tells of it."""
+    loop = _Leaving()
+    _loop._live(loop)
+    loop.close()
+    assert loop.runs == 2
+    assert ["would end the program" in record.message for record in caplog.records] == [True]
+
+
 class TestExit:
     """The end of the interpreter, with a client that nobody closed."""
 

@@ -295,7 +295,7 @@ class TestConnection:
     def test_talking_on(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """What comes after the answer is done is passed over."""
         pieces = Reply.answer(WORDS).pieces
-        server.enqueue(Reply(pieces=(*pieces, *pieces)))
+        server.enqueue(Reply(pieces=(*pieces, *(Piece(piece.data, 0.005) for piece in pieces))))
         heard = Heard(chat(ollama)).wait()
         assert (text_of(heard.items), heard.completed) == ("One two three", True)
 
@@ -522,7 +522,8 @@ class TestClose:
 
         background().call_soon_threadsafe(hold)
         held.wait()
-        heard = Heard(chat(ollama))
+        heard, left = Heard(chat(ollama)), Heard(chat(ollama))
+        left.dispose()
         closing = threading.Thread(target=ollama.close)
         closing.start()
         while not ollama._streams.closed:
@@ -530,6 +531,7 @@ class TestClose:
         release.set()
         closing.join()
         assert isinstance(heard.failure, ClientClosedError)
+        assert not left.over.is_set()
         assert server.requests == ()
 
     def test_without_handler(self, ollama: Ollama, server: ScriptedOllama, caplog: pytest.LogCaptureFixture) -> None:

@@ -116,19 +116,9 @@ class HttpTransport:
         if kept is None:
             for ended in [known for known in list(self._kept) if known.is_closed()]:
                 self._kept.pop(ended, None)
-            keeper = self._keep()
+            keeper = _keep(self._transport())
             kept = self._kept[loop] = _Kept(await anext(keeper), keeper)
         return kept.client
-
-    async def _keep(self) -> AsyncGenerator[httpx.AsyncClient, None]:
-        """
-        Hold a client open until its loop ends.
-
-        A loop that ends closes its async generators (`loop.shutdown_asyncgens`, which `asyncio.run` calls): that is
-        the one moment at which connections can be closed for a client that nobody closed.
-        """
-        async with httpx.AsyncClient(transport=self._transport(), timeout=_PATIENT) as client:
-            yield client
 
     def _transport(self) -> AiohttpTransport:
         parts = urlsplit(self._base_url)
@@ -169,6 +159,17 @@ class HttpTransport:
         self._kept = {}
 
 
+async def _keep(transport: AiohttpTransport) -> AsyncGenerator[httpx.AsyncClient, None]:
+    """
+    Hold a client open until its loop ends, or nobody knows it any more.
+
+    A loop that ends closes its async generators (`loop.shutdown_asyncgens`, which `asyncio.run` calls): that is the
+    one moment at which connections can be closed for a client that nobody closed.
+    """
+    async with httpx.AsyncClient(transport=transport, timeout=_PATIENT) as client:
+        yield client
+
+
 _made: WeakSet[HttpTransport] = WeakSet()
 
 
@@ -177,7 +178,7 @@ def _forget_all() -> None:
         transport.forget()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no forks.
     os.register_at_fork(after_in_child=_forget_all)
 
 

@@ -10,23 +10,11 @@ from pathlib import Path
 
 import orjson
 import pytest
-from terminals import PATIENCE, PROGRAM, ROOT, piped, settings
+from terminals import PATIENCE, PROGRAM, ROOT, piped, settings, started
 
 from rxollama.testing import Recording, Reply, ScriptedOllama
 
 MODELS = {"models": [{"name": "embedder", "capabilities": ["embedding"]}, {"name": "qwen3:8b"}]}
-
-
-def start(*arguments: str, server: ScriptedOllama) -> subprocess.Popen[bytes]:
-    """Start the program, with its output in pipes that nobody reads yet."""
-    return subprocess.Popen(
-        [*PROGRAM, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=settings(server),
-        cwd=ROOT,
-    )
 
 
 def test_answer(server: ScriptedOllama) -> None:
@@ -53,7 +41,7 @@ def test_it_streams(server: ScriptedOllama) -> None:
     """Words are handed on as they come, while the server is not through."""
     server.enqueue(Reply.answer(["One ", "two"]).stalled(1))
 
-    with start("chat", "-m", "think", "Count.", server=server) as program:
+    with started("chat", "-m", "think", "Count.", server=server) as program:
         assert program.stdout is not None
         assert program.stderr is not None
         assert program.stdout.read(4) == b"One "
@@ -159,7 +147,7 @@ def test_reader_leaves(server: ScriptedOllama) -> None:
     """A reader that has seen enough ends it quietly, and the request is closed."""
     server.enqueue(Reply.answer(["word\n"] * 10_000, gap=0.001))
 
-    with start("chat", "-m", "think", "Count.", server=server) as program:
+    with started("chat", "-m", "think", "Count.", server=server) as program:
         assert program.stdout is not None
         assert program.stderr is not None
         assert program.stdout.readline() == b"word\n"
@@ -197,7 +185,7 @@ def test_reader_that_waits(server: ScriptedOllama) -> None:
     words = [f"{number:07}" * 9362 for number in range(64)]
     server.enqueue(Reply.answer(words))
 
-    with start("chat", "-m", "think", "Count.", server=server) as program:
+    with started("chat", "-m", "think", "Count.", server=server) as program:
         seen = server.wait_for(1, PATIENCE)[0]
         seen.wait_finished(PATIENCE)
 
@@ -211,7 +199,7 @@ def test_interrupted_while_nobody_reads(server: ScriptedOllama) -> None:
     """Ctrl-C ends it, also where what was written is not taken."""
     server.enqueue(Reply.answer(["word " * 100_000] * 2))
 
-    with start("chat", "-m", "think", "Count.", server=server) as program:
+    with started("chat", "-m", "think", "Count.", server=server) as program:
         server.wait_for(1, PATIENCE)[0].wait_finished(PATIENCE)
         assert program.stdout is not None
         assert program.stdout.read(1) == b"w"

@@ -1,0 +1,146 @@
+"""Refusals: of Ollama, of what stands before it, with a page, with nothing, and broken off."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from faults_cases import WORDS, partial_of
+from heard import Heard
+
+from rxollama import Ollama
+from rxollama.errors import (
+    BadRequestError,
+    BusyError,
+    ForbiddenError,
+    NotFoundError,
+    ServerFailureError,
+    StatusError,
+    UnauthorizedError,
+)
+from rxollama.testing import Recording, Reply, ScriptedOllama
+
+PAGE = "<!doctype html>\n<html><head><title>502 Bad\n Gateway</title></head><body>{}</body></html>".format("x " * 5000)
+SIGNIN = "https://ollama.com/connect?name=box&key=abc"
+BUSY = "server busy, please try again.  maximum pending requests exceeded"
+
+
+class Case(NamedTuple):
+    """A refusal, and what is to become of it."""
+
+    reply: Reply
+    kind: type[StatusError]
+    says: str
+    carries: dict[str, Any]
+
+
+def page(status: int, text: str) -> Reply:
+    """Refuse as a proxy does."""
+    return Reply.error(status, text, content_type="text/html")
+
+
+CASES = {
+    "400 of Ollama": Case(
+        Reply.error(400, {"error": "model is required"}), BadRequestError, "400: model is required", {}
+    ),
+    "401 with an address": Case(
+        Reply.error(401, {"error": "unauthorized", "signin_url": SIGNIN}),
+        UnauthorizedError,
+        f"401: unauthorized; sign in at {SIGNIN}",
+        {"signin_url": SIGNIN, "detail": "unauthorized"},
+    ),
+    "401 without one": Case(
+        Reply.error(401, {"error": "unauthorized"}), UnauthorizedError, "set OLLAMA_API_KEY", {"signin_url": ""}
+    ),
+    "403 with nothing": Case(
+        Reply.error(403, ""), ForbiddenError, "403: Forbidden, without a word of why", {"detail": "", "body": ""}
+    ),
+    "404 of Ollama": Case(
+        Reply.error(404, {"error": "model 'm' not found"}), NotFoundError, "pull the model first", {}
+    ),
+    "404 of another": Case(Reply.error(404, "404 page not found"), NotFoundError, "address of an Ollama server?", {}),
+    "407 of a proxy": Case(page(407, "<html><title>Who are you?</title>"), StatusError, "407: Who are you?", {}),
+    "413 of a proxy": Case(page(413, "<title>Too large</title>"), StatusError, "413: Too large", {}),
+    "429 with a delay": Case(
+        Reply.error(429, {"error": "usage limit"}, headers={"retry-after": "7"}),
+        BusyError,
+        "429: usage limit",
+        {"retry_after": 7.0},
+    ),
+    "500 with nothing": Case(Reply.error(500, ""), ServerFailureError, "the server's own log", {"body": ""}),
+    "502 with a page": Case(
+        page(502, PAGE), ServerFailureError, "502: 502 Bad Gateway;", {"detail": "502 Bad Gateway", "retry_after": None}
+    ),
+    "502 with words": Case(
+        Reply.error(502, "dial tcp: lookup ollama.com: no such host"), ServerFailureError, "dial tcp", {}
+    ),
+    "503 with a delay": Case(
+        Reply.error(503, {"error": BUSY}, headers={"retry-after": "1.5"}),
+        BusyError,
+        f"503: {BUSY}; try again later",
+        {"retry_after": 1.5, "detail": BUSY},
+    ),
+    "503 with a date": Case(
+        page(503, "<title>Busy</title>").with_headers(
+            {"retry-after": "Sun, 22 Nov 2026 10:00:30 GMT", "date": "Sun, 22 Nov 2026 10:00:00 GMT"}
+        ),
+        BusyError,
+        "503: Busy",
+        {"retry_after": 30.0},
+    ),
+    "504 with a page": Case(page(504, "<html>no title</html>"), ServerFailureError, "504: a page without a title", {}),
+    "520 of a proxy": Case(page(520, ""), ServerFailureError, "520: without a word of why", {}),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_refused(ollama: Ollama, server: ScriptedOllama, case: Case) -> None:
+    """A refusal is told by its status, with the server's words and what they carry, and nothing partial."""
+    server.enqueue(case.reply, Reply.answer(WORDS))
+    failure = Heard(ollama.chat("m", "Hello")).failure
+    assert type(failure) is case.kind
+    assert case.says in str(failure)
+    assert case.carries == {name: getattr(failure, name) for name in case.carries}
+    assert partial_of(failure) == ("", "", ())
+    assert len(failure.body) <= 2000
+    # A refusal costs the request, not the connection.
+    assert Heard(ollama.chat("m", "Hello")).wait().completed
+    assert len({seen.peer_port for seen in server.requests}) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["bad-format", "bad-image", "bad-json", "bad-think", "boom", "context", "no-model", "no-tools"]
+)
+def test_recorded(ollama: Ollama, server: ScriptedOllama, recordings: dict[str, Recording], name: str) -> None:
+    """What a real server refuses is told by its status, and JSON within JSON is unwrapped."""
+    recording = recordings[name]
+    server.enqueue(Reply.of(recording, speed=None))
+    failure = Heard(ollama.chat("m", "Hello")).failure
+    assert isinstance(failure, StatusError)
+    assert failure.status == recording.status
+    assert failure.detail
+    assert "{" not in failure.detail
+
+
+@pytest.mark.xfail(strict=True, reason="a refusal whose body breaks off is told as a lost connection")
+@pytest.mark.parametrize("after", [1, 40])
+@pytest.mark.parametrize("reset", [True, False])
+def test_broken_off(ollama: Ollama, server: ScriptedOllama, after: int, reset: bool) -> None:
+    """A refusal whose body breaks off is told by its status, with as many words as came."""
+    reply = Reply.error(401, {"error": "unauthorized", "signin_url": SIGNIN})
+    server.enqueue(reply.reset(after) if reset else reply.dropped(after))
+    assert type(Heard(ollama.chat("m", "Hello")).failure) is UnauthorizedError
+
+
+@pytest.mark.xfail(strict=True, reason="a refusal whose body cannot be decoded is told as no HTTP")
+def test_undecodable(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A refusal whose body is not encoded as it says is told by its status."""
+    server.enqueue(Reply.error(502, "Bad gateway", headers={"content-encoding": "gzip"}))
+    assert type(Heard(ollama.chat("m", "Hello")).failure) is ServerFailureError
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_compressed(ollama: Ollama, server: ScriptedOllama, encoding: Any) -> None:
+    """A page that is compressed, though nobody asked for it, is read."""
+    server.enqueue(page(502, PAGE).encoded(encoding))
+    assert "502: 502 Bad Gateway;" in str(Heard(ollama.chat("m", "Hello")).failure)

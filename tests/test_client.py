@@ -1,0 +1,105 @@
+"""The client itself: what it is made of, and how it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+
+import pytest
+from heard import Heard, text_of
+
+from rxollama import Ollama
+from rxollama.errors import ClientClosedError
+from rxollama.messages import ChatChunk
+from rxollama.testing import Reply, ScriptedOllama
+
+WORDS = ["One", " two", " three"]
+
+
+class TestMaking:
+    """How a client is made."""
+
+    def test_default(self) -> None:
+        """Without a host and without a setting it is the server of this machine."""
+        assert Ollama().base_url == "http://127.0.0.1:11434"
+
+    def test_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The setting is read at construction, and an argument goes before it."""
+        monkeypatch.setenv("OLLAMA_HOST", "gpu-box:1234")
+        ollama, other = Ollama(), Ollama("https://ollama.example/prefix/")
+        monkeypatch.delenv("OLLAMA_HOST")
+        assert [ollama.base_url, other.base_url] == ["http://gpu-box:1234", "https://ollama.example:443/prefix"]
+
+    def test_prefix(self, server: ScriptedOllama) -> None:
+        """A path prefix goes before every path."""
+        with Ollama(server.url + "/proxy/ollama/") as ollama:
+            Heard(ollama.version()).wait()
+        assert server.requests[0].path == "/proxy/ollama/api/version"
+
+    def test_repr(self) -> None:
+        """Its repr tells the server, and nothing that is secret."""
+        assert repr(Ollama("gpu-box", api_key="secret")) == "Ollama('http://gpu-box:11434')"
+
+
+class TestClosing:
+    """How a client is closed."""
+
+    def test_with(self, server: ScriptedOllama) -> None:
+        """Leaving a `with` closes its connections."""
+        server.enqueue(Reply.answer(WORDS))
+        with Ollama(server.url) as ollama:
+            assert text_of(Heard(ollama.chat("m", "Hi")).wait().items) == "One two three"
+            assert server.open_connections == 1
+        server.wait_closed()
+
+    async def test_async_with(self, server: ScriptedOllama) -> None:
+        """Leaving an `async with` closes its connections, and ends its streams with that error."""
+        server.enqueue(Reply.answer(WORDS), Reply.answer(WORDS).stalled(1))
+        async with Ollama(server.url) as ollama:
+            assert (await ollama.chat("m", "Hi")).done
+            heard = Heard(ollama.chat("m", "Hi"))
+            await asyncio.to_thread(heard.wait_items, 1)
+        assert isinstance(heard.error, ClientClosedError)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await asyncio.to_thread(server.wait_closed)
+
+    async def test_close_in_a_coroutine(self, server: ScriptedOllama) -> None:
+        """`close` in a coroutine does not wait, and all is closed a moment later."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        ollama = Ollama(server.url)
+        heard = Heard[ChatChunk]()
+        over = asyncio.Event()
+        ollama.chat("m", "Hi").subscribe(heard.on_next, lambda _: over.set())
+        await asyncio.to_thread(heard.wait_items, 1)
+        ollama.close()
+        await over.wait()
+        await asyncio.to_thread(server.wait_closed)
+
+    def test_on_several_loops(self, server: ScriptedOllama) -> None:
+        """Closing closes the connections on every loop that runs."""
+        server.always(Reply.answer(WORDS))
+        ollama = Ollama(server.url)
+        asked, closed = threading.Event(), threading.Event()
+
+        async def live() -> None:
+            await ollama.chat("m", "Hi")
+            asked.set()
+            await asyncio.to_thread(closed.wait)
+
+        living = threading.Thread(target=asyncio.run, args=(live(),))
+        living.start()
+        Heard(ollama.chat("m", "Hi")).wait()
+        asked.wait()
+        assert server.open_connections == 2
+        ollama.close()
+        server.wait_closed()
+        closed.set()
+        living.join()
+
+    def test_dropped(self, server: ScriptedOllama) -> None:
+        """A client that is dropped without being closed closes its connections."""
+        server.enqueue(Reply.answer(WORDS))
+        Heard(Ollama(server.url).chat("m", "Hi")).wait()
+        gc.collect()
+        server.wait_closed()
