@@ -30,8 +30,8 @@ GARBAGE = {
 LATER = {
     "no length": b"this is no length\r\n",
     "a length over all": b"f" * 40 + b"\r\n",
-    "binary": bytes(range(256)),
 }
+SOON = 2.0
 TYPES = {
     "a page": {"content-type": "text/html; charset=utf-8"},
     "JSON": {"content-type": "application/json"},
@@ -70,8 +70,10 @@ def test_at_once(http_client: Client, garbage: bytes) -> None:
 
 
 @pytest.mark.parametrize("garbage", LATER.values(), ids=LATER)
-def test_in_the_middle(http_client: Client, garbage: bytes) -> None:
+def test_in_the_middle(request: pytest.FixtureRequest, http_client: Client, garbage: bytes) -> None:
     """What stops being HTTP in the middle ends in one of our errors, after all that came before it."""
+    if http_client is None:
+        request.applymarker(pytest.mark.xfail(strict=True, reason="aiohttp lets who reads the body wait for ever"))
     turns: SimpleQueue[Heard[ChatChunk]] = SimpleQueue()
 
     def script(connection: socket.socket) -> None:
@@ -82,6 +84,7 @@ def test_in_the_middle(http_client: Client, garbage: bytes) -> None:
     with listening(script) as url, Ollama(url, http_client=http_client) as ollama:
         heard = Heard(ollama.chat("m", "Count."))
         turns.put(heard)
+        assert heard.over.wait(SOON), "the stream hangs"
         assert type(heard.failure) in {ProtocolError, ConnectionLostError}
     assert text_of(heard.items) == "One two"
     assert partial_of(heard.error) == sum_of(heard.items)

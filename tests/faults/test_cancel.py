@@ -1,0 +1,208 @@
+"""Leaving a request: in every phase, in every way, over both transports; and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeAlias
+
+import pytest
+from faults_cases import WORDS, Client, no_tasks_left, owned, record, sockets_to, words_of
+from heard import PATIENCE, Heard, settle
+from reactivex import Observable, Subject
+from reactivex import operators as rx
+
+from rxollama import Ollama, aiterate, iterate
+from rxollama import operators as op
+from rxollama.messages import ChatChunk
+from rxollama.testing import Reply, ScriptedOllama
+
+
+class Phase(NamedTuple):
+    """Where a request is when it is left: how it is answered, and how many chunks came."""
+
+    reply: Reply
+    count: int
+
+
+PHASES = {
+    "waiting for headers": Phase(Reply.answer(WORDS).stalled(0), 0),
+    "between chunks": Phase(Reply.answer(WORDS).stalled(2), 2),
+    "within a chunk": Phase(Reply.records([record(0), record(1)[:40]]).stalled(2), 1),
+    "streaming": Phase(Reply.answer(["word "] * 100_000, gap=0.001), 20),
+    "after done": Phase(Reply.answer(WORDS).stalled(4), 4),
+}
+
+
+class Stage(NamedTuple):
+    """What a way to leave is given."""
+
+    ollama: Ollama
+    server: ScriptedOllama
+    http_client: Client
+    count: int
+
+    @property
+    def chat(self) -> Observable[ChatChunk]:
+        """Ask something."""
+        return self.ollama.chat("m", "Count.")
+
+
+Way: TypeAlias = Callable[[Stage], None]
+
+
+def dispose(stage: Stage) -> None:
+    """Dispose from another thread than the stream's."""
+    heard = Heard(stage.chat).wait_items(stage.count)
+    stage.server.wait_for(1)
+    heard.dispose()
+    settle()
+    came = len(heard.items)
+    stage.server.requests[0].wait_left()
+    assert len(heard.items) == came
+    assert not heard.over.is_set()
+
+
+def dispose_operators(stage: Stage) -> None:
+    """Dispose what operators, with a timer and with several subscribers, have made of a stream."""
+    paced = stage.chat.pipe(op.timeouts(first_chunk=60, gap=60, total=60), op.retry(), op.coalesce(30), op.share())
+    first, second = Heard(paced).wait_items(min(stage.count, 1)), Heard(paced)
+    stage.server.wait_for(1)
+    first.dispose()
+    second.dispose()
+    assert not first.over.is_set()
+
+
+def take_until(stage: Stage) -> None:
+    """Complete by another observable."""
+    stop: Subject[None] = Subject()
+    heard = Heard(stage.chat.pipe(rx.take_until(stop))).wait_items(stage.count)
+    stage.server.wait_for(1)
+    stop.on_next(None)
+    assert heard.wait().completed
+
+
+def leave_for(stage: Stage) -> None:
+    """Leave a plain `for`; one that waits for its first chunk is closed by another thread."""
+    items = iterate(stage.chat, overflow="keep")
+    came: list[ChatChunk] = []
+
+    def consume() -> None:
+        for chunk in items:
+            came.append(chunk)
+            if len(came) == stage.count:
+                break
+
+    consuming = threading.Thread(target=consume)
+    consuming.start()
+    stage.server.wait_for(1)
+    if stage.count:
+        consuming.join(PATIENCE)
+    items.close()
+    consuming.join(PATIENCE)
+    assert len(came) == stage.count
+
+
+def drop_for(stage: Stage) -> None:
+    """Drop an iterator, with whatever came, without closing it."""
+    items = iterate(stage.chat, overflow="keep")
+    if stage.count:
+        assert len([chunk for chunk, _ in zip(items, range(stage.count), strict=False)]) == stage.count
+    else:
+        # Subscribed at the first step, which would wait: so begin as the first step does.
+        items._inbox.begin()
+    stage.server.wait_for(1)
+    del items
+
+
+def in_asyncio(work: Callable[[Ollama, Stage], Coroutine[Any, Any, None]]) -> Way:
+    """Leave within an event loop of the caller's own, which has no task left afterwards."""
+
+    async def main(stage: Stage) -> None:
+        async with owned(stage.server.url, stage.http_client) as ollama:
+            await work(ollama, stage)
+            await no_tasks_left()
+            await asyncio.to_thread(stage.server.requests[0].wait_left)
+
+    return lambda stage: asyncio.run(main(stage))
+
+
+async def cancel_await(ollama: Ollama, stage: Stage) -> None:
+    """Cancel the task that awaits."""
+    came: asyncio.Queue[ChatChunk] = asyncio.Queue()
+
+    async def ask() -> None:
+        await ollama.chat("m", "Count.").pipe(rx.do_action(came.put_nowait))
+
+    await cancel(ask(), stage, came)
+
+
+async def cancel_async_for(ollama: Ollama, stage: Stage) -> None:
+    """Cancel the task that iterates."""
+    came: asyncio.Queue[ChatChunk] = asyncio.Queue()
+
+    async def ask() -> None:
+        async for chunk in aiterate(ollama.chat("m", "Count."), overflow="keep"):
+            came.put_nowait(chunk)
+
+    await cancel(ask(), stage, came)
+
+
+async def cancel(ask: Coroutine[Any, Any, None], stage: Stage, came: asyncio.Queue[ChatChunk]) -> None:
+    """Cancel a task once so many chunks came."""
+    task = asyncio.create_task(ask)
+    for _ in range(stage.count):
+        await asyncio.wait_for(came.get(), PATIENCE)
+    await asyncio.to_thread(stage.server.wait_for, 1)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def leave_async_for(ollama: Ollama, stage: Stage) -> None:
+    """Leave an `async for`; one that waits for its first chunk is left by a timeout around it."""
+    count = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None if stage.count else 0.2):
+            async for _ in aiterate(ollama.chat("m", "Count."), overflow="keep"):
+                count += 1
+                if count == stage.count:
+                    break
+    assert count == stage.count
+
+
+WAYS: dict[str, Way] = {
+    "dispose": dispose,
+    "dispose operators": dispose_operators,
+    "take_until": take_until,
+    "leave for": leave_for,
+    "drop for": drop_for,
+    "cancel await": in_asyncio(cancel_await),
+    "cancel async for": in_asyncio(cancel_async_for),
+    "leave async for": in_asyncio(leave_async_for),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("phase", PHASES.values(), ids=PHASES)
+def test_leaving(ollama: Ollama, server: ScriptedOllama, http_client: Client, phase: Phase, way: Way) -> None:
+    """In whichever phase and way a request is left, the server sees it, and no socket, task or thread stays."""
+    server.enqueue(phase.reply)
+    way(Stage(ollama, server, http_client, phase.count))
+    (seen,) = server.requests
+    seen.wait_left()
+    server.wait_closed()
+    assert sockets_to(server.port) == []
+    assert not ollama._streams._live
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_the_next_request(ollama: Ollama, server: ScriptedOllama, http_client: Client, way: Way) -> None:
+    """Whoever was left can be asked again, by the same client where its loop is still there."""
+    server.enqueue(Reply.answer(WORDS).stalled(2), Reply.answer("Here I am."))
+    way(Stage(ollama, server, http_client, 2))
+    if http_client is None or not http_client.is_closed:
+        (last,) = Heard(ollama.chat("m", "Again.").pipe(op.collect())).wait().items
+        assert words_of(last) == ("", "Here I am.", ())
