@@ -110,6 +110,10 @@ class LineDecoder(Generic[R]):
     def _read(self, block: bytes) -> list[R]:
         records: list[R] = []
         quick, max_line, suspicious = self._kind.quick, self._max_line, ERROR in block
+        if not suspicious and len(block) <= max_line:
+            usual = self._kind.quick_all(block)
+            if usual is not None:
+                return usual
         for line in block.split(b"\n"):
             record = None
             if len(line) <= max_line and not (suspicious and ERROR in line):

@@ -46,12 +46,14 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     Args:
         quick: Reads a line that holds a usual record; None for every other line, and for the record that ends a
             stream. It need not notice an error record.
+        quick_all: Reads a block of lines that each hold a usual record; None for every other block.
         convert: Reads a parsed record that has the words of its kind, tolerantly.
         ends: Tells whether nothing comes after a record.
         words: The keys of which a record of this kind has at least one.
     """
 
     quick: Callable[[bytes], R | None]
+    quick_all: Callable[[bytes], list[R] | None]
     convert: Callable[[dict[str, Any]], R]
     ends: Callable[[R], bool]
     words: frozenset[str]
@@ -142,12 +144,35 @@ def _quick(read: Callable[[bytes], ChatChunk]) -> Callable[[bytes], ChatChunk | 
     return quick
 
 
+_read_chunks = msgspec.json.Decoder(ChatChunk).decode_lines
+
+
+def _quick_all(block: bytes) -> list[ChatChunk] | None:
+    try:
+        chunks = _read_chunks(block)
+    except _UNREADABLE:
+        return None
+    # Within a record a line cannot end so: there is one record on each line.
+    if not len(chunks) - 1 == block.count(b"\n") == block.count(b"}\n{"):
+        return None
+    for chunk in chunks:
+        odd = chunk.message is _SILENCE or chunk.debug_info is not None or chunk.client is not None or chunk.tool_failed
+        if odd or chunk.done:
+            return None
+    return chunks
+
+
+def _one_by_one(_: bytes) -> None:
+    """Read no block at once."""
+
+
 def _ends_answer(chunk: ChatChunk) -> bool:
     return chunk.done or chunk.debug_info is not None
 
 
 CHAT: Kind[ChatChunk] = Kind(
     quick=_quick(_read_chunk),
+    quick_all=_quick_all,
     convert=lambda record: _lenient(record, ChatChunk),
     ends=_ends_answer,
     words=frozenset({"message", "done", "_debug_info"}),
@@ -176,6 +201,7 @@ def _say(chunk: ChatChunk, said: _Said) -> ChatChunk:
 
 GENERATE: Kind[ChatChunk] = Kind(
     quick=_quick(lambda line: _say(_read_chunk(line), _read_said(line))),
+    quick_all=_one_by_one,
     convert=lambda record: _say(_lenient(record | {"message": None}, ChatChunk), _lenient(record, _Said)),
     ends=_ends_answer,
     words=frozenset({"response", "thinking", "tool_calls", "done", "_debug_info"}),
@@ -196,6 +222,7 @@ def _quick_progress(line: bytes) -> Progress | None:
 
 PROGRESS: Kind[Progress] = Kind(
     quick=_quick_progress,
+    quick_all=_one_by_one,
     convert=lambda record: _lenient(record, Progress),
     ends=lambda progress: progress.status == _SUCCESS,
     words=frozenset({"status"}),

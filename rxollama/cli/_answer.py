@@ -132,8 +132,9 @@ class _Pipe:
             self._last = content[-1]
 
     def finish(self, response: ChatResponse) -> None:
-        for unusual in ending(response.done_reason):
-            self._output.note(unusual)
+        told = [summary(response)] if self._output.shows_off else ending(response.done_reason)
+        for line in told:
+            self._output.note(line)
 
     def break_off(self, reason: str) -> None:
         self._output.note(reason)

@@ -45,13 +45,17 @@ class Output:
     """
     Know where to write.
 
+    Args:
+        shows_off: Whether an answer's numbers are told where only the answer is asked for, too: a demo is to be seen.
+
     Attributes:
         is_terminal: Whether standard output is a terminal: somebody watches.
         screen: Standard output, for the styled things that a terminal gets.
         aside: For what is said beside the answer: the terminal, or standard error where the answer is piped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, shows_off: bool = False) -> None:
+        self.shows_off = shows_off
         # Neither a terminal's charset nor a broken input is a reason to fail in the middle of an answer.
         for stream in filter(None, (sys.stdin, sys.stdout, sys.stderr)):
             cast("TextIOWrapper", stream).reconfigure(errors="replace")

@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 
 class _Sum(Protocol):
-    def accepts(self, item: object) -> bool: ...
+    def goes_on(self, item: object, /) -> bool: ...
+    def accepts(self, item: object, /) -> bool: ...
     def add(self, item: Any, /) -> object: ...
     def total(self) -> object: ...
 
@@ -27,6 +28,12 @@ class _TextSum:
         self._text = StringIO()
         self.add = self._text.write
         self.total = self._text.getvalue
+
+    def goes_on(self, item: object) -> bool:
+        if isinstance(item, str):
+            self.add(item)
+            return True
+        return False
 
     def accepts(self, item: object) -> bool:
         return isinstance(item, str)
@@ -45,10 +52,14 @@ class Backlog(Generic[T]):
     it came. An item that waits alone is handed on as it came, too.
     """
 
-    __slots__ = ("_open", "_sum", "_whole")
+    __slots__ = ("_open", "_sum", "_whole", "has_whole")
+
+    has_whole: bool
+    """Whether an item waits to which nothing more can be added."""
 
     def __init__(self) -> None:
         self._whole: list[T] = []
+        self.has_whole = False
         self._open: list[T] = []
         self._sum: _Sum | None = None
 
@@ -56,13 +67,12 @@ class Backlog(Generic[T]):
         """Tell whether something waits."""
         return bool(self._open)
 
-    @property
-    def has_whole(self) -> bool:
-        """Whether an item waits to which nothing more can be added."""
-        return bool(self._whole)
-
     def add(self, item: T) -> None:
         """Put an item at the end."""
+        if self._sum is None or not self._sum.goes_on(item):
+            self._append(item)
+
+    def _append(self, item: T) -> None:
         if not self._open:
             self._open.append(item)
             return
@@ -72,6 +82,7 @@ class Backlog(Generic[T]):
             self._sum.add(item)
             return
         self._whole.append(self._closing())
+        self.has_whole = True
         self._open[0] = item
 
     def take(self) -> list[T]:
@@ -85,6 +96,7 @@ class Backlog(Generic[T]):
     def take_whole(self) -> list[T]:
         """Take out the items to which nothing more can be added; the last one stays."""
         taken, self._whole = self._whole, []
+        self.has_whole = False
         return taken
 
     def look(self) -> list[T]:

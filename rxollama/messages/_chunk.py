@@ -172,14 +172,12 @@ class ChunkSum:
     __slots__ = (
         "_calls",
         "_content",
-        "_content_length",
         "_done",
         "_images",
         "_logprobs",
         "_order",
         "_rare",
         "_thinking",
-        "_thinking_length",
         "created_at",
         "model",
         "role",
@@ -189,7 +187,7 @@ class ChunkSum:
 
     def __init__(self) -> None:
         self._content, self._thinking = StringIO(), StringIO()
-        self._content_length = self._thinking_length = self._order = 0
+        self._order = 0
         self._images: list[str] = []
         self._calls: list[ToolCall] = []
         self._logprobs: list[Logprob] = []
@@ -216,14 +214,50 @@ class ChunkSum:
         latest = _THINKING if message.thinking else _CONTENT if message.content else _CALLS
         return self._order <= latest and self.speaks_for(message)
 
+    def goes_on(self, item: object) -> bool:
+        """
+        Add a chunk that only goes on with the text that came last, as nearly all do.
+
+        Of any other item nothing is taken, and False is told; `accepts` says what may become of it.
+        """
+        if not isinstance(item, ChatChunk):
+            return False
+        message = item.message
+        if (
+            message.role != self.role
+            or item.done
+            or self._done is not _NOTHING
+            or message.tool_calls
+            or item.logprobs
+            or message.tool_name
+            or message.tool_call_id
+            or message.images
+            or item.remote_host
+            or item.remote_model
+            or item.tool_failed
+            or item.debug_info is not None
+        ):
+            return False
+        if message.content:
+            if self._order != _CONTENT or message.thinking:
+                return False
+            self._content.write(message.content)
+        elif message.thinking:
+            if self._order != _THINKING:
+                return False
+            self._thinking.write(message.thinking)
+        self.model = item.model or self.model
+        self.created_at = item.created_at or self.created_at
+        return True
+
     def add(self, chunk: ChatChunk) -> None:
         """Add a chunk, in whatever order."""
         message = chunk.message
         if message.thinking:
-            self._thinking_length += self._thinking.write(message.thinking)
+            self._thinking.write(message.thinking)
             self._order = _THINKING
         if message.content:
-            self._content_length += self._content.write(message.content)
+            self._content.write(message.content)
             self._order = _CONTENT
         if message.tool_calls:
             self._calls += message.tool_calls
@@ -247,8 +281,8 @@ class ChunkSum:
         """Remember how much there is now."""
         return Mark(
             self.role,
-            self._content_length,
-            self._thinking_length,
+            self._content.tell(),
+            self._thinking.tell(),
             len(self._images),
             len(self._calls),
             len(self._logprobs),

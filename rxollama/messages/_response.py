@@ -162,6 +162,8 @@ class ResponseBuilder:
     def add(self, chunk: ChatChunk) -> None:
         """Take in the next chunk."""
         current = self._current
+        if current.goes_on(chunk):
+            return
         if not current.speaks_for(chunk.message):
             if chunk == _NOTHING:
                 return

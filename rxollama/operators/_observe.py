@@ -141,8 +141,13 @@ class _Diary:
     def chunk(self, chunk: ChatChunk) -> None:
         """Take in a chunk, and write what is worth a line."""
         self._chunks += 1
+        message, speaker = chunk.message, self._speaker
+        plain = self._told and self._said is None and not (chunk.done or message.tool_calls)
+        if plain and message.role == speaker.role == "assistant":
+            self._content += len(message.content)
+            self._thinking += len(message.thinking)
+            return
         self._model = chunk.model or self._model
-        speaker = self._speaker
         speaker.changes(chunk)
         if speaker.role != "tool":
             self._spoken(chunk)

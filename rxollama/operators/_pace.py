@@ -155,11 +155,11 @@ class _Addable(Backlog[T]):
         super().__init__()
         self._operator = operator
 
-    def add(self, item: T) -> None:
+    def _append(self, item: T) -> None:
         if not adds_up(item):
             allowed = "texts and ChatChunks, which add up; for snapshots use throttle()"
             raise refuse(f"{self._operator}()", item, allowed, show=False)
-        super().add(item)
+        super()._append(item)
 
 
 def _check(name: str, seconds: object) -> None:

@@ -154,7 +154,13 @@ class _Seat(Generic[T]):
                 if not self._live:
                     self._waiting.add(item)
                     return
-        self._deliver(item)
+        if self._over:
+            return
+        try:
+            self._observer.on_next(item)
+        except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
+            self._over = True
+            fail(self._observer, error)
 
     def end(self, error: Exception | None) -> None:
         """End, or let the end wait."""

@@ -122,11 +122,13 @@ class _Gathering:
 
     def take(self, chunk: ChatChunk) -> tuple[tuple[ToolCall, ...], ...]:
         """Take in a chunk, and bring the calls of each message that ends before it or with it."""
-        speaker = self._speaker
+        speaker, message = self._speaker, chunk.message
+        if self._begun and message.role == speaker.role == "assistant" and not (chunk.done or message.tool_calls):
+            return ()
         ended = self.end() if speaker.changes(chunk) else ()
         # A chunk that says nothing begins no message.
         self._begun = speaker.role != "tool" and (self._begun or chunk != _NOTHING)
-        self._calls += chunk.message.tool_calls
+        self._calls += message.tool_calls
         if chunk.done:
             speaker.restart()
             ended = (*ended, *self.end())
