@@ -2,10 +2,11 @@
 
 # The layers; imports only point down, and tests/test_architecture.py says so:
 #
-#   L4  __init__  cli
+#   L4  __init__  cli/  __main__
 #   L3  client  _calls  testing/
 #   L2  _http/ (only importer of httpx)  _default  _source (a request as a cold observable)
-#   L1  operators/  _bridge (run, iterate, aiterate)  _wire/ (bytes to values)  _host  transport (the seam)  _rx  _loop
+#   L1  operators/  _bridge (run, iterate, aiterate)  _wire/ (bytes to values)  transport (the seam)
+#       _host  _arguments  _rx  _loop
 #   L0  errors  messages/  _refusal
 
 from rxollama import errors, messages, operators, transport

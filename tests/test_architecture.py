@@ -17,7 +17,7 @@ MAX_FUNCTION_LINES = 60
 # From the floor up; a module may import those below it, and those of its own row only in this order.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_refusal", "messages", "errors"),
-    ("_loop", "_rx", "_host", "transport", "_wire", "operators", "_bridge"),
+    ("_loop", "_rx", "_arguments", "_host", "transport", "_wire", "operators", "_bridge"),
     ("_http", "_default", "_source"),
     ("_calls", "client", "testing"),
     ("", "cli", "__main__"),
