@@ -123,10 +123,12 @@ class Stage:
     Args:
         server: The server, which serves nothing else.
         client: The client.
+        other: The client for what is no HTTP: what is left of it on a connection may spoil the next answer there.
     """
 
-    def __init__(self, server: ScriptedOllama, client: Ollama) -> None:
+    def __init__(self, server: ScriptedOllama, client: Ollama, other: Ollama) -> None:
         self._client = client
+        self._other = other
         self._replies: dict[str, Reply] = {}
         self._count = 0
         server.always(self._reply, path=None)
@@ -147,7 +149,8 @@ class Stage:
             ends.append(error)
             over.set()
 
-        subscription = PLAYED[case.path](self._client, model).subscribe(
+        client = self._other if case.how == "no http" else self._client
+        subscription = PLAYED[case.path](client, model).subscribe(
             lambda record: records.append(_as_sent(record)), end, end
         )
         try:

@@ -19,9 +19,12 @@ from _ways import COROUTINE_WAYS, THREAD_WAYS, CoroutineWay, ThreadWay
 from rxollama import Ollama
 from rxollama._loop import background
 
-__all__ = ("Clients", "planned", "storm")
+__all__ = ("AT_ONCE", "Clients", "planned", "serve", "storm")
 
 _THREADS, _COROUTINES = 8, 24
+AT_ONCE = _THREADS + _COROUTINES
+"""Chats that go on at the same time, at most."""
+
 _CHUNKS = 8
 # Seconds after the subscription within which a cancel strikes; a chunk comes every ten milliseconds.
 _MOMENTS: dict[Phase, tuple[float, float]] = {
@@ -106,6 +109,18 @@ async def storm(clients: Clients, count: int, random: Random, ledger: Ledger, ha
         # Their chats live on another loop, and each has its end in sight.
         for thread in threads:
             thread.join(PATIENCE)
+
+
+def serve(clients: Clients, runner: asyncio.Runner, number: int, ledger: Ledger) -> None:
+    """See that the clients still serve those who come after the storm."""
+    cancel = Cancel(number, "done", 0.0, 0)
+    for by_thread in THREAD_WAYS.values():
+        by_thread(clients.of_threads, cancel, ledger)
+    for name, by_coroutine in COROUTINE_WAYS.items():
+        try:
+            runner.run(asyncio.wait_for(by_coroutine(clients.of_tasks, cancel, ledger), PATIENCE))
+        except TimeoutError:
+            ledger.wrong(cancel, name, "the client does not serve any more")
 
 
 def _in_thread(

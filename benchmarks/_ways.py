@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
 
 from _attempt import PATIENCE, Attempt, Cancel, Ledger, Phase
 from reactivex import Observable
@@ -19,7 +19,7 @@ from rxollama._loop import background
 __all__ = ("COROUTINE_WAYS", "THREAD_WAYS", "CoroutineWay", "ThreadWay")
 
 ThreadWay: TypeAlias = Callable[[Ollama, Cancel, Ledger], None]
-CoroutineWay: TypeAlias = Callable[[Ollama, Cancel, Ledger], Awaitable[None]]
+CoroutineWay: TypeAlias = Callable[[Ollama, Cancel, Ledger], Coroutine[Any, Any, None]]
 
 _PROMPT = "Why is the sky blue?"
 _TIMED: frozenset[Phase] = frozenset({"connecting", "sending", "silent", "streaming", "stalled"})

@@ -9,10 +9,11 @@ threads (their chats live on the background loop) and 24 coroutines (on their ow
 
 The server is a process of its own, and notes when each client left; the clocks of both are the same. Counted are
 tasks, timers, threads, files and sockets of the client's process and connections of the server, before and after:
-once the client is closed, all must be what it was, and while it is open no more may be left than idle connections.
-The program fails if anything is left, if the server did not see a cancel within two seconds, if a chat ended otherwise
-than it should, if anything was heard after a `dispose()` on the stream's own loop, or if anybody complained: a
-warning, a log line, an exception that nobody took.
+once the client is closed, all must be what it was, and while it is open no more may be left than idle connections,
+as many as there were chats at a time. The program fails if anything is left, if the server did not see a cancel within
+two seconds, if a chat ended otherwise than it should, if the client serves nobody after the storm, if anything was
+heard after a `dispose()` on the stream's own loop, or if anybody complained: a warning, a log line, an exception that
+nobody took.
 
 Run it:
 
@@ -34,7 +35,7 @@ from _attempt import PATIENCE, Attempt, Cancel, Ledger, Phase, kind_of
 from _complaints import complaints
 from _counts import Held, held, more, settle, table
 from _hosted import Host, Visit, hosted
-from _storm import Clients, storm
+from _storm import AT_ONCE, Clients, serve, storm
 
 from rxollama import Ollama, run
 from rxollama import operators as op
@@ -140,6 +141,7 @@ def _weather(host: Host, options: Namespace) -> list[str]:
         runner.run(storm(clients, options.cancels, random, ledger, halfway))
         seconds = time.monotonic() - began
         _alone(clients, options.alone, random, ledger)
+        serve(clients, runner, 2 * _ALONE, ledger)
         turn(_IDLE_SECONDS)
         visits = {visit.model: visit for visit in host.visits()}
         columns["client open"] = count()
@@ -153,7 +155,10 @@ def _weather(host: Host, options: Namespace) -> list[str]:
     wrongs = ledger.wrongs + complained + [wrong for visit in visits.values() for wrong in _wrong(visit, ledger)]
     if ledger.count != options.cancels:
         wrongs.append(f"only {ledger.count} cancels were carried out")
-    # Idle connections may wait for the next request, but nothing may be at work.
+    idle = columns["client open"].server_connections
+    if idle > AT_ONCE:
+        wrongs.append(f"with the client open, {idle} idle connections, for at most {AT_ONCE} chats at a time")
+    # Those may wait for the next request, but nothing may be at work.
     at_work = columns["client open"]._replace(**dict.fromkeys(_POOL, 0))
     wrongs += [f"with the client open, {what}" for what in more(at_work, columns["before"])]
     wrongs += [f"with the client closed, {what}" for what in more(columns["client closed"], columns["before"])]

@@ -27,7 +27,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -110,7 +110,8 @@ class _Fuzz:
             if wrong:
                 await self._found_playing(case, wrong)
         during = f"somebody complained during inputs {numbers[0]} to {numbers[-1]}"
-        self.findings += [f"{during}: {complaint}" for complaint in self._complained]
+        for complaint in self._complained:
+            self._find(f"{during}: {complaint}")
         self._complained.clear()
 
     async def _found_decoding(self, number: int, one: _Input, wrong: str) -> None:
@@ -129,11 +130,13 @@ class _Fuzz:
         number = case.seed.partition("/")[2]
         self._find(f"input {number}, {case.path}, status {case.status}, {case.how}: {wrong}", body, again)
 
-    def _find(self, what: str, body: bytes, wrong: str) -> None:
-        shown = repr(body) if len(body) <= _SHOWN_BYTES else f"{body[:_SHOWN_BYTES]!r}... ({len(body):,} bytes)"
-        self.findings.append(f"{what}\n    shrunk: {shown}\n    of which: {wrong}")
+    def _find(self, what: str, body: bytes | None = None, wrong: str = "") -> None:
+        if body is not None:
+            shown = repr(body) if len(body) <= _SHOWN_BYTES else f"{body[:_SHOWN_BYTES]!r}... ({len(body):,} bytes)"
+            what += f"\n    shrunk: {shown}\n    of which: {wrong or 'nothing is wrong when it is tried again'}"
+        self.findings.append(what)
         if len(self.findings) <= _SHOWN:
-            print(f"FOUND: {self.findings[-1]}", flush=True)
+            print(f"FOUND: {what}", flush=True)
 
 
 def _tried(one: _Input, body: bytes) -> tuple[str, str]:
@@ -165,17 +168,19 @@ def _hang(_: int, __: FrameType | None) -> None:
 
 
 async def _fuzz(options: Namespace) -> _Fuzz:
-    passed = httpx.AsyncClient() if options.httpx else None
-    with complaints() as complained, ScriptedOllama() as server:
-        async with Ollama(server.url, http_client=passed) as client:
-            fuzz = _Fuzz(options.seed, Stage(server, client), complained)
-            if options.only is not None:
-                await fuzz.try_all([options.only])
-            else:
-                await _go_on(fuzz, options)
-        if passed is not None:
-            await passed.aclose()
-    return fuzz
+    async with AsyncExitStack() as stack:
+        complained = stack.enter_context(complaints())
+        server = stack.enter_context(ScriptedOllama())
+        clients: list[Ollama] = []
+        for _ in range(2):
+            passed = await stack.enter_async_context(httpx.AsyncClient()) if options.httpx else None
+            clients.append(await stack.enter_async_context(Ollama(server.url, http_client=passed)))
+        fuzz = _Fuzz(options.seed, Stage(server, *clients), complained)
+        if options.only is not None:
+            await fuzz.try_all([options.only])
+        else:
+            await _go_on(fuzz, options)
+        return fuzz
 
 
 async def _go_on(fuzz: _Fuzz, options: Namespace) -> None:

@@ -149,7 +149,9 @@ async def owned(url: str, http_client: Client, **options: Any) -> AsyncGenerator
 
 
 async def no_tasks_left() -> None:
-    """Block until the running loop has no task but this one."""
+    """Block until the running loop has no task but this one, and has closed the sockets it was told to close."""
+    for _ in range(3):
+        await asyncio.sleep(0)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         _, pending = await asyncio.wait(others, timeout=PATIENCE)

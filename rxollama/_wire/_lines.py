@@ -108,27 +108,29 @@ class LineDecoder(Generic[R]):
         return records
 
     def _read(self, block: bytes) -> list[R]:
+        usual = self._quickly(block)
+        return self._line_by_line(block) if usual is None else usual
+
+    def _quickly(self, lines: bytes) -> list[R] | None:
+        return self._kind.quick(lines) if len(lines) <= self._max_line and ERROR not in lines else None
+
+    def _line_by_line(self, block: bytes) -> list[R]:
         records: list[R] = []
-        quick, max_line, suspicious = self._kind.quick, self._max_line, ERROR in block
-        if not suspicious and len(block) <= max_line:
-            usual = self._kind.quick_all(block)
-            if usual is not None:
-                return usual
         for line in block.split(b"\n"):
-            record = None
-            if len(line) <= max_line and not (suspicious and ERROR in line):
-                record = quick(line)
+            usual = self._quickly(line)
+            if usual is not None:
+                records += usual
+                continue
+            try:
+                record = self._slowly(line)
+            except StreamError as failure:
+                return self._fail(failure, records)
             if record is None:
-                try:
-                    record = self._slowly(line)
-                except StreamError as failure:
-                    return self._fail(failure, records)
-                if record is None:
-                    continue
-                if self._kind.ends(record):
-                    self.over = True
-                    return [*records, record]
+                continue
             records.append(record)
+            if self._kind.ends(record):
+                self.over = True
+                break
         return records
 
     def _slowly(self, line: bytes) -> R | None:

@@ -44,16 +44,14 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     Be a kind of record.
 
     Args:
-        quick: Reads a line that holds a usual record; None for every other line, and for the record that ends a
-            stream. It need not notice an error record.
-        quick_all: Reads a block of lines that each hold a usual record; None for every other block.
+        quick: Reads lines that each hold a usual record; None if one of them does not, or holds the record that ends
+            a stream. It need not notice an error record.
         convert: Reads a parsed record that has the words of its kind, tolerantly.
         ends: Tells whether nothing comes after a record.
         words: The keys of which a record of this kind has at least one.
     """
 
-    quick: Callable[[bytes], R | None]
-    quick_all: Callable[[bytes], list[R] | None]
+    quick: Callable[[bytes], list[R] | None]
     convert: Callable[[dict[str, Any]], R]
     ends: Callable[[R], bool]
     words: frozenset[str]
@@ -129,41 +127,29 @@ def _is_list(value: object) -> TypeGuard[list[Any]]:
 
 # The decoder gives every chunk without a message this very one.
 _SILENCE = ChatChunk().message
-_read_chunk = msgspec.json.Decoder(ChatChunk).decode
+_read_chunks = msgspec.json.Decoder(ChatChunk).decode_lines
 
 
-def _quick(read: Callable[[bytes], ChatChunk]) -> Callable[[bytes], ChatChunk | None]:
-    def quick(line: bytes) -> ChatChunk | None:
+def _quick(read: Callable[[bytes], list[R]], are_usual: Callable[[list[R]], bool]) -> Callable[[bytes], list[R] | None]:
+    def quick(lines: bytes) -> list[R] | None:
         try:
-            chunk = read(line)
+            records = read(lines)
         except _UNREADABLE:
             return None
-        odd = chunk.message is _SILENCE or chunk.debug_info is not None or chunk.client is not None or chunk.tool_failed
-        return None if odd or chunk.done else chunk
+        # What is read so may stand anywhere. Within a record no line ends so: with as many there is one on each line.
+        if len(records) - 1 == lines.count(b"\n") == lines.count(b"}\n{") and are_usual(records):
+            return records
+        return None
 
     return quick
 
 
-_read_chunks = msgspec.json.Decoder(ChatChunk).decode_lines
-
-
-def _quick_all(block: bytes) -> list[ChatChunk] | None:
-    try:
-        chunks = _read_chunks(block)
-    except _UNREADABLE:
-        return None
-    # Within a record a line cannot end so: there is one record on each line.
-    if not len(chunks) - 1 == block.count(b"\n") == block.count(b"}\n{"):
-        return None
+def _are_usual(chunks: list[ChatChunk]) -> bool:
     for chunk in chunks:
         odd = chunk.message is _SILENCE or chunk.debug_info is not None or chunk.client is not None or chunk.tool_failed
         if odd or chunk.done:
-            return None
-    return chunks
-
-
-def _one_by_one(_: bytes) -> None:
-    """Read no block at once."""
+            return False
+    return True
 
 
 def _ends_answer(chunk: ChatChunk) -> bool:
@@ -171,8 +157,7 @@ def _ends_answer(chunk: ChatChunk) -> bool:
 
 
 CHAT: Kind[ChatChunk] = Kind(
-    quick=_quick(_read_chunk),
-    quick_all=_quick_all,
+    quick=_quick(_read_chunks, _are_usual),
     convert=lambda record: _lenient(record, ChatChunk),
     ends=_ends_answer,
     words=frozenset({"message", "done", "_debug_info"}),
@@ -188,7 +173,7 @@ class _Said(msgspec.Struct, frozen=True, gc=False):
     tool_calls: tuple[ToolCall, ...] = ()
 
 
-_read_said = msgspec.json.Decoder(_Said).decode
+_read_all_said = msgspec.json.Decoder(_Said).decode_lines
 
 
 def _say(chunk: ChatChunk, said: _Said) -> ChatChunk:
@@ -200,8 +185,7 @@ def _say(chunk: ChatChunk, said: _Said) -> ChatChunk:
 
 
 GENERATE: Kind[ChatChunk] = Kind(
-    quick=_quick(lambda line: _say(_read_chunk(line), _read_said(line))),
-    quick_all=_one_by_one,
+    quick=_quick(lambda lines: [*map(_say, _read_chunks(lines), _read_all_said(lines))], _are_usual),
     convert=lambda record: _say(_lenient(record | {"message": None}, ChatChunk), _lenient(record, _Said)),
     ends=_ends_answer,
     words=frozenset({"response", "thinking", "tool_calls", "done", "_debug_info"}),
@@ -209,20 +193,14 @@ GENERATE: Kind[ChatChunk] = Kind(
 """The records of `/api/generate`, as the chunks that they are."""
 
 _SUCCESS = "success"
-_read_progress = msgspec.json.Decoder(Progress).decode
 
 
-def _quick_progress(line: bytes) -> Progress | None:
-    try:
-        progress = _read_progress(line)
-    except _UNREADABLE:
-        return None
-    return None if progress.status in {"", _SUCCESS} else progress
+def _go_on(progress: list[Progress]) -> bool:
+    return all(report.status not in {"", _SUCCESS} for report in progress)
 
 
 PROGRESS: Kind[Progress] = Kind(
-    quick=_quick_progress,
-    quick_all=_one_by_one,
+    quick=_quick(msgspec.json.Decoder(Progress).decode_lines, _go_on),
     convert=lambda record: _lenient(record, Progress),
     ends=lambda progress: progress.status == _SUCCESS,
     words=frozenset({"status"}),

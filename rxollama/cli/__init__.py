@@ -15,9 +15,9 @@ __all__ = ("main",)
 _run: Callable[[Sequence[str] | None], int] | None
 try:
     from rxollama.cli._program import run_program as _run
-except ModuleNotFoundError as missing:
+except ModuleNotFoundError as _missing:
     # markdown-it-py comes with rich.
-    if (missing.name or "").partition(".")[0] not in {"rich", "markdown_it"}:
+    if (_missing.name or "").partition(".")[0] not in {"rich", "markdown_it"}:
         raise
     _run = None
 

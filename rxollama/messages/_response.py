@@ -19,7 +19,7 @@ class _Words(NamedTuple):
 
 
 @final
-class ChatResponse:
+class ChatResponse:  # noqa: PLW1641 - Messages hold dicts, which have no hash either.
     """
     Be what a chat came to, or a snapshot of what it came to so far.
 
@@ -98,8 +98,6 @@ class ChatResponse:
         if not isinstance(other, ChatResponse):
             return NotImplemented
         return self._fields() == other._fields()
-
-    __hash__ = None  # type: ignore[assignment] # Messages hold dicts, which have no hash either.
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self._fields().items())

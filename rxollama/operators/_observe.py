@@ -141,13 +141,14 @@ class _Diary:
     def chunk(self, chunk: ChatChunk) -> None:
         """Take in a chunk, and write what is worth a line."""
         self._chunks += 1
+        self._model = chunk.model or self._model
         message, speaker = chunk.message, self._speaker
-        plain = self._told and self._said is None and not (chunk.done or message.tool_calls)
-        if plain and message.role == speaker.role == "assistant":
+        goes_on = self._told and message.role == speaker.role == "assistant"
+        if goes_on and self._said is None and not (chunk.done or message.tool_calls):
+            # Nearly all chunks are so: only their length counts.
             self._content += len(message.content)
             self._thinking += len(message.thinking)
             return
-        self._model = chunk.model or self._model
         speaker.changes(chunk)
         if speaker.role != "tool":
             self._spoken(chunk)

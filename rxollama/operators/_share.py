@@ -149,18 +149,18 @@ class _Seat(Generic[T]):
 
     def on_next(self, item: T) -> None:
         """Hand on an item, or let it wait."""
-        if not self._live:
-            with self._lock:
-                if not self._live:
-                    self._waiting.add(item)
-                    return
-        if self._over:
+        if not self._live and self._has_wait(item):
             return
         try:
             self._observer.on_next(item)
         except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
-            self._over = True
-            fail(self._observer, error)
+            end(self._observer, error)
+
+    def _has_wait(self, item: T) -> bool:
+        with self._lock:
+            if not self._live:
+                self._waiting.add(item)
+            return not self._live
 
     def end(self, error: Exception | None) -> None:
         """End, or let the end wait."""
@@ -173,8 +173,11 @@ class _Seat(Generic[T]):
     def catch_up(self, missed: list[T]) -> None:
         """Hand on what was missed and what waits, and go live."""
         while True:
-            for item in missed:
-                self._deliver(item)
+            try:
+                for item in missed:
+                    self._observer.on_next(item)
+            except Exception as error:  # noqa: BLE001 - As above.
+                end(self._observer, error)
             with self._lock:
                 missed = self._waiting.take()
                 if not missed:
@@ -183,9 +186,3 @@ class _Seat(Generic[T]):
                     break
         if ended:
             end(self._observer, self._error)
-
-    def _deliver(self, item: T) -> None:
-        try:
-            self._observer.on_next(item)
-        except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
-            end(self._observer, error)

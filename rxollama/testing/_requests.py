@@ -105,7 +105,7 @@ class Journal:
     """
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
+        self.changed: threading.Condition = threading.Condition()
         self.requests: list[SeenRequest] = []
         self.connections: dict[web.RequestHandler, asyncio.Transport] = {}
         self.answering: dict[web.RequestHandler, SeenRequest] = {}

@@ -1,0 +1,126 @@
+"""Leaving while connecting: to a server that never accepts, and to one that accepts and never answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from faults_cases import Client, no_tasks_left, owned, sockets_to
+from heard import Heard, settle
+
+from rxollama import Ollama
+from rxollama import operators as op
+from rxollama.errors import ClientClosedError, StreamTimeoutError
+
+PATIENCE = 10.0
+CONNECTED = "ESTABLISHED"
+CONNECTING = "SYN_SENT"
+
+
+class Listener(NamedTuple):
+    """A port that nobody serves, and what becomes of a connection to it."""
+
+    port: int
+    status: str
+
+    @property
+    def url(self) -> str:
+        """The address."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def listen(stack: contextlib.ExitStack, status: str) -> socket.socket:
+    """Listen, and accept nobody; where connecting is to take for ever, with a queue that is full."""
+    listener = stack.enter_context(socket.socket())
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0 if status == CONNECTING else 16)
+    return listener
+
+
+@pytest.fixture(
+    params=[
+        CONNECTED,
+        pytest.param(
+            CONNECTING,
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses instead"),
+        ),
+    ]
+)
+def listener(request: pytest.FixtureRequest) -> Iterator[Listener]:
+    """Listen without ever answering; when a test is over, nobody of this process is connected."""
+    with contextlib.ExitStack() as stack:
+        listening = listen(stack, request.param)
+        address = listening.getsockname()
+        fillers: list[socket.socket] = []
+        for _ in range(4 if request.param == CONNECTING else 0):
+            fillers.append(stack.enter_context(socket.socket()))
+            fillers[-1].setblocking(False)
+            fillers[-1].connect_ex(address)
+        taken = len(sockets_to(address[1]))
+        yield Listener(address[1], request.param)
+        assert len(sockets_to(address[1])) == taken
+
+
+async def connected(listener: Listener, before: int) -> None:
+    """Block until one more socket of this process is where it is to stay."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while sockets_to(listener.port).count(listener.status) <= before:
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.005)
+
+
+def test_dispose(http_client: Client, listener: Listener) -> None:
+    """Disposing closes the socket at once, though the client stays open."""
+    before = sockets_to(listener.port)
+    with Ollama(listener.url, http_client=http_client) as ollama:
+        heard = Heard(ollama.chat("m", "Hello"))
+        asyncio.run(connected(listener, before.count(listener.status)))
+        heard.dispose()
+        settle()
+        assert sockets_to(listener.port) == before
+        assert not ollama._streams._live
+        assert not heard.over.is_set()
+
+
+async def test_cancel(http_client: Client, listener: Listener) -> None:
+    """Cancelling the task that awaits closes the socket, and leaves no task."""
+    before = sockets_to(listener.port)
+
+    async with owned(listener.url, http_client) as ollama:
+
+        async def ask() -> None:
+            await ollama.chat("m", "Hello")
+
+        task = asyncio.create_task(ask())
+        await connected(listener, before.count(listener.status))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await no_tasks_left()
+        assert sockets_to(listener.port) == before
+
+
+def test_close(http_client: Client, listener: Listener) -> None:
+    """Closing the client tells the subscriber, and closes the socket."""
+    before = sockets_to(listener.port)
+    with Ollama(listener.url, http_client=http_client) as ollama:
+        heard = Heard(ollama.chat("m", "Hello"))
+        asyncio.run(connected(listener, before.count(listener.status)))
+    assert type(heard.failure) is ClientClosedError
+    assert sockets_to(listener.port) == before
+
+
+def test_timeouts(http_client: Client, listener: Listener) -> None:
+    """A limit on the first chunk holds for connecting as well."""
+    before = sockets_to(listener.port)
+    with Ollama(listener.url, http_client=http_client) as ollama:
+        heard = Heard(ollama.chat("m", "Hello").pipe(op.timeouts(first_chunk=0.2)))
+        assert isinstance(heard.failure, StreamTimeoutError)
+        assert heard.failure.phase == "first_chunk"
+        settle()
+        assert sockets_to(listener.port) == before

@@ -1,0 +1,168 @@
+"""Programs that are interrupted, terminated or that end: the server sees it at once, and nobody complains."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from faults_cases import CLIENTS, WORDS
+from programs import Program
+
+from rxollama.testing import Reply, ScriptedOllama
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+
+Start = Callable[..., Program]
+BOTH = pytest.mark.parametrize("client", CLIENTS, ids=["default", "httpx"])
+STALLED = pytest.mark.parametrize("pieces", [0, 2], ids=["silent", "streaming"])
+PRELUDE = """
+import asyncio, httpx, signal, threading
+from rxollama import Ollama, aiterate, iterate, run
+from rxollama import operators as op
+
+ollama = Ollama(sys.argv[1], http_client={client})
+chat = ollama.chat("m", "Count.")
+"""
+LOOPS = {
+    "run": "run(chat)",
+    "iterate": "for chunk in iterate(chat): pass",
+    "operators": "run(chat.pipe(op.timeouts(total=60), op.retry(), op.coalesce(30), op.share(), op.collect()))",
+}
+AGAIN = """
+try:
+    {loop}
+except KeyboardInterrupt:
+    print("interrupted", threading.active_count(), flush=True)
+print(run(ollama.chat("m", "Again.").pipe(op.collect())).message.content)
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedOllama]:
+    """Run a server; programs have their own clients of it."""
+    with ScriptedOllama() as server:
+        yield server
+        server.wait_closed()
+
+
+def dedented(*parts: str, **fields: str) -> str:
+    """Join parts of a program, and fill in fields."""
+    return "".join(parts).format(**fields)
+
+
+def send(program: Program, number: signal.Signals) -> None:
+    """Send a signal to a program."""
+    program._process.send_signal(number)
+
+
+@BOTH
+@STALLED
+@pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
+def test_interrupt(start: Start, server: ScriptedOllama, client: str, pieces: int, loop: str) -> None:
+    """Ctrl-C ends what blocks, closes its request, and leaves a client that can be used."""
+    server.enqueue(Reply.answer(WORDS).stalled(pieces), Reply.answer("Here I am."))
+    program = start(dedented(PRELUDE, AGAIN, client="None" if loop != LOOPS["run"] else client, loop=loop), server.url)
+    seen = server.wait_for(1, timeout=20)[0]
+    program.interrupt()
+    assert program.line() == "interrupted 2"
+    assert seen.wait_left() < server.wait_for(2)[1].received_at
+    assert program.end() == "Here I am."
+
+
+@BOTH
+def test_interrupt_in_asyncio(start: Start, server: ScriptedOllama, client: str) -> None:
+    """Ctrl-C in `asyncio.run` cancels the task that iterates, which closes the request."""
+    server.enqueue(Reply.answer(WORDS).stalled(2))
+    main = """
+async def main():
+    try:
+        async for chunk in aiterate(chat, overflow="keep"):
+            print(chunk.message.content, flush=True)
+    finally:
+        print(len(asyncio.all_tasks()), flush=True)
+
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    program = start(dedented(PRELUDE, main, client=client), server.url)
+    assert [program.line(), program.line()] == ["One", "two"]
+    program.interrupt()
+    server.requests[0].wait_left()
+    assert program.end().splitlines()[-1] == "interrupted"
+
+
+@BOTH
+@STALLED
+def test_terminate(start: Start, server: ScriptedOllama, client: str, pieces: int) -> None:
+    """SIGTERM, where nobody handles it, ends the program at once, and the server sees it leave."""
+    server.enqueue(Reply.answer(WORDS).stalled(pieces))
+    program = start(dedented(PRELUDE, "run(chat)", client=client), server.url)
+    seen = server.wait_for(1, timeout=20)[0]
+    send(program, signal.SIGTERM)
+    seen.wait_left()
+    assert program._process.wait(20) == -signal.SIGTERM
+
+
+@BOTH
+def test_terminate_handled(start: Start, server: ScriptedOllama, client: str) -> None:
+    """A handler of SIGTERM that exits leaves `run` by it, and closes the request on the way."""
+    server.enqueue(Reply.answer(WORDS).stalled(2))
+    program = start(
+        dedented(PRELUDE, "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nrun(chat)\n", client=client),
+        server.url,
+    )
+    seen = server.wait_for(1, timeout=20)[0]
+    send(program, signal.SIGTERM)
+    seen.wait_left()
+    assert program.end() == ""
+
+
+@BOTH
+@STALLED
+def test_exit(start: Start, server: ScriptedOllama, client: str, pieces: int) -> None:
+    """A program that ends while a stream goes on closes its request, and tells its subscriber nothing."""
+    server.enqueue(Reply.answer(WORDS).stalled(pieces))
+    main = """
+heard = threading.Semaphore(0)
+chat.subscribe(lambda chunk: heard.release(), print, lambda: print("completed"))
+for _ in range({pieces}):
+    heard.acquire()
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+    program = start(dedented(PRELUDE, main, client=client, pieces=str(pieces)), server.url)
+    assert program.line() == "ready"
+    assert program.end() == ""
+    assert server.wait_for(1)[0].wait_left()
+
+
+@BOTH
+def test_exit_after_the_end(start: Start, server: ScriptedOllama, client: str) -> None:
+    """A program that ends after its last answer closes the connection that it kept, without a word."""
+    server.enqueue(Reply.answer(WORDS))
+    program = start(dedented(PRELUDE, "print(run(chat).done)", client=client), server.url)
+    assert program.end() == "True"
+
+
+def test_left_by_a_signal_handler(start: Start, server: ScriptedOllama) -> None:
+    """A signal handler may dispose; the program goes on."""
+    server.enqueue(Reply.answer(WORDS).stalled(2))
+    main = """
+done = threading.Event()
+subscription = chat.subscribe(lambda chunk: print(chunk.message.content, flush=True))
+def leave(*_):
+    subscription.dispose()
+    done.set()
+signal.signal(signal.SIGUSR1, leave)
+done.wait()
+print("disposed", flush=True)
+"""
+    program = start(dedented(PRELUDE, main, client="None"), server.url)
+    assert [program.line(), program.line()] == ["One", "two"]
+    send(program, signal.SIGUSR1)
+    server.requests[0].wait_left()
+    assert program.end() == "disposed"
