@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from http import HTTPStatus
 from time import monotonic, perf_counter_ns
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 from reactivex import Observable, abc
@@ -223,12 +223,14 @@ class _Stream(Generic[T]):
     def _hand_on(self, records: list[T]) -> None:
         if not records:
             return
-        take, on_next = self._tally.take, self._observer.on_next
+        if self._plan.is_chat:
+            self._tally.take(cast("list[ChatChunk]", records))
+        on_next = self._observer.on_next
         began = monotonic()
         for record in records:
             if self._over:
                 return
-            on_next(take(record))
+            on_next(record)
         held = monotonic() - began
         if held > _SLOW_SECONDS and not self._told_slow:
             self._told_slow = True
@@ -244,9 +246,9 @@ _SLOW = (
 
 
 async def _refusal(reply: Reply) -> bytes:
-    """Read the body of an error, but not for ever."""
+    """Read the body of an error, but not for ever; the status counts, also where the body breaks off."""
     pieces: list[bytes] = []
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, StreamError):
         async with asyncio.timeout(_REFUSAL_SECONDS):
             async for data in reply:
                 pieces.append(data)
@@ -283,29 +285,26 @@ class _Tally:
         """Take notice that the request is being sent."""
         self._began = perf_counter_ns()
 
-    def take(self, record: T) -> T:
-        """Take in a record, and return it as it is to be handed on."""
-        if not isinstance(record, ChatChunk):
-            return record
-        self._builder.add(record)
-        self._count += 1
+    def take(self, chunks: list[ChatChunk]) -> None:
+        """Take in the chunks of a read, and put into the last one, if it is that of the answer, what the client saw."""
+        self._builder.extend(chunks)
+        self._count += len(chunks)
         if self._content is None:
-            self._mark(record)
-        if record.done:
-            return msgspec.structs.replace(record, client=self._timing())
-        return record
+            self._mark(chunks)
+        if chunks[-1].done:
+            chunks[-1] = msgspec.structs.replace(chunks[-1], client=self._timing())
 
     def partial(self) -> ChatResponse:
         """Tell what has arrived."""
         return self._builder.snapshot(self._timing())
 
-    def _mark(self, chunk: ChatChunk) -> None:
+    def _mark(self, chunks: list[ChatChunk]) -> None:
         now = perf_counter_ns() - self._began
         if self._first is None:
             self._first = now
-        if self._token is None and chunk.visible:
+        if self._token is None and any(chunk.visible for chunk in chunks):
             self._token = now
-        if chunk.message.content:
+        if any(chunk.message.content for chunk in chunks):
             self._content = now
 
     def _timing(self) -> ClientTiming:

@@ -57,7 +57,7 @@ _NO_CONNECTION: tuple[tuple[type[BaseException], str], ...] = (
 )
 _BROKEN = (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
 _STRANGE = (aiohttp.ClientResponseError, HttpProcessingError, httpx.RemoteProtocolError, httpx.DecodingError)
-_DISCONNECTED = ("peer closed", "Server disconnected")
+_DISCONNECTED = ("peer closed", "peer unexpectedly closed", "Server disconnected")
 
 
 def failure(fault: BaseException, phase: str, url: str, around: BaseException | None = None) -> StreamError:

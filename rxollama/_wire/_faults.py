@@ -144,7 +144,7 @@ def _words(value: object, raw: str) -> str:
 
 def _prose(text: str, content_type: str) -> str:
     """Shorten a text, and take of a page only its title."""
-    if "html" in content_type.lower() or text.startswith("<"):
+    if text and ("html" in content_type.lower() or text.startswith("<")):
         title = re.search(r"<title[^>]*>([^<]{1,200})</title>", text[:_SHOWN], re.IGNORECASE)
         return " ".join(title[1].split()) if title else "a page without a title"
     return _shorten(" ".join(text[: 2 * _SHOWN].split()))

@@ -34,7 +34,7 @@ def run_program(argv: Sequence[str] | None) -> int:
     options = parse(sys.argv[1:] if argv is None else argv)
     if options is None or options.command is None:
         return 0
-    output = Output(shows_off=options.demo)
+    output = Output(shows_off=options.command == "chat" and options.demo)
     try:
         return _COMMANDS[options.command](options, output)
     except CommandError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, final
 
 from rxollama.messages._chunk import ChatChunk, ChunkSum, Logprob, metrics_of
@@ -157,11 +157,21 @@ class ResponseBuilder:
         self._logprobs: tuple[Logprob, ...] = ()
         self._metrics: Metrics | None = None
 
+    def extend(self, chunks: Iterable[ChatChunk]) -> None:
+        """Take in the next chunks."""
+        goes_on = self._current.goes_on
+        for chunk in chunks:
+            if not goes_on(chunk):
+                self._append(chunk)
+                goes_on = self._current.goes_on
+
     def add(self, chunk: ChatChunk) -> None:
         """Take in the next chunk."""
+        if not self._current.goes_on(chunk):
+            self._append(chunk)
+
+    def _append(self, chunk: ChatChunk) -> None:
         current = self._current
-        if current.goes_on(chunk):
-            return
         if not current.speaks_for(chunk.message):
             if chunk == _NOTHING:
                 return

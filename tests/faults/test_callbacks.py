@@ -154,9 +154,13 @@ class TestConsumers:
     def test_for(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """An exception in the body of a `for` leaves it, and closes the request."""
         server.enqueue(STALLED)
-        with pytest.raises(Bug), iterate(ollama.chat("m", "Count.")) as chunks:
-            for chunk in chunks:
+
+        def consume() -> None:
+            for chunk in iterate(ollama.chat("m", "Count.")):
                 fail(chunk)
+
+        with pytest.raises(Bug):
+            consume()
         server.requests[0].wait_left()
 
     def test_run(self, ollama: Ollama, server: ScriptedOllama) -> None:
@@ -170,9 +174,13 @@ class TestConsumers:
         """An exception in the body of an `async for` leaves it, closes the request and leaves no task."""
         server.enqueue(STALLED)
         async with owned(server.url, http_client) as ollama:
-            with pytest.raises(Bug):
+
+            async def consume() -> None:
                 async for chunk in aiterate(ollama.chat("m", "Count.")):
                     fail(chunk)
+
+            with pytest.raises(Bug):
+                await consume()
             await no_tasks_left()
             await asyncio.to_thread(server.requests[0].wait_left)
 

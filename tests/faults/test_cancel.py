@@ -24,7 +24,7 @@ class Phase(NamedTuple):
     """Where a request is when it is left: how it is answered, and how many chunks came."""
 
     reply: Reply
-    count: int
+    chunks: int
 
 
 PHASES = {
@@ -42,7 +42,7 @@ class Stage(NamedTuple):
     ollama: Ollama
     server: ScriptedOllama
     http_client: Client
-    count: int
+    chunks: int
 
     @property
     def chat(self) -> Observable[ChatChunk]:
@@ -55,7 +55,7 @@ Way: TypeAlias = Callable[[Stage], None]
 
 def dispose(stage: Stage) -> None:
     """Dispose from another thread than the stream's."""
-    heard = Heard(stage.chat).wait_items(stage.count)
+    heard = Heard(stage.chat).wait_items(stage.chunks)
     stage.server.wait_for(1)
     heard.dispose()
     settle()
@@ -68,7 +68,7 @@ def dispose(stage: Stage) -> None:
 def dispose_operators(stage: Stage) -> None:
     """Dispose what operators, with a timer and with several subscribers, have made of a stream."""
     paced = stage.chat.pipe(op.timeouts(first_chunk=60, gap=60, total=60), op.retry(), op.coalesce(30), op.share())
-    first, second = Heard(paced).wait_items(min(stage.count, 1)), Heard(paced)
+    first, second = Heard(paced).wait_items(min(stage.chunks, 1)), Heard(paced)
     stage.server.wait_for(1)
     first.dispose()
     second.dispose()
@@ -78,7 +78,7 @@ def dispose_operators(stage: Stage) -> None:
 def take_until(stage: Stage) -> None:
     """Complete by another observable."""
     stop: Subject[None] = Subject()
-    heard = Heard(stage.chat.pipe(rx.take_until(stop))).wait_items(stage.count)
+    heard = Heard(stage.chat.pipe(rx.take_until(stop))).wait_items(stage.chunks)
     stage.server.wait_for(1)
     stop.on_next(None)
     assert heard.wait().completed
@@ -92,24 +92,24 @@ def leave_for(stage: Stage) -> None:
     def consume() -> None:
         for chunk in items:
             came.append(chunk)
-            if len(came) == stage.count:
+            if len(came) == stage.chunks:
                 break
 
     consuming = threading.Thread(target=consume)
     consuming.start()
     stage.server.wait_for(1)
-    if stage.count:
+    if stage.chunks:
         consuming.join(PATIENCE)
     items.close()
     consuming.join(PATIENCE)
-    assert len(came) == stage.count
+    assert len(came) == stage.chunks
 
 
 def drop_for(stage: Stage) -> None:
     """Drop an iterator, with whatever came, without closing it."""
     items = iterate(stage.chat, overflow="keep")
-    if stage.count:
-        assert len([next(items) for _ in range(stage.count)]) == stage.count
+    if stage.chunks:
+        assert len([next(items) for _ in range(stage.chunks)]) == stage.chunks
     else:
         # Subscribed at the first step, which would wait: so begin as the first step does.
         items._inbox.begin()
@@ -153,7 +153,7 @@ async def cancel_async_for(ollama: Ollama, stage: Stage) -> None:
 async def cancel(ask: Coroutine[Any, Any, None], stage: Stage, came: asyncio.Queue[ChatChunk]) -> None:
     """Cancel a task once so many chunks came."""
     task = asyncio.create_task(ask)
-    for _ in range(stage.count):
+    for _ in range(stage.chunks):
         await asyncio.wait_for(came.get(), PATIENCE)
     await asyncio.to_thread(stage.server.wait_for, 1)
     task.cancel()
@@ -165,12 +165,12 @@ async def leave_async_for(ollama: Ollama, stage: Stage) -> None:
     """Leave an `async for`; one that waits for its first chunk is left by a timeout around it."""
     count = 0
     with suppress(TimeoutError):
-        async with asyncio.timeout(None if stage.count else 0.2):
+        async with asyncio.timeout(None if stage.chunks else 0.2):
             async for _ in aiterate(ollama.chat("m", "Count."), overflow="keep"):
                 count += 1
-                if count == stage.count:
+                if count == stage.chunks:
                     break
-    assert count == stage.count
+    assert count == stage.chunks
 
 
 WAYS: dict[str, Way] = {
@@ -190,7 +190,7 @@ WAYS: dict[str, Way] = {
 def test_leaving(ollama: Ollama, server: ScriptedOllama, http_client: Client, phase: Phase, way: Way) -> None:
     """In whichever phase and way a request is left, the server sees it, and no socket, task or thread stays."""
     server.enqueue(phase.reply)
-    way(Stage(ollama, server, http_client, phase.count))
+    way(Stage(ollama, server, http_client, phase.chunks))
     (seen,) = server.requests
     seen.wait_left()
     server.wait_closed()

@@ -55,9 +55,7 @@ def test_without_brackets(server: ScriptedOllama, http_client: Client, monkeypat
         assert Heard(ollama.chat("m", "Count.")).wait().completed
 
 
-def test_proxies_are_not_for_it(
-    server: ScriptedOllama, http_client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxies_are_not_for_it(server: ScriptedOllama, http_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy of the environment stands between the client and this machine."""
     if http_client is None:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")

@@ -122,7 +122,6 @@ def test_recorded(ollama: Ollama, server: ScriptedOllama, recordings: dict[str, 
     assert "{" not in failure.detail
 
 
-@pytest.mark.xfail(strict=True, reason="a refusal whose body breaks off is told as a lost connection")
 @pytest.mark.parametrize("after", [1, 40])
 @pytest.mark.parametrize("reset", [True, False])
 def test_broken_off(ollama: Ollama, server: ScriptedOllama, after: int, reset: bool) -> None:
@@ -132,14 +131,12 @@ def test_broken_off(ollama: Ollama, server: ScriptedOllama, after: int, reset: b
     assert type(Heard(ollama.chat("m", "Hello")).failure) is UnauthorizedError
 
 
-@pytest.mark.xfail(strict=True, reason="a refusal whose body cannot be decoded is told as no HTTP")
 def test_undecodable(ollama: Ollama, server: ScriptedOllama) -> None:
     """A refusal whose body is not encoded as it says is told by its status."""
     server.enqueue(Reply.error(502, "Bad gateway", headers={"content-encoding": "gzip"}))
     assert type(Heard(ollama.chat("m", "Hello")).failure) is ServerFailureError
 
 
-@pytest.mark.xfail(strict=True, reason="an empty body of type text/html is told as a page without a title")
 def test_empty_page(ollama: Ollama, server: ScriptedOllama) -> None:
     """An empty body is no page, whatever its type says, so that a 403 is told with its advice."""
     server.enqueue(page(403, ""))

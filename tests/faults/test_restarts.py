@@ -60,7 +60,9 @@ async def test_behind_the_back_of_a_coroutine(
     if http_client is None:
         request.applymarker(
             pytest.mark.xfail(
-                strict=True, raises=ConnectionLostError, reason="a pooled connection is used before the loop looks at it"
+                strict=True,
+                raises=ConnectionLostError,
+                reason="a pooled connection is used before the loop looks at it",
             )
         )
     server.always(Reply.answer(WORDS))

@@ -21,9 +21,17 @@ PRELUDE = """
 import asyncio, httpx, signal, threading
 from rxollama import Ollama, aiterate, iterate, run
 from rxollama import operators as op
+from rxollama._loop import background
 
-ollama = Ollama(sys.argv[1], http_client={client})
+background().slow_callback_duration = 10  # httpx loads as it goes.
+client = {client}
+ollama = Ollama(sys.argv[1], http_client=client)
 chat = ollama.chat("m", "Count.")
+
+def close():
+    # Who makes an HTTP client closes it, on the loop that its connections belong to.
+    if client:
+        asyncio.run_coroutine_threadsafe(client.aclose(), background()).result(10)
 """
 LOOPS = {
     "run": "run(chat)",
@@ -36,6 +44,7 @@ try:
 except KeyboardInterrupt:
     print("interrupted", threading.active_count(), flush=True)
 print(run(ollama.chat("m", "Again.").pipe(op.collect())).message.content)
+close()
 """
 
 
@@ -63,7 +72,7 @@ def send(program: Program, number: signal.Signals) -> None:
 def test_interrupt(start: Start, server: ScriptedOllama, client: str, pieces: int, loop: str) -> None:
     """Ctrl-C ends what blocks, closes its request, and leaves a client that can be used."""
     server.enqueue(Reply.answer(WORDS).stalled(pieces), Reply.answer("Here I am."))
-    program = start(dedented(PRELUDE, AGAIN, client="None" if loop != LOOPS["run"] else client, loop=loop), server.url)
+    program = start(dedented(PRELUDE, AGAIN, client=client, loop=loop), server.url)
     seen = server.wait_for(1, timeout=20)[0]
     program.interrupt()
     assert program.line() == "interrupted 2"
@@ -77,11 +86,13 @@ def test_interrupt_in_asyncio(start: Start, server: ScriptedOllama, client: str)
     server.enqueue(Reply.answer(WORDS).stalled(2))
     main = """
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 10
     try:
         async for chunk in aiterate(chat, overflow="keep"):
             print(chunk.message.content, flush=True)
     finally:
-        print(len(asyncio.all_tasks()), flush=True)
+        if client:
+            await client.aclose()
 
 try:
     asyncio.run(main())
@@ -111,8 +122,15 @@ def test_terminate(start: Start, server: ScriptedOllama, client: str, pieces: in
 def test_terminate_handled(start: Start, server: ScriptedOllama, client: str) -> None:
     """A handler of SIGTERM that exits leaves `run` by it, and closes the request on the way."""
     server.enqueue(Reply.answer(WORDS).stalled(2))
+    main = """
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+try:
+    run(chat)
+finally:
+    close()
+"""
     program = start(
-        dedented(PRELUDE, "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nrun(chat)\n", client=client),
+        dedented(PRELUDE, main, client=client),
         server.url,
     )
     seen = server.wait_for(1, timeout=20)[0]
@@ -127,24 +145,23 @@ def test_exit(start: Start, server: ScriptedOllama, client: str, pieces: int) ->
     """A program that ends while a stream goes on closes its request, and tells its subscriber nothing."""
     server.enqueue(Reply.answer(WORDS).stalled(pieces))
     main = """
-heard = threading.Semaphore(0)
-chat.subscribe(lambda chunk: heard.release(), print, lambda: print("completed"))
-for _ in range({pieces}):
-    heard.acquire()
-print("ready", flush=True)
-sys.stdin.readline()
+ending = threading.Event()
+signal.signal(signal.SIGUSR1, lambda *_: ending.set())
+chat.subscribe(lambda chunk: print(chunk.message.content, flush=True), print, lambda: print("completed"))
+ending.wait()
 """
-    program = start(dedented(PRELUDE, main, client=client, pieces=str(pieces)), server.url)
-    assert program.line() == "ready"
+    program = start(dedented(PRELUDE, main, client=client), server.url)
+    seen = server.wait_for(1, timeout=20)[0]
+    assert [program.line() for _ in range(pieces)] == ["One", "two"][:pieces]
+    send(program, signal.SIGUSR1)
+    seen.wait_left()
     assert program.end() == ""
-    assert server.wait_for(1)[0].wait_left()
 
 
-@BOTH
-def test_exit_after_the_end(start: Start, server: ScriptedOllama, client: str) -> None:
+def test_exit_after_the_end(start: Start, server: ScriptedOllama) -> None:
     """A program that ends after its last answer closes the connection that it kept, without a word."""
     server.enqueue(Reply.answer(WORDS))
-    program = start(dedented(PRELUDE, "print(run(chat).done)", client=client), server.url)
+    program = start(dedented(PRELUDE, "print(run(chat).done)", client="None"), server.url)
     assert program.end() == "True"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from faults_cases import WORDS, Client, owned, partial_of, sum_of, words_of
 from heard import Heard, settle, text_of
@@ -44,7 +46,7 @@ def test_silence_before_the_headers(ollama: Ollama, server: ScriptedOllama) -> N
     ],
     ids=["before the headers", "in the middle", "total before the headers", "total in the middle"],
 )
-def test_timeouts(ollama: Ollama, server: ScriptedOllama, pieces: int, limits: dict[str, float], phase: str) -> None:
+def test_timeouts(ollama: Ollama, server: ScriptedOllama, pieces: int, limits: dict[str, Any], phase: str) -> None:
     """A silence over the limit ends in an error with its phase and what arrived, and the server is left."""
     server.enqueue(ANSWER.stalled(pieces))
     heard = Heard(ollama.chat("m", "Count.").pipe(op.timeouts(**limits)))
