@@ -184,7 +184,7 @@ class _Background:
             if loop is None or thread is None:
                 return
             self._leaving = True
-        with suppress(TimeoutError, RuntimeError):
+        with suppress(OSError, RuntimeError):
             asyncio.run_coroutine_threadsafe(_wind_down(loop), loop).result(_PATIENCE)
             loop.call_soon_threadsafe(loop.stop)
             thread.join(_PATIENCE)

@@ -165,7 +165,8 @@ class _Stream(Generic[T]):
             self._task.cancel()
 
     def _cancel(self) -> None:
-        if self._task is not None:
+        # A second cancel would interrupt the closing that the first began.
+        if self._task is not None and not self._task.cancelling():
             self._task.cancel()
 
     def _end(self, task: asyncio.Task[None]) -> None:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from platform import python_version
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
@@ -21,6 +21,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from rxollama._http._aiohttp import Answer, Direct, Pieces, direct_body
 from rxollama._http._faults import FAULTS, failure
 from rxollama._loop import Job, finish, finish_now, keep_for_ever
 from rxollama.errors import ClientClosedError
@@ -30,7 +31,6 @@ __all__ = ("HttpTransport",)
 
 _CONNECT_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 60.0
-_PIECE = 256 * 1024
 _AGENT = f"rxollama/{version('rxollama')} python/{python_version()}"
 
 # A model may load for minutes before the first byte: only connecting has a limit of its own.
@@ -83,7 +83,9 @@ class HttpTransport:
         headers, content = self._headers, call.body
         if content is not None:
             headers = {**headers, "content-type": "application/json", "content-length": str(len(content))}
-        body = _Pieces(content) if content and len(content) > _PIECE else content
+        body = Pieces.of(content)
+        # The loop looks at its idle connections first, so that one which the server has closed is not used again.
+        await asyncio.sleep(0)
         with self.translated("headers"):
             client = self._given or await self._client()
             timeout = _PATIENT if client.timeout == _HTTPX_DEFAULT else client.timeout
@@ -91,6 +93,12 @@ class HttpTransport:
             response = await client.send(request, stream=True, follow_redirects=False)
         try:
             yield _HttpReply(response, self)
+        except asyncio.CancelledError:
+            # The closing of httpx waits, and another cancel, such as its loop's end, would interrupt it for good.
+            if (stream := response.extensions.get("network_stream")) is not None:
+                with suppress(*FAULTS):
+                    await stream.aclose()
+            raise
         finally:
             # The answer is had or given up: that its connection does not close well changes nothing.
             with suppress(*FAULTS):
@@ -129,14 +137,14 @@ class HttpTransport:
             proxy = _proxy(proxies.get(parts.scheme) or proxies.get("all"))
         # Certificates are loaded only for those who need them: that takes longer than all the rest.
         context = httpx.create_ssl_context(verify=secure)
-        return AiohttpTransport(
+        return Direct(
             verify=context,
             proxy=proxy,
             # httpx-aiohttp's own session would stop at 100 connections.
             client=lambda: aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=_KEEPALIVE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                response_class=_Answer,
+                response_class=Answer,
             ),
         )
 
@@ -187,37 +195,6 @@ async def _let_go(kept: _Kept) -> None:
         await kept.keeper.aclose()
 
 
-class _Pieces:
-    """Be a large body, in pieces: one that is given up is not sent to its end, and the loop can breathe meanwhile."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Bring the pieces."""
-        for start in range(0, len(self._body), _PIECE):
-            yield self._body[start : start + _PIECE]
-
-
-class _Answer(aiohttp.ClientResponse):
-    """Be an answer that, when it is given up, closes its connection without sending what is left of the request."""
-
-    def close(self) -> None:
-        """Give it up."""
-        self._abort()
-        super().close()
-
-    def release(self) -> Any:
-        """Let it go; at its end it has no connection any more."""
-        self._abort()
-        return super().release()
-
-    def _abort(self) -> None:
-        transport = self.connection and self.connection.transport
-        if transport:
-            transport.abort()
-
-
 def _proxy(url: str | None) -> httpx.Proxy | None:
     if not url:
         return None
@@ -249,8 +226,8 @@ class _HttpReply:
         """Bring the body, its content-encoding taken off."""
         response = self._response
         plain = response.headers.get("content-encoding", "identity") == "identity"
-        # What httpx puts around its stream costs as much as reading it.
-        body = response.stream if plain else response.aiter_bytes()
+        # What httpx puts around a stream costs as much as reading it.
+        body = direct_body(response) or response.stream if plain else response.aiter_bytes()
         with self._transport.translated("body"):
             async for data in cast("AsyncIterator[bytes]", body):
                 yield data

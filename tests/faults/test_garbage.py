@@ -70,10 +70,8 @@ def test_at_once(http_client: Client, garbage: bytes) -> None:
 
 
 @pytest.mark.parametrize("garbage", LATER.values(), ids=LATER)
-def test_in_the_middle(request: pytest.FixtureRequest, http_client: Client, garbage: bytes) -> None:
+def test_in_the_middle(http_client: Client, garbage: bytes) -> None:
     """What stops being HTTP in the middle ends in one of our errors, after all that came before it."""
-    if http_client is None:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="aiohttp lets who reads the body wait for ever"))
     turns: SimpleQueue[Heard[ChatChunk]] = SimpleQueue()
 
     def script(connection: socket.socket) -> None:

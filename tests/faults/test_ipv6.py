@@ -47,8 +47,8 @@ def test_answer(ollama: Ollama, server: ScriptedOllama) -> None:
     assert len({seen.peer_port for seen in server.requests}) == 1
 
 
-def test_without_brackets(server: ScriptedOllama, http_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address without brackets, which cannot have a port, is taken from the environment as well."""
+def test_from_the_environment(server: ScriptedOllama, http_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is taken from the environment as well, without a scheme."""
     monkeypatch.setenv("OLLAMA_HOST", f"[::1]:{server.port}")
     server.enqueue(Reply.answer(WORDS))
     with Ollama(http_client=http_client) as ollama:

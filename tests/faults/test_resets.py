@@ -24,7 +24,7 @@ from faults_cases import (
 from heard import PATIENCE, Heard, text_of
 
 from rxollama import Ollama
-from rxollama.errors import ConnectionLostError, TruncatedError
+from rxollama.errors import ConnectionLostError, ReportedError, TruncatedError
 from rxollama.messages import ChatChunk
 from rxollama.testing import Recording, Reply, ScriptedOllama
 
@@ -60,20 +60,21 @@ def on_the_wire(recording: Recording) -> tuple[bytes, list[int]]:
     return b"".join((HEAD, *framed, b"0\r\n\r\n")), [end - 2 for end in list(ends)[1:]]
 
 
-@BREAKS
+@pytest.mark.parametrize(
+    ("end", "name", "last"),
+    [(reset, "native-calls", None), (socket.socket.close, "crash", ReportedError)],
+    ids=["reset", "closed"],
+)
 def test_at_every_byte(
-    request: pytest.FixtureRequest, recordings: dict[str, Recording], http_client: Client, end: Break
+    recordings: dict[str, Recording], http_client: Client, end: Break, name: str, last: type[Exception] | None
 ) -> None:
     """Wherever an answer breaks off, its complete records are delivered, and the error holds their sum."""
-    if http_client is not None and end is not reset:
-        request.applymarker(
-            pytest.mark.xfail(strict=True, reason="h11's words for a chunk's length that is cut off are not known")
-        )
-    wire, ends = on_the_wire(recordings["native-calls"])
+    wire, ends = on_the_wire(recordings[name])
+    whole = len(ends) - bool(last)
     expected: list[Told] = []
     for cut in range(len(wire)):
         count = sum(end <= cut for end in ends)
-        expected.append(Told(cut, ConnectionLostError if count < len(ends) else None, count, True))
+        expected.append(Told(cut, ConnectionLostError if count < len(ends) else last, min(count, whole), True))
     turns: SimpleQueue[tuple[Told, Heard[ChatChunk]]] = SimpleQueue()
 
     def script(connection: socket.socket) -> None:

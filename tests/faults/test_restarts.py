@@ -53,18 +53,8 @@ def test_behind_the_back(ollama: Ollama, server: ScriptedOllama) -> None:
     assert heard.error is None
 
 
-async def test_behind_the_back_of_a_coroutine(
-    request: pytest.FixtureRequest, http_client: Client, server: ScriptedOllama
-) -> None:
+async def test_behind_the_back_of_a_coroutine(http_client: Client, server: ScriptedOllama) -> None:
     """It makes no difference that the caller's own loop has not turned since the server went away."""
-    if http_client is None:
-        request.applymarker(
-            pytest.mark.xfail(
-                strict=True,
-                raises=ConnectionLostError,
-                reason="a pooled connection is used before the loop looks at it",
-            )
-        )
     server.always(Reply.answer(WORDS))
     async with owned(server.url, http_client) as ollama:
         await ollama.chat("m", "Count.")

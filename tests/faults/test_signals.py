@@ -16,7 +16,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no su
 
 Start = Callable[..., Program]
 BOTH = pytest.mark.parametrize("client", CLIENTS, ids=["default", "httpx"])
-STALLED = pytest.mark.parametrize("pieces", [0, 2], ids=["silent", "streaming"])
 PRELUDE = """
 import asyncio, httpx, signal, threading
 from rxollama import Ollama, aiterate, iterate, run
@@ -66,13 +65,20 @@ def send(program: Program, number: signal.Signals) -> None:
     program._process.send_signal(number)
 
 
-@BOTH
-@STALLED
-@pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize(
+    ("loop", "client", "pieces"),
+    [
+        ("run", CLIENTS[0], 0),
+        ("run", CLIENTS[1], 0),
+        ("run", CLIENTS[0], 2),
+        ("iterate", CLIENTS[1], 2),
+        ("operators", CLIENTS[0], 2),
+    ],
+)
 def test_interrupt(start: Start, server: ScriptedOllama, client: str, pieces: int, loop: str) -> None:
     """Ctrl-C ends what blocks, closes its request, and leaves a client that can be used."""
     server.enqueue(Reply.answer(WORDS).stalled(pieces), Reply.answer("Here I am."))
-    program = start(dedented(PRELUDE, AGAIN, client=client, loop=loop), server.url)
+    program = start(dedented(PRELUDE, AGAIN, client=client, loop=LOOPS[loop]), server.url)
     seen = server.wait_for(1, timeout=20)[0]
     program.interrupt()
     assert program.line() == "interrupted 2"
@@ -107,10 +113,9 @@ except KeyboardInterrupt:
 
 
 @BOTH
-@STALLED
-def test_terminate(start: Start, server: ScriptedOllama, client: str, pieces: int) -> None:
+def test_terminate(start: Start, server: ScriptedOllama, client: str) -> None:
     """SIGTERM, where nobody handles it, ends the program at once, and the server sees it leave."""
-    server.enqueue(Reply.answer(WORDS).stalled(pieces))
+    server.enqueue(Reply.answer(WORDS).stalled(2))
     program = start(dedented(PRELUDE, "run(chat)", client=client), server.url)
     seen = server.wait_for(1, timeout=20)[0]
     send(program, signal.SIGTERM)
@@ -139,8 +144,7 @@ finally:
     assert program.end() == ""
 
 
-@BOTH
-@STALLED
+@pytest.mark.parametrize(("client", "pieces"), [(CLIENTS[0], 0), (CLIENTS[1], 2)])
 def test_exit(start: Start, server: ScriptedOllama, client: str, pieces: int) -> None:
     """A program that ends while a stream goes on closes its request, and tells its subscriber nothing."""
     server.enqueue(Reply.answer(WORDS).stalled(pieces))

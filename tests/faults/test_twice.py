@@ -42,14 +42,11 @@ async def begun(ollama: Ollama) -> abc.DisposableBase:
 
 @pytest.mark.parametrize("again", [close_client, end_loop])
 async def test_some_turns_later(
-    request: pytest.FixtureRequest,
     server: ScriptedOllama,
     http_client: Client,
     again: Callable[[Ollama], Awaitable[None]],
 ) -> None:
     """However soon after a stream was disposed everything else ends, its socket is closed."""
-    if http_client is not None:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="another cancel interrupts the closing by httpx"))
     left: dict[int, list[str]] = {}
     for turns in TURNS:
         server.enqueue(STALLED)

@@ -182,6 +182,20 @@ class TestFaults:
         assert ProtocolError is whole.failure[0]
         assert all(whole == decode(LineDecoder(CHAT), pieces) for pieces in every_cut(body))
 
+    @pytest.mark.parametrize("kind", [CHAT, GENERATE])
+    def test_as_many_records_as_lines(self, kind: Kind[Any]) -> None:
+        """Two records on one line and one over two lines do not make up for each other: the first of them fails."""
+        usual = b'{"message":{"content":"x"},"response":"x"}'
+        twice, torn = usual + usual, b'{"message":\n{"content":"x"},"response":"x"}'
+        outcomes = [
+            decode(LineDecoder(kind), pieces)
+            for body in (b"\n".join((usual, twice, torn, b"")), b"\n".join((usual, torn, twice, b"")))
+            for pieces in ([body], body.splitlines(keepends=True))
+        ]
+
+        assert [1] * 4 == [len(outcome.records) for outcome in outcomes]
+        assert all(outcome.failure is not None and ProtocolError is outcome.failure[0] for outcome in outcomes)
+
     @pytest.mark.parametrize("fault", [_ERROR, b"garbage\n", b'{"other":1}\n', b'{"done":"?"}\n', _HI + b"x" * 200])
     def test_fault_at_every_cut(self, fault: bytes) -> None:
         """A fault behind good records is the same, and leaves the same records, wherever the body is cut."""

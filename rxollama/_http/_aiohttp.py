@@ -1,0 +1,119 @@
+"""What aiohttp and httpx-aiohttp need to be told, or to have mended, under our own clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from typing import Any, Self
+
+import aiohttp
+import httpx
+from aiohttp.connector import Connection
+from httpx_aiohttp import AiohttpTransport
+
+__all__ = ("Answer", "Direct", "Pieces", "direct_body")
+
+_PIECE = 256 * 1024
+_READ = 16 * 1024
+_ANSWER = "rxollama_answer"
+
+_entered: ContextVar[Answer] = ContextVar("rxollama_entered")
+
+
+def direct_body(response: httpx.Response) -> AsyncIterator[bytes] | None:
+    """Return the body without the generators that httpx and httpx-aiohttp put around it, if it can be had so."""
+    answer: Answer | None = response.extensions.get(_ANSWER)
+    return answer.body() if answer is not None else None
+
+
+class Direct(AiohttpTransport):
+    """Be httpx-aiohttp's transport, which tells with a response what aiohttp's answer to it is."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request."""
+        response = await super().handle_async_request(request)
+        # The answer was entered in this very task.
+        response.extensions[_ANSWER] = _entered.get()
+        return response
+
+
+class Answer(aiohttp.ClientResponse):
+    """
+    Be an answer that ends when its connection does.
+
+    Given up, it closes its connection without sending what is left of the request. When its connection is lost, who
+    reads its body is told in every case, and first handed what had been received.
+    """
+
+    _closed_future: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        _entered.set(self)
+        await super().__aenter__()
+        return self
+
+    async def start(self, connection: Connection) -> Self:
+        """Read the head."""
+        await super().start(connection)
+        # httpx-aiohttp writes it as UTF-8, which what a server sends need not be.
+        self.reason = (self.reason or "").encode("ascii", "replace").decode()
+        closed = connection.protocol.closed if connection.protocol is not None else None
+        if closed is not None:
+            self._closed_future = closed
+            closed.add_done_callback(self._lost)
+        return self
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Bring the body."""
+        content = self.content
+        try:
+            while data := await content.read(_READ):
+                yield data
+        except aiohttp.ClientError:
+            # With the fault aiohttp keeps back what came before it.
+            rest = b"".join(content._buffer)[content._buffer_offset :]  # noqa: SLF001 - There is no other way to it.
+            if rest:
+                yield rest
+            raise
+
+    def close(self) -> None:
+        """Give it up."""
+        self._abort()
+        super().close()
+
+    def release(self) -> Any:
+        """Let it go; at its end it has no connection any more."""
+        self._abort()
+        return super().release()
+
+    def _abort(self) -> None:
+        if self._closed_future is not None:
+            self._closed_future.remove_done_callback(self._lost)
+        transport = self.connection and self.connection.transport
+        if transport:
+            transport.abort()
+
+    def _lost(self, closed: asyncio.Future[None]) -> None:
+        # What stops being HTTP in the middle closes the connection, and aiohttp tells nobody who reads.
+        if not closed.cancelled():
+            closed.exception()
+        if not self.content.is_eof() and self.content.exception() is None:
+            self.content.set_exception(aiohttp.ClientPayloadError("the connection was closed"))
+
+
+class Pieces:
+    """Be a large body, in pieces: one that is given up is not sent to its end, and the loop can breathe meanwhile."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    @classmethod
+    def of(cls, body: bytes | None) -> Pieces | bytes | None:
+        """Cut a body into pieces if it is large."""
+        return cls(body) if body and len(body) > _PIECE else body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Bring the pieces."""
+        for start in range(0, len(self._body), _PIECE):
+            yield self._body[start : start + _PIECE]
