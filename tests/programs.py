@@ -9,7 +9,11 @@ from textwrap import dedent
 
 _PATIENCE = 20.0
 _PRELUDE = """
+import signal
 import sys
+
+# Whoever runs the tests in the background makes all that they start deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import rxollama._http  # It takes longer to load than asyncio, in debug mode, lets pass without a word.
 """
 
