@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Self
 
@@ -43,7 +44,7 @@ class Answer(aiohttp.ClientResponse):
     Be an answer that ends when its connection does.
 
     Given up, it closes its connection without sending what is left of the request. When its connection is lost, who
-    reads its body is told in every case, and first handed what had been received.
+    reads its body is told in every case.
     """
 
     _closed_future: asyncio.Future[None] | None = None
@@ -66,16 +67,9 @@ class Answer(aiohttp.ClientResponse):
 
     async def body(self) -> AsyncIterator[bytes]:
         """Bring the body."""
-        content = self.content
-        try:
-            while data := await content.read(_READ):
-                yield data
-        except aiohttp.ClientError:
-            # With the fault aiohttp keeps back what came before it.
-            rest = b"".join(content._buffer)[content._buffer_offset :]  # noqa: SLF001 - There is no other way to it.
-            if rest:
-                yield rest
-            raise
+        read = self.content.read
+        while data := await read(_READ):
+            yield data
 
     def close(self) -> None:
         """Give it up."""
@@ -96,7 +90,7 @@ class Answer(aiohttp.ClientResponse):
 
     def _lost(self, closed: asyncio.Future[None]) -> None:
         # What stops being HTTP in the middle closes the connection, and aiohttp tells nobody who reads.
-        if not closed.cancelled():
+        with suppress(asyncio.CancelledError):
             closed.exception()
         if not self.content.is_eof() and self.content.exception() is None:
             self.content.set_exception(aiohttp.ClientPayloadError("the connection was closed"))

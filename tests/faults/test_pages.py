@@ -148,3 +148,12 @@ def test_compressed(ollama: Ollama, server: ScriptedOllama, encoding: Any) -> No
     """A page that is compressed, though nobody asked for it, is read."""
     server.enqueue(page(502, PAGE).encoded(encoding))
     assert "502: 502 Bad Gateway;" in str(Heard(ollama.chat("m", "Hello")).failure)
+
+
+def test_reason_of_another_charset(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A status is told whatever the charset of its reason is."""
+    head = "HTTP/1.1 503 Dienst nicht verfügbar\r\nContent-Length: 22\r\n\r\n".encode("latin-1")
+    server.enqueue(Reply.raw(head + b'{"error":"overloaded"}'))
+    error = Heard(ollama.chat("m", "Hello")).failure
+    assert type(error) is BusyError
+    assert "overloaded" == error.detail
