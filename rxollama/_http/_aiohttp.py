@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Self
+from weakref import WeakSet
 
 import aiohttp
 import httpx
@@ -63,6 +64,10 @@ class Answer(aiohttp.ClientResponse):
         if closed is not None:
             self._closed_future = closed
             closed.add_done_callback(self._lost)
+            if closed not in _heard:
+                # It outlives this answer, and asyncio complains of an error that nobody heard.
+                _heard.add(closed)
+                closed.add_done_callback(_hear)
         return self
 
     async def body(self) -> AsyncIterator[bytes]:
@@ -88,12 +93,18 @@ class Answer(aiohttp.ClientResponse):
         if transport:
             transport.abort()
 
-    def _lost(self, closed: asyncio.Future[None]) -> None:
+    def _lost(self, _: asyncio.Future[None]) -> None:
         # What stops being HTTP in the middle closes the connection, and aiohttp tells nobody who reads.
-        with suppress(asyncio.CancelledError):
-            closed.exception()
         if not self.content.is_eof() and self.content.exception() is None:
             self.content.set_exception(aiohttp.ClientPayloadError("the connection was closed"))
+
+
+_heard: WeakSet[asyncio.Future[None]] = WeakSet()
+
+
+def _hear(closed: asyncio.Future[None]) -> None:
+    with suppress(asyncio.CancelledError):
+        closed.exception()
 
 
 class Pieces:
