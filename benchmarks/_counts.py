@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-import psutil  # type: ignore[import-untyped]
+import psutil  # type: ignore[import-untyped] # psutil brings no types of its own.
 
 __all__ = ("Held", "held", "memory", "more", "settle", "table")
 
