@@ -16,6 +16,10 @@ from rxollama import Ollama
 from rxollama._loop import background
 from rxollama.testing import Recording, ScriptedOllama
 
+# Older releases of pytest-asyncio ask for this thread's loop; were it not said that there is none, asyncio would make
+# one for them, and nobody would close it.
+asyncio.set_event_loop(None)
+
 _RECORDINGS = Path(__file__).parent / "recordings"
 _PATIENCE = 10.0
 
