@@ -182,7 +182,8 @@ def test_reader_that_is_not_there(arguments: list[str], server: ScriptedOllama) 
 
 def test_reader_that_waits(server: ScriptedOllama) -> None:
     """While nobody reads the pipe the server is never held up, and in the end it is all there."""
-    words = [f"{number:07}" * 9362 for number in range(64)]
+    # More than all the buffers between the two could hold, so that somebody has to take it.
+    words = [f"{number:07}" * 9362 for number in range(320)]
     server.enqueue(Reply.answer(words))
 
     with started("chat", "-m", "think", "Count.", server=server) as program:
