@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _SLOW_SECONDS = 0.25
 _LINGER_SECONDS = 1.0
+_LOST_SECONDS = 0.02
+_CLOSING_SECONDS = 1.0
 _REFUSAL_SECONDS = 5.0
 _REFUSAL_LENGTH = 1024 * 1024
 
@@ -129,6 +131,7 @@ class _Stream(Generic[T]):
         self._over = False
         self._aborted = False
         self._told_slow = False
+        self._watch: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin, from whichever thread."""
@@ -162,15 +165,29 @@ class _Stream(Generic[T]):
         # A task that is cancelled before its first step runs nothing of its own: only this hears of every end.
         self._task.add_done_callback(self._end)
         if self._aborted:
-            self._task.cancel()
+            self._cancel()
 
     def _cancel(self) -> None:
-        # A second cancel would interrupt the closing that the first began.
-        if self._task is not None and not self._task.cancelling():
+        if self._task is not None and self._watch is None:
             self._task.cancel()
+            self._watch = self.loop.call_later(_LOST_SECONDS, self._cancel_again, self._task, _LOST_SECONDS)
+
+    def _cancel_again(self, task: asyncio.Task[None], waited: float) -> None:
+        """
+        See to it that the cancel was not lost.
+
+        Under a plain httpx client anyio may swallow one that comes just as it connects, and mostly it takes away the
+        count of it as well (https://github.com/agronholm/anyio/issues/1214). While the count stands, another cancel
+        would interrupt the closing that the first began, so that this is given time.
+        """
+        if not task.cancelling() or waited > _CLOSING_SECONDS:
+            task.cancel()
+        self._watch = self.loop.call_later(waited, self._cancel_again, task, 2 * waited)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._plan.streams.discard(self)
+        if self._watch is not None:
+            self._watch.cancel()
         swept = task.cancelled()
         # Cancelled, that is disposed, closed with its client, or swept away with its loop.
         error = ClientClosedError(_CLOSED if self._aborted else _SWEPT) if swept else task.exception()

@@ -7,14 +7,16 @@ import logging
 import threading
 import time
 import warnings
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from heard import Heard, left_after, settle, soon, text_of
+from heard import PATIENCE, Heard, left_after, settle, soon, text_of
 from reactivex import Observable
 from reactivex import operators as rx
 
-from rxollama import Ollama
+from rxollama import Ollama, _source
 from rxollama._loop import background
 from rxollama.errors import (
     ClientClosedError,
@@ -28,6 +30,8 @@ from rxollama.errors import (
 )
 from rxollama.messages import ChatChunk
 from rxollama.testing import Piece, Reply, ScriptedOllama
+from rxollama.transport import Call
+from rxollama.transport import Reply as TransportReply
 
 WORDS = ["One", " two", " three"]
 
@@ -256,6 +260,64 @@ class TestDispose:
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.to_thread(seen.wait_left)
+
+    @pytest.mark.parametrize("uncounted", [True, False])
+    async def test_lost(self, monkeypatch: pytest.MonkeyPatch, *, uncounted: bool) -> None:
+        """A cancel that is swallowed on the way, as anyio may do it while it connects, is repeated."""
+        monkeypatch.setattr(_source, "_CLOSING_SECONDS", 0.05)
+        carrier = Swallowing(uncounted=uncounted)
+        heard = Heard(chat(Ollama(transport=carrier)))
+        assert await asyncio.to_thread(carrier.opened.wait, PATIENCE)
+        heard.dispose()
+        async with asyncio.timeout(PATIENCE):
+            await carrier.left.wait()
+        assert not heard.over.is_set()
+
+    async def test_slow_closing(self) -> None:
+        """A closing that takes its time is not interrupted."""
+        carrier = Swallowing(uncounted=False)
+        heard = Heard(chat(Ollama(transport=carrier)))
+        assert await asyncio.to_thread(carrier.opened.wait, PATIENCE)
+        heard.dispose()
+        async with asyncio.timeout(PATIENCE):
+            await carrier.swallowed.wait()
+        # By then it has been looked at three times.
+        await asyncio.sleep(8 * _source._LOST_SECONDS)
+        assert not carrier.left.is_set()
+        carrier.go_on.set()
+        async with asyncio.timeout(PATIENCE):
+            await carrier.left.wait()
+
+
+class Swallowing:
+    """Be a transport that swallows the first cancel, and takes its time afterwards."""
+
+    def __init__(self, *, uncounted: bool) -> None:
+        self.opened, self.left = threading.Event(), asyncio.Event()
+        self.swallowed, self.go_on = asyncio.Event(), asyncio.Event()
+        self._uncounted = uncounted
+
+    @asynccontextmanager
+    async def open(self, _: Call) -> AsyncGenerator[TransportReply, None]:
+        """Never answer."""
+        self.opened.set()
+        try:
+            yield await self._swallow()
+        finally:
+            self.left.set()
+
+    async def _swallow(self) -> TransportReply:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if self._uncounted:
+                task.uncancel()
+            self.swallowed.set()
+            await self.go_on.wait()
+            raise
+        raise AssertionError("cancelled by nobody")
 
 
 class TestConnection:
