@@ -4,7 +4,8 @@
 #
 #   L4  __init__  cli/  __main__
 #   L3  client  _calls  testing/
-#   L2  _http/ (only importer of httpx)  _default  _source (a request as a cold observable)
+#   L2  _http/ (only importer of httpx)  _default
+#       _source (a request as a cold observable)  _subscription
 #   L1  operators/  _bridge (run, iterate, aiterate)  _wire/ (bytes to values)  transport (the seam)
 #       _host  _arguments  _rx  _loop
 #   L0  errors  messages/  _refusal

@@ -8,67 +8,32 @@ everybody (https://github.com/ollama/ollama/issues/17131). So a callback that ho
 from __future__ import annotations
 
 import asyncio
-import os
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from http import HTTPStatus
 from time import monotonic, perf_counter_ns
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 import msgspec
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxollama._loop import Job, finish, finish_now, home, is_leaving, report, running, tell
+from rxollama._subscription import Streams, Subscription
 from rxollama._wire import Decoder, status_error
-from rxollama.errors import ClientClosedError, SlowCallbackWarning, StreamError
+from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import ChatChunk, ChatResponse, ClientTiming
 from rxollama.messages._response import ResponseBuilder
 from rxollama.transport import Call, Reply, Transport
 
-__all__ = ("Plan", "Streams", "source")
+__all__ = ("Plan", "source")
 
 T = TypeVar("T")
 
 _SLOW_SECONDS = 0.25
 _LINGER_SECONDS = 1.0
-_LOST_SECONDS = 0.02
-_CLOSING_SECONDS = 1.0
 _REFUSAL_SECONDS = 5.0
 _REFUSAL_LENGTH = 1024 * 1024
-
-
-class Streams:
-    """Know the live streams of a client, so that closing it ends them."""
-
-    def __init__(self) -> None:
-        self.closed = False
-        self._live: set[_Stream[Any]] = set()
-
-    def add(self, stream: _Stream[Any]) -> None:
-        """Remember a stream that begins."""
-        self._live.add(stream)
-
-    def discard(self, stream: _Stream[Any]) -> None:
-        """Forget a stream that ended."""
-        self._live.discard(stream)
-
-    def close(self) -> None:
-        """End every stream with `ClientClosedError`, let no other begin, and wait for it where that blocks no loop."""
-        finish_now(self._aborted())
-
-    async def aclose(self) -> None:
-        """End every stream with `ClientClosedError`, let no other begin, and wait for it."""
-        await finish(self._aborted())
-
-    def _aborted(self) -> list[Job]:
-        self.closed = True
-        # A forked child has no part in the streams of its parent.
-        live = [stream for stream in self._live.copy() if stream.pid == os.getpid()]
-        for stream in live:
-            stream.abort()
-        return [(stream.loop, stream.ended) for stream in live]
 
 
 class Plan(msgspec.Struct, Generic[T], frozen=True):
@@ -111,117 +76,31 @@ def source(plan: Plan[T]) -> Observable[T]:
     """
 
     def subscribe(observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-        stream = _Stream(plan, observer, home())
+        stream = _Stream(plan, observer)
         stream.start()
         return Disposable(stream.dispose)
 
     return Observable(subscribe)
 
 
-class _Stream(Generic[T]):
-    """Be one subscription: a task that reads the answer and hands on its records."""
+class _Stream(Subscription[T]):
+    """Read the answer, and hand on its records."""
 
-    def __init__(self, plan: Plan[T], observer: abc.ObserverBase[T], loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.pid = os.getpid()
+    def __init__(self, plan: Plan[T], observer: abc.ObserverBase[T]) -> None:
+        super().__init__(observer, plan.streams, plan.name)
         self._plan = plan
-        self._observer = observer
         self._tally = _Tally()
-        self._task: asyncio.Task[None] | None = None
-        self._over = False
-        self._aborted = False
         self._told_slow = False
-        self._watch: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Begin, from whichever thread."""
-        self._plan.streams.add(self)
-        if self.loop is running():
-            self._begin()
-        else:
-            self.loop.call_soon_threadsafe(self._begin)
-
-    def dispose(self) -> None:
-        """Hand on nothing more, and close the request, from whichever thread."""
-        if not self._over:
-            self._over = True
-            tell(self.loop, self._cancel)
-
-    def abort(self) -> None:
-        """Tell the subscriber that the client was closed, and close the request."""
-        self._aborted = True
-        tell(self.loop, self._cancel)
-
-    async def ended(self) -> None:
-        """Wait for the end."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
-
-    def _begin(self) -> None:
-        if self._over:
-            self._plan.streams.discard(self)
-            return
-        self._task = self.loop.create_task(self._read())
-        # A task that is cancelled before its first step runs nothing of its own: only this hears of every end.
-        self._task.add_done_callback(self._end)
-        if self._aborted:
-            self._cancel()
-
-    def _cancel(self) -> None:
-        if self._task is not None and self._watch is None:
-            self._task.cancel()
-            self._watch = self.loop.call_later(_LOST_SECONDS, self._cancel_again, self._task, _LOST_SECONDS)
-
-    def _cancel_again(self, task: asyncio.Task[None], waited: float) -> None:
-        """
-        See to it that the cancel was not lost.
-
-        Under a plain httpx client anyio may swallow one that comes just as it connects, and mostly it takes away the
-        count of it as well (https://github.com/agronholm/anyio/issues/1214). While the count stands, another cancel
-        would interrupt the closing that the first began, so that this is given time.
-        """
-        if not task.cancelling() or waited > _CLOSING_SECONDS:
-            task.cancel()
-        self._watch = self.loop.call_later(waited, self._cancel_again, task, 2 * waited)
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._plan.streams.discard(self)
-        if self._watch is not None:
-            self._watch.cancel()
-        swept = task.cancelled()
-        # Cancelled, that is disposed, closed with its client, or swept away with its loop.
-        error = ClientClosedError(_CLOSED if self._aborted else _SWEPT) if swept else task.exception()
-        over, self._over = self._over, True
-        if over or is_leaving(self.loop):
-            if isinstance(error, Exception) and not isinstance(error, StreamError):
-                report(f"a callback of {self._plan.name} raised after it was disposed", error)
-        elif error is None or isinstance(error, Exception):
-            # Other exceptions, such as SystemExit, the task has let through already.
-            self._tell_end(error, quietly=swept)
-
-    def _tell_end(self, error: Exception | None, *, quietly: bool) -> None:
-        try:
-            if error is None:
-                self._observer.on_completed()
-            else:
-                self._complete(error)
-                self._observer.on_error(error)
-        except Exception as raised:  # noqa: BLE001 - There is nobody else to be told.
-            if not (quietly and raised is error):
-                report(f"the subscriber of {self._plan.name} does not handle its end", raised)
-
-    def _complete(self, error: Exception) -> None:
+    def _complete(self, error: StreamError) -> None:
         plan = self._plan
-        if isinstance(error, StreamError):
-            error.model = error.model or plan.model
-            error.endpoint = error.endpoint or f"{plan.call.method} {plan.call.path}"
-            if error.partial is None and plan.is_chat:
-                error.partial = self._tally.partial()
+        error.model = error.model or plan.model
+        error.endpoint = error.endpoint or f"{plan.call.method} {plan.call.path}"
+        if error.partial is None and plan.is_chat:
+            error.partial = self._tally.partial()
 
-    async def _read(self) -> None:
+    async def _live(self) -> None:
         plan = self._plan
-        if plan.streams.closed:
-            raise ClientClosedError("the client was closed: make a new one")
         self._tally.begin()
         async with plan.transport.open(plan.call) as reply:
             if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
@@ -255,8 +134,6 @@ class _Stream(Generic[T]):
             warnings.warn(_SLOW.format(name=self._plan.name, held=held), SlowCallbackWarning, stacklevel=1)
 
 
-_CLOSED = "the client was closed while this stream was running"
-_SWEPT = "the event loop of this stream was closed; subscribe from outside of it for a stream that outlives it"
 _SLOW = (
     "the callbacks of {name} held its event loop for {held:.1f} s, and with it every stream that lives there; "
     "use iterate(), run() or a scheduler of your own for work that blocks"

@@ -13,7 +13,8 @@ from rxollama._calls import Calls
 from rxollama._default import DefaultTransport, http_transport
 from rxollama._host import base_url
 from rxollama._refusal import refuse
-from rxollama._source import Plan, Streams, source
+from rxollama._source import Plan, source
+from rxollama._subscription import Streams
 from rxollama._wire import CHAT, GENERATE, MAX_LINE, Decoder, LineDecoder, encode_chat, encode_generate
 from rxollama.messages import (
     ChatChunk,

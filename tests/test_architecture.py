@@ -18,7 +18,7 @@ MAX_FUNCTION_LINES = 60
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_refusal", "messages", "errors"),
     ("_loop", "_rx", "_arguments", "_host", "transport", "_wire", "operators", "_bridge"),
-    ("_http", "_default", "_source"),
+    ("_http", "_default", "_subscription", "_source"),
     ("_calls", "client", "testing"),
     ("", "cli", "__main__"),
 )

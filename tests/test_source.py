@@ -16,7 +16,7 @@ from heard import PATIENCE, Heard, left_after, settle, soon, text_of
 from reactivex import Observable
 from reactivex import operators as rx
 
-from rxollama import Ollama, _source
+from rxollama import Ollama, _subscription
 from rxollama._loop import background
 from rxollama.errors import (
     ClientClosedError,
@@ -264,7 +264,7 @@ class TestDispose:
     @pytest.mark.parametrize("uncounted", [True, False])
     async def test_lost(self, monkeypatch: pytest.MonkeyPatch, *, uncounted: bool) -> None:
         """A cancel that is swallowed on the way, as anyio may do it while it connects, is repeated."""
-        monkeypatch.setattr(_source, "_CLOSING_SECONDS", 0.05)
+        monkeypatch.setattr(_subscription, "_CLOSING_SECONDS", 0.05)
         carrier = Swallowing(uncounted=uncounted)
         heard = Heard(chat(Ollama(transport=carrier)))
         assert await asyncio.to_thread(carrier.opened.wait, PATIENCE)
@@ -282,7 +282,7 @@ class TestDispose:
         async with asyncio.timeout(PATIENCE):
             await carrier.swallowed.wait()
         # By then it has been looked at three times.
-        await asyncio.sleep(8 * _source._LOST_SECONDS)
+        await asyncio.sleep(8 * _subscription._LOST_SECONDS)
         assert not carrier.left.is_set()
         carrier.go_on.set()
         async with asyncio.timeout(PATIENCE):
