@@ -146,6 +146,7 @@ def conversations(draw: DrawFn) -> list[list[ChatChunk]]:
         spoken.append(draw(answers(ended=True)))
         for place in range(draw(st.integers(0, 2))):
             words = Message("tool", draw(texts()), tool_name="get_time", tool_call_id=f"call_{turn}_{place}")
-            spoken.append([ChatChunk(message=words, done=draw(st.booleans()))])
+            done, failed = draw(st.booleans()), draw(st.booleans())
+            spoken.append([ChatChunk(message=words, done=done, tool_failed=failed)])
     spoken.append(draw(answers()))
     return spoken

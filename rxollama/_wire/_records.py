@@ -146,8 +146,9 @@ def _quick(read: Callable[[bytes], list[R]], are_usual: Callable[[list[R]], bool
 
 def _are_usual(chunks: list[ChatChunk]) -> bool:
     for chunk in chunks:
-        odd = chunk.message is _SILENCE or chunk.debug_info is not None or chunk.client is not None or chunk.tool_failed
-        if odd or chunk.done:
+        odd = chunk.message is _SILENCE or chunk.debug_info is not None
+        signed = chunk.client is not None or chunk.tool_failed or chunk.tool_progress
+        if odd or signed or chunk.done:
             return False
     return True
 

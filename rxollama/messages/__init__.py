@@ -13,6 +13,7 @@ from rxollama.messages._events import (
     ThinkingStarted,
     ToolCalled,
     ToolFailed,
+    ToolProgressed,
     ToolReturned,
 )
 from rxollama.messages._image import Image

@@ -73,6 +73,7 @@ class ChatChunk(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaul
         debug_info: The rendered prompt, where `debug_render_only` asked for it.
         client: What the client saw, on the last chunk of an answer.
         tool_failed: With role `tool`: whether the tool failed.
+        tool_progress: With role `tool`: how far it is. It is shown while the tool runs, and is no part of its result.
 
     .. versionadded:: 0.1
     """
@@ -93,15 +94,21 @@ class ChatChunk(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaul
     eval_count: int = 0
     eval_duration: int = 0
     debug_info: dict[str, Any] | None = msgspec.field(default=None, name="_debug_info")
-    # The last two are the client's own: under these names no server can set them.
+    # The last three are the client's own: under these names no server can set them.
     client: ClientTiming | None = msgspec.field(default=None, name="(client)")
     tool_failed: bool = msgspec.field(default=False, name="(tool_failed)")
+    tool_progress: str = msgspec.field(default="", name="(tool_progress)")
 
     @property
     def visible(self) -> bool:
         """Whether there is something to see: thinking, content or a tool call."""
         message = self.message
         return bool(message.content or message.thinking or message.tool_calls)
+
+    @property
+    def aside(self) -> bool:
+        """Whether this only tells how far a tool is, beside all that is said: it belongs to no message."""
+        return bool(self.tool_progress) and self.message.role == "tool" and not (self.done or self.visible)
 
     @property
     def metrics(self) -> Metrics | None:
@@ -131,16 +138,7 @@ _NUMBERS = (
 
 
 def metrics_of(chunk: ChatChunk, timing: ClientTiming | None = None) -> Metrics:
-    """
-    Gather the numbers of a done chunk.
-
-    Args:
-        chunk: The chunk.
-        timing: What the client saw, where the chunk itself does not say.
-
-    Returns:
-        The metrics.
-    """
+    """Gather the numbers of a done chunk; *timing* is what the client saw, where the chunk itself does not say."""
     seen = chunk.client or timing or ClientTiming()
     numbers = {name: getattr(chunk, name) for name in _NUMBERS}
     return Metrics(**msgspec.structs.asdict(seen), **numbers)
@@ -235,6 +233,7 @@ class ChunkSum:
             or item.remote_host
             or item.remote_model
             or item.tool_failed
+            or item.tool_progress
             or item.debug_info is not None
         ):
             return False
@@ -274,7 +273,8 @@ class ChunkSum:
             self._images += message.images
         if chunk.done:
             self._done = chunk
-        if chunk.remote_host or chunk.remote_model or chunk.tool_failed or chunk.debug_info is not None:
+        odd = chunk.remote_host or chunk.remote_model or chunk.tool_failed or chunk.tool_progress
+        if odd or chunk.debug_info is not None:
             self._rare = _later(self._rare, chunk)
 
     def mark(self) -> Mark:
@@ -306,6 +306,11 @@ class ChunkSum:
         """Read the logprobs as they were at a mark."""
         return tuple(self._logprobs[: mark.logprobs])
 
+    @property
+    def failed(self) -> bool:
+        """Whether the tool whose result this is failed."""
+        return self._rare.tool_failed
+
     def total(self) -> ChatChunk:
         """Say in one chunk what all of them said."""
         mark, rare = self.mark(), self._rare
@@ -319,6 +324,7 @@ class ChunkSum:
             remote_host=rare.remote_host,
             debug_info=rare.debug_info,
             tool_failed=rare.tool_failed,
+            tool_progress=rare.tool_progress,
         )
 
 
@@ -328,6 +334,7 @@ def _later(one: ChatChunk, other: ChatChunk) -> ChatChunk:
         remote_host=other.remote_host or one.remote_host,
         debug_info=one.debug_info if other.debug_info is None else other.debug_info,
         tool_failed=other.tool_failed or one.tool_failed,
+        tool_progress=other.tool_progress or one.tool_progress,
     )
 
 

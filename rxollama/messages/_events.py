@@ -20,6 +20,7 @@ __all__ = (
     "ThinkingStarted",
     "ToolCalled",
     "ToolFailed",
+    "ToolProgressed",
     "ToolReturned",
 )
 
@@ -95,6 +96,23 @@ class ToolCalled(msgspec.Struct, frozen=True):
     call: ToolCall
 
 
+class ToolProgressed(msgspec.Struct, frozen=True):
+    """
+    Tell how far a tool is; those that run at the same time may take turns.
+
+    Args:
+        name: The tool's name.
+        text: What it says of it; the model is not told.
+        call_id: The id of the call; empty where it has none.
+
+    .. versionadded:: 0.1
+    """
+
+    name: str
+    text: str
+    call_id: str = ""
+
+
 class ToolReturned(msgspec.Struct, frozen=True):
     """
     Bring what a tool gave back.
@@ -150,6 +168,7 @@ ChatEvent: TypeAlias = (
     | ContentDelta
     | ContentEnded
     | ToolCalled
+    | ToolProgressed
     | ToolReturned
     | ToolFailed
     | Finished

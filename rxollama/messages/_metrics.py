@@ -50,6 +50,8 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False, repr_omit_defau
         time_to_first_content: As above.
         wall_duration: See `ClientTiming`.
         chunk_count: See `ClientTiming`.
+        tool_result_count: How many tools gave a result, those that failed included.
+        tool_failure_count: How many of them failed: unknown, called wrongly, not allowed, too slow, or broken.
         rounds: The metrics of each round, where these are a sum.
 
     .. versionadded:: 0.1
@@ -62,6 +64,8 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False, repr_omit_defau
     prompt_eval_duration: int = 0
     eval_count: int = 0
     eval_duration: int = 0
+    tool_result_count: int = 0
+    tool_failure_count: int = 0
     rounds: tuple[Metrics, ...] = ()
 
     @property
@@ -99,6 +103,8 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False, repr_omit_defau
             prompt_eval_duration=self.prompt_eval_duration + other.prompt_eval_duration,
             eval_count=self.eval_count + other.eval_count,
             eval_duration=self.eval_duration + other.eval_duration,
+            tool_result_count=self.tool_result_count + other.tool_result_count,
+            tool_failure_count=self.tool_failure_count + other.tool_failure_count,
             rounds=(self.rounds or (self,)) + (other.rounds or (other,)),
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, final
 
+from msgspec.structs import replace
+
 from rxollama.messages._chunk import ChatChunk, ChunkSum, Logprob, metrics_of
 from rxollama.messages._message import Message
 from rxollama.messages._metrics import ClientTiming, Metrics
@@ -148,7 +150,7 @@ class ResponseBuilder:
     tools reduce to all of its messages.
     """
 
-    __slots__ = ("_current", "_end", "_logprobs", "_metrics", "_whole")
+    __slots__ = ("_current", "_end", "_failures", "_logprobs", "_metrics", "_results", "_whole")
 
     def __init__(self) -> None:
         self._whole: list[Message] = []
@@ -156,6 +158,7 @@ class ResponseBuilder:
         self._end = _NOTHING
         self._logprobs: tuple[Logprob, ...] = ()
         self._metrics: Metrics | None = None
+        self._results = self._failures = 0
 
     def extend(self, chunks: Iterable[ChatChunk]) -> None:
         """Take in the next chunks."""
@@ -172,6 +175,8 @@ class ResponseBuilder:
 
     def _append(self, chunk: ChatChunk) -> None:
         current = self._current
+        if chunk.aside:
+            return
         if not current.speaks_for(chunk.message):
             if chunk == _NOTHING:
                 return
@@ -182,6 +187,9 @@ class ResponseBuilder:
             if chunk.done:
                 metrics = metrics_of(chunk)
                 self._metrics = metrics if self._metrics is None else self._metrics + metrics
+        elif chunk.done:
+            self._results += 1
+            self._failures += current.failed
 
     def _next(self) -> ChunkSum:
         ended, fresh = self._current, ChunkSum()
@@ -216,6 +224,9 @@ class ResponseBuilder:
         if timing is not None and not end.done:
             seen = metrics_of(_NOTHING, timing)
             metrics = seen if metrics is None else metrics + seen
+        if self._results:
+            results, failures = self._results, self._failures
+            metrics = replace(metrics or _NO_METRICS, tool_result_count=results, tool_failure_count=failures)
         return _fill(
             object.__new__(ChatResponse),
             read=read,

@@ -56,8 +56,9 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
     Log a chat, and pass it on as it is.
 
     One line each, as snake_case keys, tied together by a `chat` id: `chat_started`; `chat_first_token`; a
-    `chat_tool_call` for each call; and at the end `chat_finished` with all metrics, `chat_failed`, or
-    `chat_cancelled`, with what was received. Durations are nanoseconds; a number that nobody knows is left out.
+    `chat_tool_call` for each call, and a `chat_tool_result` or `chat_tool_failed` for what comes of it; and at the end
+    `chat_finished` with all metrics, `chat_failed`, or `chat_cancelled`, with what was received. Durations are
+    nanoseconds; a number that nobody knows is left out.
 
     .. marbles::
 
@@ -135,7 +136,7 @@ class _Diary:
         self._speaker = Speaker()
         self._model = self._done_reason = ""
         self._metrics: Metrics | None = None
-        self._chunks = self._content = self._thinking = self._calls = 0
+        self._chunks = self._content = self._thinking = self._calls = self._results = self._failures = 0
         self._write("info", "chat_started", {})
 
     def chunk(self, chunk: ChatChunk) -> None:
@@ -149,11 +150,32 @@ class _Diary:
             self._content += len(message.content)
             self._thinking += len(message.thinking)
             return
+        if chunk.aside:
+            return
         speaker.changes(chunk)
-        if speaker.role != "tool":
+        if speaker.role == "tool":
+            self._returned(chunk)
+        else:
             self._spoken(chunk)
         if chunk.done:
             speaker.restart()
+
+    def _returned(self, chunk: ChatChunk) -> None:
+        message, failed = chunk.message, chunk.tool_failed
+        if not message.role:
+            # It only goes on with a result, or ends it.
+            return
+        self._results += 1
+        self._failures += failed
+        fields: dict[str, Any] = {
+            "model": self._model,
+            "tool_name": message.tool_name,
+            "tool_call_id": message.tool_call_id,
+            "result_length": len(message.content),
+        }
+        if self._said is not None:
+            fields["result"] = message.content
+        self._write("warning" if failed else "info", "chat_tool_failed" if failed else "chat_tool_result", fields)
 
     def _spoken(self, chunk: ChatChunk) -> None:
         message = chunk.message
@@ -206,6 +228,8 @@ class _Diary:
             "tool_call_count": self._calls,
             "wall_duration": perf_counter_ns() - self._began,
         }
+        if self._results:
+            fields |= {"tool_result_count": self._results, "tool_failure_count": self._failures}
         if self._said is not None:
             fields |= {"content": self._said.content.getvalue(), "thinking": self._said.thinking.getvalue()}
         return fields
@@ -257,6 +281,8 @@ def _numbers(metrics: Metrics | None) -> dict[str, Any]:
     metrics = metrics or Metrics()
     fields = msgspec.structs.asdict(metrics)
     rounds = fields.pop("rounds")
+    # The tools of all rounds are counted beside, also where nothing says how it went.
+    del fields["tool_result_count"], fields["tool_failure_count"]
     fields |= {name: getattr(metrics, name) for name in _DERIVED}
     # Without a client, as in a test or a replay, what passed through here is all that was counted.
     fields |= {"chunk_count": metrics.chunk_count or None, "round_count": len(rounds) or None}

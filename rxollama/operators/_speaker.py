@@ -26,6 +26,8 @@ class Speaker:
     def changes(self, chunk: ChatChunk) -> bool:
         """Take in a chunk, and tell whether somebody else's message begins with it."""
         role = chunk.message.role
+        if chunk.aside:
+            return False
         if role and role != self.role:
             changed = bool(self.role) or (self._spoken and role != "assistant")
             self.role = role

@@ -16,6 +16,7 @@ from ..messages import (
     ThinkingStarted,
     ToolCalled,
     ToolFailed,
+    ToolProgressed,
     ToolReturned,
 )
 from ..messages._response import ResponseBuilder
@@ -40,6 +41,8 @@ class Story:
         """Tell what a chunk says, in the order of reading."""
         self._builder.add(chunk)
         message = chunk.message
+        if chunk.aside:
+            return [ToolProgressed(message.tool_name, chunk.tool_progress, message.tool_call_id)]
         if message.role == "tool":
             outcome = ToolFailed if chunk.tool_failed else ToolReturned
             return [*self.close(), outcome(message.tool_name, message.content, message.tool_call_id)]

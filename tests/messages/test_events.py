@@ -24,6 +24,7 @@ from rxollama.messages import (
     ToolCall,
     ToolCalled,
     ToolFailed,
+    ToolProgressed,
     ToolReturned,
 )
 
@@ -36,6 +37,7 @@ _EVENTS: list[ChatEvent] = [
     ContentEnded(),
     ToolCalled(ToolCall(Function("get_time"))),
     ToolReturned("get_time", "12:00", "call_1"),
+    ToolProgressed("get_time", "winding the clock"),
     ToolFailed("get_time", "no clock"),
     Finished(ChatResponse(message=Message.assistant("Yes"), done=True)),
 ]
@@ -47,7 +49,7 @@ def _told(event: ChatEvent) -> str:
             return text
         case ToolCalled(call):
             return call.name
-        case ToolReturned(name, content) | ToolFailed(name, content):
+        case ToolReturned(name, content) | ToolFailed(name, content) | ToolProgressed(name, content):
             return f"{name}: {content}"
         case Finished(response):
             return response.message.content
@@ -60,7 +62,19 @@ class TestEvents:
 
     def test_is_matched_by_position(self) -> None:
         """A pattern takes an event apart in the order of its fields."""
-        expected = ["", "Hm", "", "", "Yes", "", "get_time", "get_time: 12:00", "get_time: no clock", "Yes"]
+        expected = [
+            "",
+            "Hm",
+            "",
+            "",
+            "Yes",
+            "",
+            "get_time",
+            "get_time: 12:00",
+            "get_time: winding the clock",
+            "get_time: no clock",
+            "Yes",
+        ]
 
         assert expected == [_told(event) for event in _EVENTS]
 

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from strategies import answers, conversations, timings
 
 from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, Function, Logprob, Message, Metrics, ToolCall
@@ -48,6 +49,11 @@ def _built(chunks: list[ChatChunk]) -> ResponseBuilder:
 
 def _reduced(chunks: list[ChatChunk]) -> ChatResponse:
     return _built(chunks).snapshot()
+
+
+def _of_the_model(metrics: Metrics) -> Metrics:
+    """Leave out what the tools did."""
+    return replace(metrics, tool_result_count=0, tool_failure_count=0)
 
 
 def _length(response: ChatResponse) -> int:
@@ -107,6 +113,27 @@ class TestLaws:
         assert [_reduced(chunks[: place + 1]) for place in range(len(chunks))] == snapshots
         assert snapshots[-1:] == [_reduced(chunks)][: len(chunks)]
 
+    @given(conversations(), st.data())
+    def test_asides(self, spoken: list[list[ChatChunk]], data: st.DataObject) -> None:
+        """How far a tool is changes nothing of what was said, wherever it is told."""
+        chunks = [chunk for message in spoken for chunk in message]
+        whole = _reduced(chunks)
+        for name in ("get_time", "get_weather"):
+            place = data.draw(st.integers(0, len(chunks)))
+            chunks.insert(place, ChatChunk(message=Message("tool", tool_name=name), tool_progress="half"))
+
+        assert whole == _reduced(chunks)
+
+    @given(conversations())
+    def test_counts_the_tools(self, spoken: list[list[ChatChunk]]) -> None:
+        """Every result that is whole is counted, and every failure among them."""
+        chunks = [chunk for message in spoken for chunk in message]
+        results = [chunk for chunk in chunks if chunk.message.role == "tool" and chunk.done]
+        failures = [chunk for chunk in results if chunk.tool_failed]
+        metrics = _reduced(chunks).metrics
+
+        assert (len(results), len(failures)) == (metrics.tool_result_count, metrics.tool_failure_count)
+
     @given(conversations())
     def test_keeps_every_message(self, spoken: list[list[ChatChunk]]) -> None:
         """The messages of a conversation are all there, in order, and so are the rounds of its metrics."""
@@ -116,7 +143,7 @@ class TestLaws:
         rounds = [total.metrics for total in totals if total.metrics and total.message.role != "tool"]
 
         assert tuple(total.message for total in totals) == (response.messages if totals else ())
-        assert tuple(rounds) == (response.metrics.rounds or (response.metrics,))[: len(rounds)]
+        assert tuple(rounds) == (response.metrics.rounds or (_of_the_model(response.metrics),))[: len(rounds)]
 
 
 class TestResponseBuilder:
@@ -145,14 +172,15 @@ class TestResponseBuilder:
         asked, after = _reduced([_ASKED]), _reduced([_ASKED, _RESULT])
 
         assert (_ASKED.message, _RESULT.message) == after.messages
-        assert (asked.message, asked.metrics, asked.model) == (after.message, after.metrics, after.model)
+        assert (asked.message, asked.model) == (after.message, after.model)
+        assert asked.metrics == _of_the_model(after.metrics)
         assert (asked.done, asked.done_reason, asked.logprobs) == (after.done, after.done_reason, after.logprobs)
 
     def test_is_not_done_in_the_next_round(self) -> None:
         """A new message of the assistant's is open again, and keeps the numbers so far."""
         response = _reduced([_ASKED, _RESULT, ChatChunk(message=Message.assistant("No"))])
 
-        assert (False, "", _ASKED.metrics) == (response.done, response.done_reason, response.metrics)
+        assert (False, "", _ASKED.metrics) == (response.done, response.done_reason, _of_the_model(response.metrics))
 
     def test_has_an_empty_message_while_only_tools_spoke(self) -> None:
         """Without a word of the assistant's its message is empty."""

@@ -277,13 +277,28 @@ def test_conversation() -> None:
         "chat_started",
         "chat_first_token",
         "chat_tool_call",
+        "chat_tool_result",
         "chat_tool_call",
+        "chat_tool_failed",
         "chat_finished",
     ]
     end = lines.lines[-1]
+    assert (end["tool_result_count"], end["tool_failure_count"]) == (2, 1)
     assert (end["eval_count"], end["round_count"], end["tokens_per_second"]) == (60, 3, 10.0)
     assert (end["content_length"], end["thinking_length"], end["tool_call_count"]) == (4, 4, 2)
     assert (end["chunk_count"], end["wall_duration"], end["time_to_first_chunk"]) == (9, 27, 3)
+
+
+def test_tools() -> None:
+    """What comes of a call is a line, with its words only where they are wanted; how far it is, is none."""
+    half = ChatChunk(message=Message("tool", tool_name="get_weather"), tool_progress="half")
+    told = [logged(ASKS, DONE, half, RESULT, FAILED, content=content).steady[-3:-1] for content in (False, True)]
+    result = {"event": "chat_tool_result", "level": "info", "result_length": 14}
+    failed = {"event": "chat_tool_failed", "level": "warning", "result_length": 12}
+    call = {"model": "qwen3", "tool_name": "get_weather", "tool_call_id": "call_1"}
+
+    assert told[0] == [result | call, failed | call]
+    assert told[1] == [result | call | {"result": "3 °C, a secret"}, failed | call | {"result": "no such city"}]
 
 
 @given(conversation=conversations())

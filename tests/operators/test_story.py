@@ -30,6 +30,7 @@ from rxollama.messages import (
     ToolCall,
     ToolCalled,
     ToolFailed,
+    ToolProgressed,
     ToolReturned,
 )
 from rxollama.operators._reduce import collect
@@ -110,6 +111,15 @@ def test_events_error(chunk: ChatChunk, opened: list[ChatEvent]) -> None:
     ended = SAID[1] if opened[0] == SAID[0] else THOUGHT[1]
     assert played.messages == [*[on_next(210, event) for event in opened], on_next(220, ended), on_error(220, LOST)]
     assert played.subscriptions == [Subscription(200, 220)]
+
+
+def test_events_progress() -> None:
+    """How far a tool is may be told amid an answer, and ends nothing of it."""
+    half = ChatChunk(message=Message.tool("", call=CALL), tool_progress="half")
+    told = received([says("a"), half, says("b"), half], events())
+
+    progress = ToolProgressed("look", "half", "call_1")
+    assert told == [SAID[0], ContentDelta("a"), progress, ContentDelta("b"), progress, SAID[1]]
 
 
 def test_events_disposed() -> None:
