@@ -20,6 +20,7 @@ from rxollama.errors import (
     StatusError,
     StreamError,
     StreamTimeoutError,
+    ToolError,
     UnauthorizedError,
 )
 from rxollama.messages import ChatResponse, Function, Message, Metrics, ToolCall
@@ -57,6 +58,8 @@ def _full(kind: type[RxOllamaError]) -> RxOllamaError:
         given |= {"detail": "no", "body": '{"error":"no"}'}
     if issubclass(kind, StreamTimeoutError):
         given |= {"phase": "gap"}
+    if issubclass(kind, ToolError):
+        given |= {"call": _PARTIAL.message.tool_calls[0]}
     if issubclass(kind, InvalidValueError):
         given |= {"field": "think", "given": "'very'", "allowed": "True"}
     error = kind("it went wrong", **given)
