@@ -19,6 +19,7 @@ PUBLIC = (
     "rxollama.messages",
     "rxollama.operators",
     "rxollama.testing",
+    "rxollama.tools",
     "rxollama.transport",
 )
 TOP_LEVEL_LIMIT = 25
@@ -45,7 +46,9 @@ def test_all_is_sorted_and_true(name: str) -> None:
     assert set(module.__all__) <= set(vars(module))
 
 
-@pytest.mark.parametrize("name", ["rxollama.messages", "rxollama.operators", "rxollama.testing", "rxollama.errors"])
+@pytest.mark.parametrize(
+    "name", ["rxollama.messages", "rxollama.operators", "rxollama.testing", "rxollama.errors", "rxollama.tools"]
+)
 def test_all_is_complete(name: str) -> None:
     """What a public module shows without an underscore is in its `__all__`."""
     module = importlib.import_module(name)

@@ -1,0 +1,7 @@
+"""Python types as JSON: their schema, and values of them read from what a model wrote."""
+
+from rxollama._schema._describe import schema_of
+from rxollama._schema._inline import inlined
+from rxollama._schema._shape import Misfit, Shape
+
+__all__ = ("Misfit", "Shape", "inlined", "schema_of")

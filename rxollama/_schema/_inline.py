@@ -1,0 +1,97 @@
+"""JSON Schema as Ollama's servers keep it in tools: without references, and with few keys."""
+
+from __future__ import annotations
+
+from rxollama._refusal import refuse
+from rxollama._schema._notes import noted
+from rxollama._schema._parts import Schema, with_parts
+
+__all__ = ("inlined",)
+
+# By https://github.com/ollama/ollama/blob/main/api/types.go, `ToolProperty`: the server's decoder drops all others.
+_KEPT = ("type", "anyOf", "enum", "items", "properties", "required", "description")
+# A truth value is a number for Python, but not for JSON.
+_TYPES = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
+
+
+def inlined(schema: Schema, *, field: str) -> Schema:
+    """
+    Write a schema with nothing that a server would drop from a tool.
+
+    What it would drop, such as bounds, formats and defaults, goes in words into the description. So the result is never
+    narrower than the schema: it allows all that the schema allows.
+
+    Args:
+        schema: The schema, which stays as it is.
+        field: What to call the schema's place in an error.
+
+    Returns:
+        The schema, in which properties keep their order.
+
+    Raises:
+        InvalidValueError: When a definition holds itself, so that it cannot be written out.
+    """
+    return _inlined(schema, schema, field, ())
+
+
+def _inlined(part: Schema, root: Schema, field: str, within: tuple[str, ...]) -> Schema:
+    whole = {key: value for key, value in part.items() if key != "$defs"}
+    while (reference := whole.pop("$ref", None)) is not None:
+        if reference in within:
+            name = reference.rpartition("/")[2]
+            raise refuse(field, name, "a type that does not hold itself, since tools cannot describe one that does")
+        within = (*within, reference)
+        # What stands beside a reference is of this place, and goes before what the definition says.
+        whole = _referred(root, reference) | whole
+    return _kept(with_parts(whole, lambda inner: _inlined(inner, root, field, within)))
+
+
+def _referred(root: Schema, reference: str) -> Schema:
+    found: Schema = root
+    for step in reference.removeprefix("#/").split("/"):
+        found = found[step]
+    return found
+
+
+def _kept(part: Schema) -> Schema:
+    kept = noted(part)
+    if "oneOf" in kept:
+        kept["anyOf"] = kept["oneOf"]
+    if "const" in kept:
+        kept["enum"] = [kept["const"]]
+    if "prefixItems" in kept:
+        kept["items"] = _any_of(kept["prefixItems"])
+    if "enum" in kept:
+        kept.setdefault("type", _one_or_all([_type_of(value) for value in kept["enum"]]))
+    if "anyOf" in kept:
+        kept = _any_of(kept.pop("anyOf")) | kept
+    return {key: kept[key] for key in _KEPT if key in kept and kept[key] is not False}
+
+
+def _type_of(value: object) -> str:
+    return next(name for kind, name in _TYPES.items() if isinstance(value, kind))
+
+
+def _any_of(parts: list[Schema]) -> Schema:
+    """Join parts into one that allows what any of them does, without `anyOf` where their types say it all."""
+    if all(part.keys() == {"type"} for part in parts):
+        return {"type": _one_or_all([name for part in parts for name in _names(part["type"])])}
+    several = [part for place, part in enumerate(parts) if part not in parts[:place]]
+    return {"anyOf": several} if len(several) > 1 else several[0]
+
+
+def _one_or_all(names: list[str]) -> str | list[str]:
+    several = list(dict.fromkeys(names))
+    return several if len(several) > 1 else several[0]
+
+
+def _names(found: str | list[str]) -> list[str]:
+    return [found] if isinstance(found, str) else found

@@ -1,0 +1,50 @@
+"""Walking through a JSON Schema: which of its values are schemas themselves, and which only look like one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeGuard
+
+__all__ = ("Schema", "is_schema", "with_parts")
+
+Schema: TypeAlias = dict[str, Any]
+"""A JSON Schema, but for the two that are only `true` and `false`."""
+
+# By https://json-schema.org/draft/2020-12/schema, as far as msgspec and pydantic make use of it.
+_ONE = {"additionalProperties", "contains", "items", "not", "propertyNames"}
+_SEVERAL = {"allOf", "anyOf", "oneOf", "prefixItems"}
+_NAMED = {"$defs", "patternProperties", "properties"}
+
+
+def is_schema(value: object) -> TypeGuard[Schema]:
+    """Tell whether this is a schema with something in it to be changed."""
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def with_parts(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
+    """
+    Change the schemas that a schema is made of, and leave the data in it alone, such as a default or an enum's values.
+
+    Args:
+        schema: The schema, which stays as it is.
+        change: What to do with each part.
+
+    Returns:
+        A schema of the changed parts.
+    """
+
+    def changed(key: str, value: Any) -> Any:
+        if key in _NAMED and is_schema(value):
+            return {name: one(part) for name, part in value.items()}
+        if key in _SEVERAL and _is_list(value):
+            return [one(part) for part in value]
+        return one(value) if key in _ONE else value
+
+    def one(part: Any) -> Any:
+        return change(part) if is_schema(part) else part
+
+    return {key: changed(key, value) for key, value in schema.items()}

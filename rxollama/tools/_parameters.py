@@ -1,0 +1,104 @@
+"""The parameters of a function: how a model is told of them, and how what it gives becomes arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NotRequired, TypedDict, cast, get_args, get_origin
+
+import msgspec
+
+from rxollama._schema import Misfit, Shape, inlined, schema_of
+from rxollama.messages._check import is_mapping
+from rxollama.tools._callable import hint_of, parameters_of
+from rxollama.tools._text import builtins_of
+
+__all__ = ("Parameters",)
+
+
+class Parameters:
+    """
+    Be the parameters of a function.
+
+    Args:
+        function: The function.
+        name: The name of the tool, for errors.
+        descriptions: What the docstring says of the parameters, by their names.
+
+    Raises:
+        InvalidValueError: When a parameter cannot be described to a model, naming it.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, descriptions: Mapping[str, str]) -> None:
+        self._parameters = {one.name: one for one in parameters_of(function, name)}
+        self._kinds: dict[str, Any] = {}
+        properties: dict[str, Any] = {}
+        for key, parameter in self._parameters.items():
+            field = f"{name}({key})"
+            kind = _described(hint_of(function, parameter.annotation, field), descriptions.get(key, ""))
+            self._kinds[key] = kind
+            properties[key] = inlined(schema_of(kind, field=field) | _default(parameter), field=field)
+        required = [key for key, parameter in self._parameters.items() if _is_required(parameter)]
+        self.schema: dict[str, Any] = {"type": "object", "properties": properties, "required": required}
+        self._shape: Shape[dict[str, Any]] = Shape(self._whole(), self.schema, lax=True)
+
+    def _whole(self) -> Any:
+        # Of the types that msgspec knows, this one leaves out what was not given: the function has its own defaults.
+        make, optional = cast("Any", TypedDict), cast("Any", NotRequired)
+        required = self.schema["required"]
+        return make(
+            "arguments", {key: kind if key in required else optional[kind] for key, kind in self._kinds.items()}
+        )
+
+    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Make arguments of what a model gave; raises a `Misfit`."""
+        if not is_mapping(given):
+            raise Misfit(f"Expected `object`, got `{type(given).__name__}`")
+        for key in given:
+            if key not in self._parameters:
+                known = ", ".join(f"`{name}`" for name in self._parameters) or "none"
+                raise Misfit(f"Object has the unknown field `{key}`, known: {known}")
+        # A model gives null where it means nothing at all.
+        kept = {key: value for key, value in given.items() if value is not None or self._takes_null(key)}
+        return self._shape.convert(kept)
+
+    def _takes_null(self, key: str) -> bool:
+        if _is_required(self._parameters[key]):
+            return True
+        try:
+            Shape[Any].of(self._kinds[key], field=key).convert(None)
+        except Misfit:
+            return False
+        return True
+
+    def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any]:
+        """Bind a function to arguments, by position where it takes them in no other way."""
+        first: list[Any] = []
+        rest = dict(arguments)
+        for key, parameter in self._parameters.items():
+            if parameter.kind is not inspect.Parameter.POSITIONAL_ONLY or (key not in rest and _is_required(parameter)):
+                break
+            first.append(rest.pop(key, parameter.default))
+        return lambda: function(*first, **rest)
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is inspect.Parameter.empty
+
+
+def _default(parameter: inspect.Parameter) -> dict[str, Any]:
+    """Tell the default of a parameter, if it is one that JSON can write."""
+    if _is_required(parameter):
+        return {}
+    try:
+        return {"default": builtins_of(parameter.default)}
+    except (TypeError, ValueError):
+        return {}
+
+
+def _described(kind: Any, description: str) -> Any:
+    """Describe a type, unless it is described where it stands."""
+    own = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+    if not description or any(isinstance(one, msgspec.Meta) and one.description for one in own):
+        return kind
+    return Annotated[kind, msgspec.Meta(description=description)]

@@ -1,0 +1,227 @@
+"""Values are read from JSON, and what does not fit is told with its path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta
+from tool_cases import Answer, Capital, City, Country, Level, Node, Order, Pair, Point, Row, Strict, Tree, Unit
+
+from rxollama._schema import Misfit, Shape
+from rxollama.errors import InvalidValueError
+
+ROWS = st.builds(
+    Row,
+    st.text(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.none() | st.integers(-(2**63), 2**63 - 1),
+    st.frozensets(st.text(max_size=3), max_size=3),
+)
+ORDERS = st.builds(
+    Order,
+    st.integers(0, 99),
+    st.lists(ROWS, max_size=3),
+    st.sampled_from(Unit),
+    st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
+    st.none() | st.datetimes(),
+)
+STRICT = Shape.of(Order, field="format")
+LAX = Shape.of(Order, field="format", lax=True)
+
+
+@given(ORDERS)
+def test_converts_what_it_wrote(order: Order) -> None:
+    """A value written as JSON is read as that value, strictly or not, from JSON or from Python."""
+    assert order == STRICT.convert(msgspec.to_builtins(order))
+    assert order == LAX.convert(msgspec.to_builtins(order))
+    assert order == STRICT.decode(msgspec.json.encode(order).decode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "json", "value"),
+    [
+        (Unit, "celsius", Unit.CELSIUS),
+        (Level, 3, Level.HIGH),
+        (Pair, ["a"], Pair("a")),
+        (City, {"name": "Oslo", "at": {"latitude": 59.9}}, City("Oslo", Point(59.9))),
+        (Answer, {"reasons": [], "answer": "no"}, {"reasons": [], "answer": "no"}),
+        (dict[int, str], {"1": "a"}, {1: "a"}),
+        (set[int], [1, 1], {1}),
+        (list[Any], [1, "a", None], [1, "a", None]),
+        (datetime, "2026-01-31T12:30:00", datetime(2026, 1, 31, 12, 30)),  # noqa: DTZ001 - As it is written.
+        (Tree | None, {"name": "a", "kids": [{"name": "b"}]}, Tree("a", [Tree("b")])),
+    ],
+)
+def test_values(kind: Any, json: Any, value: Any) -> None:
+    """Values are of their own types."""
+    shape = Shape[Any].of(kind, field="format")
+
+    assert value == shape.convert(json)
+    assert value == shape.decode(msgspec.json.encode(json).decode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [(int, "3", 3), (float, "3.5", 3.5), (bool, "true", True), (int | None, "null", None), (int | str, "3", "3")],
+)
+def test_lax(kind: Any, text: str, value: Any) -> None:
+    """Numbers and truth values may come as texts where that is asked for, and else not."""
+    assert value == Shape[Any].of(kind, field="format", lax=True).convert(text)
+    if value != text:
+        with pytest.raises(Misfit):
+            Shape[Any].of(kind, field="format").convert(text)
+
+
+def test_types() -> None:
+    """The type of the value is that of the shape."""
+    assert "a" == Shape.of(Row, field="format").convert({"name": "a", "price": 1}).name
+    assert ["a"] == Shape.of(list[str], field="format").decode('["a"]')
+
+
+ROW = {"name": "a", "price": 1}
+
+
+@pytest.mark.parametrize(
+    ("json", "path", "reason"),
+    [
+        (
+            {"number": 1, "rows": [ROW, ROW, {"name": "a", "price": "x"}]},
+            "$.rows[2].price",
+            "Expected `float`, got `str`",
+        ),
+        ({"number": 1, "rows": [ROW, {"name": "a"}]}, "$.rows[1]", "Object missing required field `price`"),
+        ({"number": 1, "rows": [], "unit": "kelvin"}, "$.unit", "Invalid enum value 'kelvin'"),
+        ({"number": 1, "rows": [], "notes": {"a": 1}}, "$.notes[...]", "Expected `str`, got `int`"),
+        ([], "$", "Expected `object`, got `array`"),
+    ],
+)
+def test_misfits(json: Any, path: str, reason: str) -> None:
+    """What does not fit is told, with the path to it, whether it is read from JSON or from Python."""
+    reads: list[Callable[[], object]] = [
+        lambda: STRICT.convert(json),
+        lambda: STRICT.decode(msgspec.json.encode(json).decode()),
+    ]
+    for read in reads:
+        with pytest.raises(Misfit) as caught:
+            read()
+        assert path == caught.value.path
+        assert reason == caught.value.reason
+        assert f"{reason} - at `{path}`" == str(caught.value)
+
+
+def test_misfit_of_a_key() -> None:
+    """The path to a key is that of its object."""
+    with pytest.raises(Misfit, match="Expected `int`, got `str`") as caught:
+        Shape.of(dict[str, dict[int, str]], field="format").convert({"x": {"a": "b"}})
+
+    assert "$[...]" == caught.value.path
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"number": 1, "rows": [}', "Sure! {}", '{"number":1,"rows":[]} x', "\ud800"]
+)
+def test_no_json(text: str) -> None:
+    """What is no JSON does not fit as a whole."""
+    with pytest.raises(Misfit) as caught:
+        STRICT.decode(text)
+
+    assert "$" == caught.value.path
+
+
+def test_nested_too_deeply() -> None:
+    """What is nested beyond reason does not fit."""
+    with pytest.raises(Misfit, match="nested too deeply"):
+        Shape.of(Tree, field="format").decode('{"name":"a","kids":[' * 100_000)
+
+
+class Even(msgspec.Struct):
+    """A struct with a rule of its own."""
+
+    number: int
+
+    def __post_init__(self) -> None:
+        """Refuse odd numbers."""
+        if self.number % 2:
+            raise ValueError(f"{self.number} is odd")
+
+
+def test_rules_of_types() -> None:
+    """What a type's own rule refuses does not fit, in its words."""
+    with pytest.raises(Misfit) as caught:
+        Shape.of(list[Even], field="format").convert([{"number": 2}, {"number": 3}])
+
+    assert ("$[1]", "3 is odd") == (caught.value.path, caught.value.reason)
+
+
+class TestModels:
+    """Models of pydantic read their own values."""
+
+    def test_values(self) -> None:
+        """A model is made, alone or within another type."""
+        norway = {"name": "Norway", "capital": {"name": "Oslo", "people": "700000"}}
+
+        assert Country.model_validate(norway) == Shape.of(Country, field="format").convert(norway)
+        assert 700_000 == Shape.of(list[Country], field="format").convert([norway])[0].capital.people
+
+    def test_path(self) -> None:
+        """The path goes on within the model."""
+        wrong = {"no": [{"name": "Norway", "capital": {"name": "Oslo"}, "neighbours": [{"name": "a"}, {}]}]}
+
+        with pytest.raises(Misfit, match="Field required") as caught:
+            Shape.of(dict[str, list[Country]], field="format").convert(wrong)
+
+        assert "$[...][0].neighbours[1].name" == caught.value.path
+
+    def test_at_the_root(self) -> None:
+        """A model alone is a root."""
+        with pytest.raises(Misfit, match=r"Field required - at `\$.capital`"):
+            Shape.of(Country, field="format").decode('{"name": "Norway"}')
+
+    def test_strictness(self) -> None:
+        """A model is as strict as it says, whatever the shape is."""
+        assert 3 == Shape.of(Capped, field="format").convert({"point": {"name": "a", "people": "3"}}).point.people
+        with pytest.raises(Misfit, match="valid integer"):
+            Shape.of(Strict, field="format", lax=True).convert({"count": "3"})
+
+    def test_recursion(self) -> None:
+        """A model may hold itself."""
+        assert "b" == Shape.of(Node, field="format").convert({"name": "a", "kids": [{"name": "b"}]}).kids[0].name
+
+
+class Capped(msgspec.Struct):
+    """A struct with a model in it."""
+
+    point: Capital
+
+
+class Opaque:
+    """A type that msgspec knows only by a schema that somebody wrote."""
+
+
+def test_types_of_nobody() -> None:
+    """A type that nobody can make is told so when it is wanted."""
+    shape = Shape[Any].of(Annotated[Opaque, Meta(extra_json_schema={"type": "string"})], field="format")
+    made = Opaque()
+
+    assert made is shape.convert(made)
+    with pytest.raises(Misfit, match="Expected `Opaque`, got `str`"):
+        shape.convert("text")
+
+
+def test_refused() -> None:
+    """A type that JSON cannot be read into is refused by its place."""
+    with pytest.raises(InvalidValueError) as caught:
+        Shape.of(complex, field="format")
+
+    assert "format" == caught.value.field
+
+
+def test_schema() -> None:
+    """A shape has the schema of its type."""
+    assert {"enum": [1, 2]} == Shape[Any].of(Literal[1, 2], field="format").schema

@@ -1,0 +1,494 @@
+"""A tool runs where it should, brings what it brings, and ends when it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from contextlib import aclosing
+from contextvars import ContextVar
+from typing import Any, cast
+
+import pytest
+import reactivex
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+from reactivex.subject import Subject
+
+from rxollama._bridge import aiterate
+from rxollama.tools import Progress, Tool
+
+PATIENCE = 10.0
+NAME: ContextVar[str] = ContextVar("NAME", default="nobody")
+
+
+async def items_of(function: Callable[..., Any], **arguments: Any) -> list[Any]:
+    """Run a tool to its end."""
+    return [item async for item in Tool(function, name="tool").items(arguments)]
+
+
+def here() -> str:
+    """Name the thread."""
+    return threading.current_thread().name
+
+
+async def coroutine() -> str:
+    """Bring one item from the loop."""
+    await asyncio.sleep(0)
+    return here()
+
+
+def generator() -> Generator[Any, None, str]:
+    """Bring several from a thread."""
+    yield Progress("half")
+    yield here()
+    return "not told"
+
+
+async def async_generator() -> AsyncGenerator[Any, None]:
+    """Bring several from the loop."""
+    yield Progress("half")
+    await asyncio.sleep(0)
+    yield here()
+
+
+def observable() -> Observable[int]:
+    """Bring several from wherever they come."""
+    return reactivex.of(1, 2, 3)
+
+
+def empty() -> Observable[int]:
+    """Bring nothing from there."""
+    return reactivex.empty()
+
+
+async def async_observable() -> Observable[int]:
+    """Make such a thing on the loop."""
+    return observable()
+
+
+def awaitable() -> Awaitable[str]:
+    """Bring what has to be awaited."""
+    return coroutine()
+
+
+def of_the_bridge() -> AsyncIterator[int]:
+    """Bring an iterator that is no generator."""
+    return aiterate(observable(), overflow="keep")
+
+
+class Plain:
+    """An iterator with nothing more to it."""
+
+    def __init__(self) -> None:
+        self._left = [1, 2]
+
+    def __aiter__(self) -> Plain:
+        return self
+
+    async def __anext__(self) -> int:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
+def nothing() -> None:
+    """Bring nothing, and say so."""
+
+
+async def async_nothing() -> None:
+    """Bring nothing, and say so."""
+
+
+def liar() -> None:
+    """Bring something, and say that it is nothing."""
+    return cast("None", "told")
+
+
+def untold():  # type: ignore[no-untyped-def]  # noqa: ANN201 - What says nothing of its result is the case.
+    """Bring nothing, and do not say so."""
+
+
+class Runner:
+    """Bring something from the loop, as an object."""
+
+    async def __call__(self) -> str:
+        """Name the thread."""
+        return here()
+
+
+@pytest.mark.parametrize(
+    ("function", "items"),
+    [
+        (here, ["tool tool"]),
+        (coroutine, ["MainThread"]),
+        (generator, [Progress("half"), "tool tool"]),
+        (async_generator, [Progress("half"), "MainThread"]),
+        (observable, [1, 2, 3]),
+        (async_observable, [1, 2, 3]),
+        (awaitable, ["MainThread"]),
+        (of_the_bridge, [1, 2, 3]),
+        (Plain, [2, 1]),
+        (empty, []),
+        (nothing, []),
+        (async_nothing, []),
+        (untold, [None]),
+        (Runner(), ["MainThread"]),
+        (lambda: [1, 2], [[1, 2]]),
+        (liar, ["told"]),
+    ],
+)
+async def test_items(function: Callable[..., Any], items: list[Any]) -> None:
+    """Each kind of function brings what it brings: plain ones from a thread of their own, async ones from the loop."""
+    assert items == await items_of(function)
+
+
+async def test_context() -> None:
+    """A function on a thread knows the context of its caller, and leaves it alone."""
+
+    def rename() -> Generator[str]:
+        yield NAME.get()
+        NAME.set("somebody")
+        yield NAME.get()
+
+    NAME.set("caller")
+
+    assert ["caller", "somebody"] == await items_of(rename)
+    assert "caller" == NAME.get()
+
+
+async def test_at_once() -> None:
+    """Calls of one tool run at the same time, each on a thread."""
+    barrier = threading.Barrier(4)
+
+    found = await asyncio.gather(*(items_of(barrier.wait) for _ in range(4)))
+
+    assert [0, 1, 2, 3] == sorted(place for (place,) in found)
+
+
+async def test_steps() -> None:
+    """What a generator yields comes at once, while it goes on."""
+    go_on = threading.Event()
+
+    def steps() -> Generator[int]:
+        yield 1
+        assert go_on.wait(PATIENCE)
+        yield 2
+
+    async with aclosing(Tool(steps).items({})) as items:
+        assert 1 == await anext(items)
+        go_on.set()
+        assert [2] == [item async for item in items]
+
+
+class Failure(Exception):  # noqa: N818 - It is no error of ours.
+    """What a tool raises."""
+
+
+async def raise_async(error: Any) -> None:
+    """Raise on the loop."""
+    raise error
+
+
+def raise_in_thread(error: Any) -> None:
+    """Raise on a thread."""
+    raise error
+
+
+def raise_after_item(error: Any) -> Generator[int]:
+    """Raise on a thread, after an item."""
+    yield 1
+    raise error
+
+
+def raise_observable(error: Any) -> Observable[int]:
+    """Raise in an observable."""
+    return reactivex.throw(error)
+
+
+@pytest.mark.parametrize("function", [raise_async, raise_in_thread, raise_after_item, raise_observable])
+async def test_errors(function: Callable[..., Any]) -> None:
+    """What a tool raises comes out unchanged, with the place where it was raised."""
+    error = Failure("it went wrong")
+
+    with pytest.raises(Failure) as caught:
+        await items_of(function, error=error)
+
+    assert error is caught.value
+    assert function is raise_observable or "raise error" in str(caught.traceback[-1].statement)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        asyncio.CancelledError(),
+        StopIteration(),
+        StopAsyncIteration(),
+    ],
+    ids=repr,
+)
+async def test_ends_of_threads(error: BaseException) -> None:
+    """What would end a program, a task or a loop over the items ends but the thread, and is told as an error."""
+    with pytest.raises(RuntimeError, match="the tool raised") as caught:
+        await items_of(raise_in_thread, error=error)
+
+    assert error is caught.value.__cause__
+
+
+async def test_not_begun() -> None:
+    """Nothing runs before the first item is asked for."""
+    begun: list[int] = []
+
+    items = Tool(begun.append, name="tool").items({"object": 1})
+    await items.aclose()
+
+    assert [] == begun
+
+
+class TestLeaving:
+    """Who leaves early leaves nothing behind."""
+
+    async def test_coroutine(self) -> None:
+        """A coroutine is cancelled with the task."""
+        begun, cancelled = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        task = asyncio.create_task(items_of(wait))
+        await begun.wait()
+        task.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert cancelled.is_set()
+
+    async def test_async_generator(self) -> None:
+        """An async generator is closed."""
+        closed: list[bool] = []
+
+        async def steps() -> AsyncGenerator[int, None]:
+            try:
+                yield 1
+                yield 2
+            finally:
+                closed.append(True)
+
+        async with aclosing(Tool(steps).items({})) as items:
+            assert 1 == await anext(items)
+
+        assert [True] == closed
+
+    @pytest.mark.parametrize("way", ["close", "cancel"])
+    async def test_observable(self, way: str) -> None:
+        """An observable is disposed."""
+        disposed = asyncio.Event()
+
+        def subscribe(observer: abc.ObserverBase[int], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            observer.on_next(1)
+            return Disposable(disposed.set)
+
+        tool = Tool(lambda: Observable(subscribe), name="tool")
+        if way == "close":
+            async with aclosing(tool.items({})) as items:
+                assert 1 == await anext(items)
+        else:
+            got = asyncio.Event()
+
+            async def listen() -> None:
+                async for _ in tool.items({}):
+                    got.set()
+
+            task = asyncio.create_task(listen())
+            await got.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        assert disposed.is_set()
+
+    async def test_generator(self) -> None:
+        """A generator on a thread is closed after the step that it is at, on its thread."""
+        closed: list[str] = []
+        over = threading.Event()
+        thread: list[threading.Thread] = []
+        go_on = threading.Event()
+
+        def steps() -> Generator[int]:
+            thread.append(threading.current_thread())
+            try:
+                yield 1
+                go_on.wait(PATIENCE)
+                yield 2
+                yield 3
+            finally:
+                closed.append(here())
+                over.set()
+
+        async with aclosing(Tool(steps).items({})) as items:
+            assert 1 == await anext(items)
+            assert [] == closed
+        go_on.set()
+
+        assert await asyncio.to_thread(over.wait, PATIENCE)
+        assert ["tool steps"] == closed
+        await asyncio.to_thread(thread[0].join, PATIENCE)
+
+    @pytest.mark.parametrize("end", ["result", "error", "exit"])
+    async def test_function(self, end: str) -> None:
+        """A function on a thread goes on, and what becomes of it is told to nobody."""
+        begun, go_on = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+        thread: list[threading.Thread] = []
+
+        def work() -> str:
+            thread.append(threading.current_thread())
+            loop.call_soon_threadsafe(begun.set)
+            go_on.wait(PATIENCE)
+            if end == "error":
+                raise Failure
+            if end == "exit":
+                raise SystemExit
+            return "late"
+
+        task = asyncio.create_task(items_of(work))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert thread[0].is_alive()
+
+        go_on.set()
+        await asyncio.to_thread(thread[0].join, PATIENCE)
+        assert not thread[0].is_alive()
+
+    async def test_dropped(self) -> None:
+        """A generator that is dropped is closed as well."""
+        closed = threading.Event()
+        thread: list[threading.Thread] = []
+
+        def steps() -> Generator[int]:
+            thread.append(threading.current_thread())
+            try:
+                while True:
+                    yield 1
+            finally:
+                closed.set()
+
+        items = Tool(steps).items({})
+        assert 1 == await anext(items)
+        del items
+        gc.collect()
+        await asyncio.to_thread(thread[0].join, PATIENCE)
+
+        assert closed.is_set()
+
+
+def test_closed_loop() -> None:
+    """A function may end after its loop is closed, and tells nobody."""
+    go_on = threading.Event()
+    thread: list[threading.Thread] = []
+
+    def work() -> str:
+        thread.append(threading.current_thread())
+        go_on.wait(PATIENCE)
+        return "late"
+
+    async def leave() -> None:
+        async with asyncio.timeout(0.01):
+            await items_of(work)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(leave())
+    go_on.set()
+    thread[0].join(PATIENCE)
+
+    assert not thread[0].is_alive()
+
+
+def test_hanging() -> None:
+    """A tool that hangs does not keep the interpreter from exiting."""
+    code = """if True:
+        import asyncio, threading
+        from rxollama.tools import Tool
+
+        async def main():
+            begun = threading.Event()
+            items = Tool(lambda: (begun.set(), threading.Event().wait()), name="hang").items({})
+            task = asyncio.ensure_future(anext(items))
+            await asyncio.to_thread(begun.wait)
+            task.cancel()
+
+        asyncio.run(main())
+        print("left")
+    """
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE * 3
+    )
+
+    assert ("left\n", "", 0) == (done.stdout, done.stderr, done.returncode)
+
+
+class TestObservables:
+    """Observables are subscribed on the loop, and may emit from wherever they like."""
+
+    async def test_subscribed_here(self) -> None:
+        """The subscription is made on the loop that runs."""
+        found: list[str] = []
+
+        def subscribe(observer: abc.ObserverBase[int], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            found.append(here())
+            observer.on_completed()
+            return Disposable()
+
+        assert [] == await items_of(lambda: Observable(subscribe))
+        assert ["MainThread"] == found
+
+    async def test_from_a_thread(self) -> None:
+        """What comes from another thread comes in order, and all of it."""
+        subject: Subject[int] = Subject()
+
+        def emit() -> None:
+            for number in range(5_000):
+                subject.on_next(number)
+            subject.on_completed()
+
+        thread = threading.Thread(target=emit)
+
+        assert list(range(5_000)) == await items_of(lambda: _started(subject, thread))
+        thread.join()
+
+    async def test_error_after_items(self) -> None:
+        """Items come before the error."""
+        found: list[int] = []
+        source = reactivex.concat(reactivex.of(1, 2), reactivex.throw(Failure("late")))
+
+        async def listen() -> None:
+            async for item in Tool(lambda: source, name="tool").items({}):
+                found.append(item)  # noqa: PERF401 - The loop raises, and what came before is what is looked at.
+
+        with pytest.raises(Failure, match="late"):
+            await listen()
+        assert [1, 2] == found
+
+
+def _started(source: Observable[int], thread: threading.Thread) -> Observable[int]:
+    """Start a thread once the source is subscribed."""
+
+    def subscribe(observer: abc.ObserverBase[int], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        subscription = source.subscribe(observer, scheduler=scheduler)
+        thread.start()
+        return subscription
+
+    return Observable(subscribe)
