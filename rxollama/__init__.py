@@ -5,10 +5,10 @@
 #   L4  __init__  cli/  __main__
 #   L3  client  _calls  testing/
 #   L2  _http/ (only importer of httpx)  _default
-#       _source (a request as a cold observable)  _subscription
+#       _source (a request as a cold observable)  _subscription  tools/ (what a model may call)
 #   L1  operators/  _bridge (run, iterate, aiterate)  _wire/ (bytes to values)  transport (the seam)
-#       _host  _arguments  _rx  _loop
-#   L0  errors  messages/  _refusal
+#       _host  _arguments  _rx  _witness  _loop
+#   L0  errors  messages/  _schema/ (types as JSON)  _refusal
 
 from rxollama import errors, messages, operators, transport
 from rxollama._bridge import aiterate, iterate, run

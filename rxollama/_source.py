@@ -21,6 +21,7 @@ from reactivex.disposable import Disposable
 
 from rxollama._subscription import Streams, Subscription
 from rxollama._wire import Decoder, status_error
+from rxollama._witness import begin
 from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import ChatChunk, ChatResponse, ClientTiming
 from rxollama.messages._response import ResponseBuilder
@@ -91,6 +92,7 @@ class _Stream(Subscription[T]):
         self._plan = plan
         self._tally = _Tally()
         self._told_slow = False
+        self._request = begin() if plan.is_chat else None
 
     def _complete(self, error: StreamError) -> None:
         plan = self._plan
@@ -99,10 +101,18 @@ class _Stream(Subscription[T]):
         if error.partial is None and plan.is_chat:
             error.partial = self._tally.partial()
 
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if self._request is not None:
+            self._request.over()
+        super()._end(task)
+
     async def _live(self) -> None:
-        plan = self._plan
+        plan, call, request = self._plan, self._plan.call, self._request
         self._tally.begin()
-        async with plan.transport.open(plan.call) as reply:
+        if request is not None:
+            request.connecting()
+            call = msgspec.structs.replace(call, sent=request.sent)
+        async with plan.transport.open(call) as reply:
             if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
                 raise status_error(reply.status, reply.headers, await _refusal(reply))
             decoder = plan.decoder()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -19,6 +19,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         method: The HTTP method.
         path: The path from the server's root, such as `/api/chat`.
         body: The JSON body; None for a request without one.
+        sent: To be called on the loop of the request, when the connection is there and the body begins to be written;
+            None where nobody wants to know. A transport that never calls it does no harm.
 
     .. versionadded:: 0.1
     """
@@ -26,6 +28,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     body: bytes | None = msgspec.field(default=None)
+    sent: Callable[[], None] | None = msgspec.field(default=None)
 
 
 class Reply(Protocol):

@@ -16,9 +16,9 @@ MAX_FUNCTION_LINES = 60
 
 # From the floor up; a module may import those below it, and those of its own row only in this order.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_refusal", "messages", "errors"),
-    ("_loop", "_rx", "_arguments", "_host", "transport", "_wire", "operators", "_bridge"),
-    ("_http", "_default", "_subscription", "_source"),
+    ("_refusal", "_schema", "messages", "errors"),
+    ("_loop", "_witness", "_rx", "_arguments", "_host", "transport", "_wire", "operators", "_bridge"),
+    ("_http", "_default", "_subscription", "_source", "tools", "_converse"),
     ("_calls", "client", "testing"),
     ("", "cli", "__main__"),
 )
@@ -29,6 +29,7 @@ EDGES = {
     "httpx": {"_http"},
     "httpx_aiohttp": {"_http"},
     "aiohttp": {"_http", "testing"},
+    "docstring_parser": {"tools"},
     "structlog": {"operators", "cli"},
     "rich": {"cli"},
     "uvloop": {"_loop"},

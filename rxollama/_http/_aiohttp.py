@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Self
@@ -108,17 +108,24 @@ def _hear(closed: asyncio.Future[None]) -> None:
 
 
 class Pieces:
-    """Be a large body, in pieces: one that is given up is not sent to its end, and the loop can breathe meanwhile."""
+    """
+    Be a body in pieces: a large one that is given up is not sent to its end, and the loop can breathe meanwhile.
 
-    def __init__(self, body: bytes) -> None:
+    Whoever sends it asks for the first piece when the connection is there, and not before.
+    """
+
+    def __init__(self, body: bytes, sent: Callable[[], None] | None) -> None:
         self._body = body
+        self._sent = sent
 
     @classmethod
-    def of(cls, body: bytes | None) -> Pieces | bytes | None:
-        """Cut a body into pieces if it is large."""
-        return cls(body) if body and len(body) > _PIECE else body
+    def of(cls, body: bytes | None, sent: Callable[[], None] | None = None) -> Pieces | bytes | None:
+        """Cut a body into pieces if it is large, or if somebody wants to know when it is sent."""
+        return cls(body, sent) if body and (sent is not None or len(body) > _PIECE) else body
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Bring the pieces."""
+        if self._sent is not None:
+            self._sent()
         for start in range(0, len(self._body), _PIECE):
             yield self._body[start : start + _PIECE]

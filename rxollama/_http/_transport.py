@@ -83,7 +83,7 @@ class HttpTransport:
         headers, content = self._headers, call.body
         if content is not None:
             headers = {**headers, "content-type": "application/json", "content-length": str(len(content))}
-        body = Pieces.of(content)
+        body = Pieces.of(content, call.sent)
         # The loop looks at its idle connections first, so that one which the server has closed is not used again.
         await asyncio.sleep(0)
         with self.translated("headers"):

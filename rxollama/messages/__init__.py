@@ -19,12 +19,15 @@ from rxollama.messages._events import (
 from rxollama.messages._image import Image
 from rxollama.messages._message import Function, Message, Messages, ToolCall
 from rxollama.messages._metrics import ClientTiming, Metrics
-from rxollama.messages._request import ChatRequest, Format, GenerateRequest, KeepAlive, Options, Think, Tools
+from rxollama.messages._partial import PartialJson
+from rxollama.messages._reading import MeterPhase, MeterReading
+from rxollama.messages._request import ChatOptions, ChatRequest, Format, GenerateRequest, KeepAlive, Options, Think, Tools
 from rxollama.messages._response import ChatResponse
 
 __all__ = (
     "ChatChunk",
     "ChatEvent",
+    "ChatOptions",
     "ChatRequest",
     "ChatResponse",
     "ClientTiming",
@@ -41,11 +44,14 @@ __all__ = (
     "Logprob",
     "Message",
     "Messages",
+    "MeterPhase",
+    "MeterReading",
     "Metrics",
     "ModelCard",
     "ModelDetails",
     "ModelEntry",
     "Options",
+    "PartialJson",
     "Progress",
     "RunningModel",
     "Think",
@@ -56,6 +62,7 @@ __all__ = (
     "ToolCall",
     "ToolCalled",
     "ToolFailed",
+    "ToolProgressed",
     "ToolReturned",
     "Tools",
 )

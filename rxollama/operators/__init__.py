@@ -5,31 +5,39 @@ Each takes an observable and gives an observable, so that they stand in any `pip
 nothing of HTTP: they work on `reactivex.of(ChatChunk(...))` as on a live chat.
 """
 
+from ._ask import ask
 from ._extract import extract_thinking
 from ._fallback import fallback
 from ._hedge import hedge
+from ._meter import meter
 from ._observe import Logger, log
 from ._pace import coalesce, debounce, throttle
 from ._reduce import accumulate, collect
 from ._retry import retry
 from ._share import share
 from ._split import content, events, split, thinking
+from ._structured import elements, parse, partial_json
 from ._timeouts import timeouts
 from ._tools import gather_tool_calls, tool_calls
 
 __all__ = (
     "Logger",
     "accumulate",
+    "ask",
     "coalesce",
     "collect",
     "content",
     "debounce",
+    "elements",
     "events",
     "extract_thinking",
     "fallback",
     "gather_tool_calls",
     "hedge",
     "log",
+    "meter",
+    "parse",
+    "partial_json",
     "retry",
     "share",
     "split",

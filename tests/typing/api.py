@@ -9,7 +9,7 @@ from reactivex import operators as rx
 
 from rxollama import ChatChunk, ChatResponse, Message, Ollama, ToolCall, aiterate, iterate, run
 from rxollama import operators as op
-from rxollama.messages import ChatEvent, Embeddings, ModelEntry, Progress
+from rxollama.messages import ChatEvent, Embeddings, MeterReading, ModelEntry, Progress
 
 ollama = Ollama()
 chat = ollama.chat("m", "Hi")
@@ -30,6 +30,7 @@ assert_type(chat.pipe(op.tool_calls()), Observable[ToolCall])
 assert_type(chat.pipe(op.gather_tool_calls()), Observable[tuple[ToolCall, ...]])
 assert_type(chat.pipe(op.accumulate()), Observable[ChatResponse])
 assert_type(chat.pipe(op.log(), op.share()), Observable[ChatChunk])
+assert_type(chat.pipe(op.share(), op.meter(0.5)), Observable[MeterReading])
 assert_type(chat.pipe(op.content(), op.coalesce(1 / 30), op.share()), Observable[str])
 assert_type(chat.pipe(op.content(), op.debounce(1, max_wait=2)), Observable[str])
 assert_type(chat.pipe(op.accumulate(), op.throttle(0.5), rx.map(words)), Observable[int])

@@ -1,0 +1,249 @@
+"""Live metrics of a chat, beside it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable, SingleAssignmentDisposable
+
+from .._rx import Operator, end
+from .._witness import witnessed_by
+from ..messages import ChatChunk, MeterReading
+from ._clock import Clock, clock_of, given_clock
+from ._gauge import Gauge
+from ._timer import EARLY, Timer, check_seconds
+
+__all__ = ("meter",)
+
+
+def meter(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Operator[ChatChunk, MeterReading]:
+    """
+    Tell how a chat goes while it goes: its phase, its pace, its silences; see `MeterReading`.
+
+    A reading comes at once, whenever the phase changes, and else each interval, also while the server is silent; the
+    last one says `done` or `failed`, and holds all that came. Between two answers of one stream nothing is told. It is
+    used beside the chat, over one request: `answer = chat.pipe(share())`, and then `answer.pipe(meter(0.5))`.
+
+    Subscribe the meter first: whether a request is still connecting can only be heard of by who begins it. Over one
+    that has begun already, and over what reactivex's own operators subscribe to later, the phase is `waiting` until
+    there is something to see; over a transport that does not tell when it sends, it is `connecting` until then.
+
+    .. marbles::
+
+        --t-c---------d----|
+        lambda chat: meter(4)(chat).map(lambda reading: reading.phase)
+        W-T-A---A---A-D----|
+
+        t = ChatChunk(message=Message("assistant", thinking="Hm"))
+        c = ChatChunk(message=Message("assistant", "Yes."))
+        d = ChatChunk(message=Message("assistant"), done=True)
+        W = "waiting"
+        T = "thinking"
+        A = "answering"
+        D = "done"
+
+    Args:
+        seconds: The longest time between two readings.
+        scheduler: The clock, and where to emit, such as a desktop toolkit's scheduler: each reading hops there. None
+            takes the subscriber's scheduler, unless that can only wait by blocking, else the loop that the stream
+            lives on.
+
+    Returns:
+        The operator.
+
+    Raises:
+        InvalidValueError: At this call, when *seconds* is no positive number.
+
+    Completes: with the source, after a reading that says `done`.
+    Errors: with the source, after a reading that says `failed`.
+    Disposed: the source is disposed, and the timer is cancelled.
+
+    .. versionadded:: 0.1
+    """
+    check_seconds("seconds", seconds)
+
+    def apply(source: Observable[ChatChunk]) -> Observable[MeterReading]:
+        def subscribe(
+            observer: abc.ObserverBase[MeterReading], scheduler_: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            running = _Meter(observer, seconds, given_clock(scheduler, scheduler_) or clock_of(None))
+            with witnessed_by(running):
+                running.upstream.disposable = source.subscribe(
+                    running.on_next, running.on_error, running.on_completed, scheduler=scheduler_
+                )
+            running.begin()
+            return Disposable(running.dispose)
+
+        return Observable(subscribe)
+
+    return apply
+
+
+class _Meter:
+    """
+    Drive one subscription, with one timer.
+
+    Chunks come from the source's thread, what requests tell from their loop's; readings go out on the clock's, one at
+    a time. Nothing is called downstream while the lock is held. A subscriber that fails is told so, and ends its own
+    subscription.
+    """
+
+    def __init__(self, observer: abc.ObserverBase[MeterReading], seconds: float, clock: Clock) -> None:
+        now = clock.now()
+        self._observer = observer
+        self._seconds = seconds
+        self._clock = clock
+        self._now = clock.now
+        self._timer = Timer(clock)
+        self._lock = threading.Lock()
+        self._gauge = Gauge(now, seconds)
+        self._goes_on = self._gauge.goes_on
+        self._ready: list[MeterReading] = []
+        self._told = -math.inf
+        self._begun = self._emitting = self._ended = self._over = False
+        self._error: Exception | None = None
+        self.upstream = SingleAssignmentDisposable()
+
+    def begin(self) -> None:
+        """Tell the first reading, unless something else was told already."""
+        with self._lock:
+            self._begun = True
+        self._settle()
+
+    def on_next(self, chunk: ChatChunk) -> None:
+        """Count a chunk."""
+        if not self._goes_on(chunk, self._now()):
+            self._happen(lambda now: self._gauge.take(chunk, now))
+
+    def on_error(self, error: Exception) -> None:
+        """Tell the last reading, then the error."""
+        self._end(error)
+
+    def on_completed(self) -> None:
+        """Tell the last reading, then complete."""
+        self._end(None)
+
+    def asked(self) -> None:
+        """Hear of a request; later ones, which may be another's, count only once they begin."""
+        with self._lock:
+            if not self._begun:
+                self._gauge.connecting(self._now())
+
+    def connecting(self) -> None:
+        """Hear that a request begins."""
+        self._happen(self._gauge.connecting)
+
+    def sent(self) -> None:
+        """Hear that a request is on its way."""
+        self._happen(self._gauge.sent)
+
+    def over(self) -> None:
+        """Hear that a request is over."""
+        self._happen(self._gauge.over)
+
+    def _happen(self, change: Callable[[float], bool]) -> None:
+        with self._lock:
+            if self._ended:
+                return
+            now = self._now()
+            if not change(now):
+                return
+            self._read(now)
+        self._settle()
+
+    def _end(self, error: Exception | None) -> None:
+        with self._lock:
+            if self._ended:
+                return
+            self._ended, self._error = True, error
+            now = self._now()
+            if self._gauge.end(now, failed=error is not None):
+                self._read(now)
+        self._settle()
+
+    def _read(self, now: float) -> None:
+        self._ready.append(self._gauge.read(now))
+        self._told = now
+
+    def _due(self, now: float) -> float:
+        """Tell when the next reading is due; a clock on the wall may be put back, and nothing waits the longer."""
+        self._told = min(self._told, now)
+        return math.inf if self._gauge.phase == "done" else self._told + self._seconds
+
+    def _settle(self) -> None:
+        """Emit what is ready, if that may be here and now, or see to it that it will be."""
+        if self._clock.is_here():
+            self._ring()
+        else:
+            self._arm(self._now())
+
+    def _arm(self, due: float) -> None:
+        try:
+            self._timer.set(due, self._ring)
+        except Exception as error:  # noqa: BLE001 - A loop that is closed, a scheduler that cannot wait.
+            self._break(error)
+
+    def _ring(self) -> None:
+        """Emit what is ready or due, here and now, and see to it that the next will be."""
+        with self._lock:
+            now = self._now()
+            if not (self._emitting or self._ended or self._ready) and self._due(now) - now <= EARLY:
+                self._read(now)
+        # What is due after that has a turn of its own: a subscriber that is slow must not hold the loop for ever.
+        while self._emit_ready():
+            pass
+
+    def _emit_ready(self) -> bool:
+        """Emit what is ready, and tell whether there may be more."""
+        with self._lock:
+            if self._emitting or self._over:
+                return False
+            ready, self._ready = self._ready, []
+            ended = self._over = self._ended
+            self._emitting = bool(ready)
+            due = self._due(self._now())
+        if not self._hand_out(ready):
+            return False
+        if ended:
+            self._timer.put_off()
+            self._tell_end(self._error)
+        elif not ready:
+            self._arm(due)
+        return bool(ready) and not ended
+
+    def _hand_out(self, ready: list[MeterReading]) -> bool:
+        if not ready:
+            return True
+        try:
+            # What a subscriber asks for because of a reading is no part of what is metered.
+            with witnessed_by(None):
+                for reading in ready:
+                    self._observer.on_next(reading)
+        except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
+            self._break(error)
+            return False
+        except BaseException:
+            self.dispose()
+            raise
+        with self._lock:
+            self._emitting = False
+        return True
+
+    def dispose(self) -> None:
+        """Emit nothing more, and dispose the source."""
+        with self._lock:
+            self._ended = self._over = True
+            self._ready = []
+        self._timer.put_off()
+        self.upstream.dispose()
+
+    def _break(self, error: Exception) -> None:
+        self.dispose()
+        self._tell_end(error)
+
+    def _tell_end(self, error: Exception | None) -> None:
+        with witnessed_by(None):
+            end(self._observer, error)

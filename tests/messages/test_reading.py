@@ -1,0 +1,36 @@
+"""What a meter reads, as a value."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from rxollama.messages import MeterPhase, MeterReading, Metrics
+
+
+def test_nothing_known() -> None:
+    """A reading of nothing says its phase, and shows no more."""
+    assert repr(MeterReading(phase="waiting")) == "MeterReading(phase='waiting')"
+
+
+def test_characters() -> None:
+    """Thinking and content count together."""
+    assert MeterReading(phase="answering", content_length=3, thinking_length=4).character_count == 7
+
+
+def test_frozen() -> None:
+    """A reading does not change."""
+    reading = MeterReading(phase="waiting")
+
+    with pytest.raises(AttributeError):
+        reading.phase = "done"  # type: ignore[misc] # That is what is refused.
+
+
+@pytest.mark.parametrize("phase", get_args(MeterPhase))
+def test_json(phase: MeterPhase) -> None:
+    """A reading can be sent to a page, and read there."""
+    reading = MeterReading(phase=phase, chunks_per_second=2.5, metrics=Metrics(eval_count=3))
+
+    assert msgspec.json.decode(msgspec.json.encode(reading), type=MeterReading) == reading

@@ -1,0 +1,323 @@
+"""A meter beside real requests: what it hears of them before there is a chunk."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+
+import pytest
+import reactivex
+from faults_cases import Client, owned, sockets_to
+from heard import PATIENCE, Heard, settle
+from reactivex import Observable
+from reactivex import operators as rx
+
+from rxollama import Ollama, run
+from rxollama import operators as op
+from rxollama.errors import ConnectionFailedError, ServerFailureError, TruncatedError
+from rxollama.messages import ChatChunk, Message, MeterReading
+from rxollama.testing import Reply, ScriptedOllama
+from rxollama.transport import Call
+from rxollama.transport import Reply as TransportReply
+
+ANSWER = Reply.answer("Hello there.", thinking="A greeting.")
+SILENT = ANSWER.stalled(0)
+WHOLE = ["connecting", "waiting", "thinking", "answering", "done"]
+
+
+def phases(heard: Heard[MeterReading]) -> list[str]:
+    """Tell the phases, each as often as it was entered."""
+    found: list[str] = []
+    for reading in heard.items:
+        found += [] if found[-1:] == [reading.phase] else [reading.phase]
+    return found
+
+
+class Reached:
+    """Note readings, and know when a phase is reached."""
+
+    def __init__(self, phase: str) -> None:
+        self._phase = phase
+        self._there = threading.Event()
+
+    def look(self, reading: MeterReading) -> None:
+        """Look at a reading."""
+        if reading.phase == self._phase:
+            self._there.set()
+
+    def wait(self) -> None:
+        """Block until it is there."""
+        assert self._there.wait(PATIENCE)
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """Listen without ever accepting, with a queue that is full: connecting takes for ever."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
+
+
+def test_whole(server: ScriptedOllama, http_client: Client) -> None:
+    """An answer goes from phase to phase, on a new connection as on one that is there already."""
+    server.enqueue(ANSWER, ANSWER)
+    with Ollama(server.url, http_client=http_client) as ollama:
+        for _ in range(2):
+            heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60))).wait()
+            last = heard.items[-1]
+
+            assert phases(heard) == WHOLE
+            assert last.metrics is not None
+            assert last.metrics.chunk_count == last.chunk_count
+            assert (last.content_length, last.thinking_length) == (len("Hello there."), len("A greeting."))
+            assert heard.threads == {"rxollama"}
+    assert server.requests[0].json["messages"] == server.requests[1].json["messages"]
+
+
+async def test_on_a_loop(server: ScriptedOllama, http_client: Client) -> None:
+    """The same holds on the loop of a caller."""
+    server.enqueue(ANSWER)
+    async with owned(server.url, http_client) as ollama:
+        readings = await ollama.chat("m", "Hi").pipe(op.meter(60), rx.to_list())
+
+    assert [reading.phase for reading in readings] == WHOLE
+
+
+def test_large_request(server: ScriptedOllama, http_client: Client) -> None:
+    """A request that is sent in pieces is on its way with the first, and arrives as it is."""
+    server.enqueue(ANSWER)
+    words = "word " * 200_000
+    with Ollama(server.url, http_client=http_client) as ollama:
+        heard = Heard(ollama.chat("m", words).pipe(op.meter(60))).wait()
+
+    assert phases(heard) == WHOLE
+    assert server.requests[0].json["messages"][0]["content"] == words
+
+
+@pytest.mark.parametrize("reply", [SILENT, ANSWER.stalled(1), ANSWER.stalled(4)])
+def test_dispose(server: ScriptedOllama, http_client: Client, reply: Reply) -> None:
+    """Disposed while the server is silent, whether before the answer or within it, the request is closed."""
+    server.enqueue(reply)
+    phase = {0: "waiting", 1: "thinking", 4: "answering"}[len(reply.pieces)]
+    with Ollama(server.url, http_client=http_client) as ollama:
+        reached = Reached(phase)
+        heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(0.01)), reached.look)
+        reached.wait()
+        heard.wait_items(len(heard.items) + 3)
+        heard.dispose()
+        server.requests[0].wait_left()
+        settle()
+
+    assert phases(heard) == WHOLE[: WHOLE.index(phase) + 1]
+    assert heard.items[-1].phase_duration > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses instead")
+def test_connecting(full_port: int, http_client: Client) -> None:
+    """While nobody accepts, the request is connecting; disposed, its socket is closed."""
+    before = len(sockets_to(full_port))
+    with Ollama(f"http://127.0.0.1:{full_port}", http_client=http_client) as ollama:
+        heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(0.01))).wait_items(10)
+        heard.dispose()
+        settle()
+        assert len(sockets_to(full_port)) == before
+
+    assert phases(heard) == ["connecting"]
+
+
+def test_connected(http_client: Client) -> None:
+    """Where somebody accepts, and never answers, it is waited for."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with Ollama(f"http://127.0.0.1:{listener.getsockname()[1]}", http_client=http_client) as ollama:
+            reached = Reached("waiting")
+            heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60)), reached.look)
+            reached.wait()
+            heard.dispose()
+
+    assert phases(heard) == ["connecting", "waiting"]
+
+
+def test_refused(server: ScriptedOllama, http_client: Client) -> None:
+    """A server that is not there is connecting until it fails."""
+    server.stop()
+    with Ollama(server.url, http_client=http_client) as ollama:
+        heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60)))
+        assert isinstance(heard.failure, ConnectionFailedError)
+
+    assert phases(heard) == ["connecting", "failed"]
+
+
+def test_broken_off(server: ScriptedOllama, ollama: Ollama) -> None:
+    """An answer that breaks off fails, and the last reading holds what came."""
+    server.enqueue(ANSWER.truncated(3))
+    heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60)))
+
+    assert isinstance(heard.failure, TruncatedError)
+    assert phases(heard) == ["connecting", "waiting", "thinking", "answering", "failed"]
+    assert heard.items[-1].chunk_count == 3
+    assert heard.items[-1].metrics is None
+
+
+# Several requests, and those of others.
+
+
+def test_retry(server: ScriptedOllama, http_client: Client) -> None:
+    """A second attempt is heard of as the first was."""
+    server.enqueue(Reply.error(503, {"error": "server busy"}), ANSWER)
+    with Ollama(server.url, http_client=http_client) as ollama:
+        heard = Heard(ollama.chat("m", "Hi").pipe(op.retry(backoff=0.01), op.meter(60))).wait()
+
+    assert phases(heard) == ["connecting", "waiting", *WHOLE]
+
+
+def test_hedge(server: ScriptedOllama, ollama: Ollama) -> None:
+    """A request beside one that is on its way changes nothing."""
+    server.enqueue(SILENT, ANSWER)
+    hedged = ollama.chat("m", "Hi").pipe(op.hedge(ollama.chat("m", "Hi"), after=0.05))
+    heard = Heard(hedged.pipe(op.meter(60))).wait()
+
+    assert phases(heard) == WHOLE
+    server.requests[0].wait_left()
+
+
+def test_late_to_a_shared_answer(server: ScriptedOllama, ollama: Ollama) -> None:
+    """Over a request that was begun already, it is waited for until there is something to see."""
+    server.enqueue(Reply.answer("Hello there.", first=0.1))
+    shared = ollama.chat("m", "Hi").pipe(op.share())
+    beside = Heard(shared)
+    server.wait_for(1)
+    heard = Heard(shared.pipe(op.meter(60))).wait()
+
+    assert phases(heard) == ["waiting", "answering", "done"]
+    assert heard.items[-1].chunk_count == len(beside.wait().items)
+
+
+def test_what_others_ask(server: ScriptedOllama, ollama: Ollama) -> None:
+    """What is asked because of a chunk, or of the end, by those beside the meter is not heard by it."""
+    server.always(ANSWER)
+    shared = ollama.chat("m", "Hi").pipe(op.share())
+    more: list[Heard[ChatChunk]] = []
+    asks = threading.Event()
+
+    def ask(_: object) -> None:
+        more.append(Heard(ollama.chat("m", "More")))
+
+    def ask_last() -> None:
+        ask(None)
+        asks.set()
+
+    heard = Heard(shared.pipe(op.meter(0.01)), ask)
+    shared.subscribe(ask, on_completed=ask_last)
+    heard.wait()
+    assert asks.wait(PATIENCE)
+    for each in more:
+        each.wait()
+
+    assert phases(heard) == WHOLE
+    assert len(server.requests) == 1 + len(more)
+
+
+def test_the_next_question(server: ScriptedOllama, ollama: Ollama) -> None:
+    """Who asks the next question when an answer is over, before the meter hears of that, is not heard either."""
+    server.always(ANSWER)
+    more: list[Heard[ChatChunk]] = []
+
+    def ask() -> None:
+        more.append(Heard(ollama.chat("m", "More")))
+
+    heard = Heard(ollama.chat("m", "Hi").pipe(rx.do_action(on_completed=ask), op.meter(60))).wait()
+    more[0].wait()
+
+    assert phases(heard) == WHOLE
+
+
+def test_after_another_call(server: ScriptedOllama, ollama: Ollama) -> None:
+    """Of other calls nothing is told, but a chat that one of them leads to is heard of."""
+    server.enqueue(ANSWER, path="/api/chat")
+
+    def ask(_: str) -> Observable[ChatChunk]:
+        return ollama.chat("m", "Hi")
+
+    heard = Heard(ollama.version().pipe(rx.flat_map(ask), op.meter(60))).wait()
+
+    assert phases(heard) == ["waiting", *WHOLE]
+
+
+# Other transports.
+
+
+class Kept:
+    """Be the whole answer of a transport that has no network."""
+
+    status = 200
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        """Bring it."""
+        for piece in ANSWER.pieces:
+            yield piece.data
+
+
+class Quiet:
+    """Be a transport that does not tell when a request is sent."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    @asynccontextmanager
+    async def open(self, call: Call) -> AsyncGenerator[TransportReply]:
+        """Answer."""
+        self.calls.append(call)
+        yield Kept()
+
+
+def test_a_transport_that_does_not_tell() -> None:
+    """It is connecting until there is something to see."""
+    quiet = Quiet()
+    with Ollama(transport=quiet) as ollama:
+        heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60))).wait()
+        run(ollama.chat("m", "Hi"))
+
+    assert phases(heard) == ["connecting", "thinking", "answering", "done"]
+    assert [call.sent is None for call in quiet.calls] == [False, True]
+
+
+# Conversations.
+
+
+def test_rounds(server: ScriptedOllama, ollama: Ollama) -> None:
+    """A conversation of two rounds, put together by hand, is one stream to the meter."""
+    server.enqueue(Reply.answer(tool_calls=[{"name": "f", "arguments": {}}]), ANSWER)
+    result = ChatChunk(message=Message.tool("42", name="f"), done=True)
+
+    rounds = ollama.chat("m", "Hi").pipe(rx.concat(reactivex.just(result), ollama.chat("m", "Hi")))
+    heard = Heard(rounds.pipe(op.meter(60))).wait()
+    last = heard.items[-1]
+
+    assert [phase for phase in phases(heard) if phase != "connecting"] == [
+        *["waiting", "calling_tools", "waiting", "thinking", "answering", "done"]
+    ]
+    assert (last.round_count, last.tool_call_count) == (2, 1)
+    assert last.metrics is not None
+    assert len(last.metrics.rounds) == 2
+
+
+def test_errors_are_the_sources(server: ScriptedOllama, ollama: Ollama) -> None:
+    """The error is the request's own."""
+    server.enqueue(Reply.error(500, {"error": "no"}))
+
+    with pytest.raises(ServerFailureError):
+        run(ollama.chat("m", "Hi").pipe(op.meter(60)))
