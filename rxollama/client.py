@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from reactivex import Observable
 
 from rxollama._arguments import check_http_client, check_size, check_transport, header_fields, key_of
 from rxollama._calls import Calls
+from rxollama._converse import RaiseOn, Terms, Through, converse
 from rxollama._default import DefaultTransport, http_transport
 from rxollama._host import base_url
 from rxollama._refusal import refuse
@@ -18,6 +19,7 @@ from rxollama._subscription import Streams
 from rxollama._wire import CHAT, GENERATE, MAX_LINE, Decoder, LineDecoder, encode_chat, encode_generate
 from rxollama.messages import (
     ChatChunk,
+    ChatOptions,
     ChatRequest,
     Format,
     GenerateRequest,
@@ -26,8 +28,8 @@ from rxollama.messages import (
     Messages,
     Options,
     Think,
-    Tools,
 )
+from rxollama.tools import Approve, Tools, tools_of
 from rxollama.transport import Call, Transport
 
 if TYPE_CHECKING:
@@ -108,6 +110,9 @@ class Ollama(Calls):
         """
         Chat with a model; see `ChatRequest` for the arguments.
 
+        Of *tools* that are functions only the description is sent: what the model calls is in the chunks, and
+        `converse` is what runs it.
+
         Returns:
             A cold observable: each subscription sends the request once. Its chunks come as the server sends them, the
             last one `done` and with the numbers; with `stream=False` there is only that one. Disposing closes the
@@ -123,7 +128,7 @@ class Ollama(Calls):
             ChatRequest(
                 model=model,
                 messages=messages,
-                tools=tools,
+                tools=[tool.schema for tool in tools_of(tools)],
                 format=format,
                 options=options,
                 think=think,
@@ -136,6 +141,67 @@ class Ollama(Calls):
                 debug_render_only=debug_render_only,
             )
         )
+
+    def converse(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        tools: Tools = (),
+        max_rounds: int = 8,
+        concurrency: int = 8,
+        tool_timeout: float | None = None,
+        approve: Approve | None = None,
+        through: Through | None = None,
+        raise_on: RaiseOn = (),
+        **options: Unpack[ChatOptions],
+    ) -> Observable[ChatChunk]:
+        """
+        Chat with a model, run the tools that it calls, and let it go on with their results, until it calls no more.
+
+        A tool starts as soon as its call is complete. What goes wrong with one, be it unknown, called with arguments
+        that do not fit, not allowed, too slow or broken, is told to the model as its result (`tool_failed`).
+
+        Args:
+            model: The model's name.
+            messages: A user's text, a message, or several; see `ChatRequest`.
+            tools: Functions, `Tool`s, or schemas with something to run.
+            max_rounds: How many requests may be made.
+            concurrency: How many tools may run at once.
+            tool_timeout: Seconds that a tool may take once it runs; None for ever.
+            approve: Asked before each call, one at a time: a function of the `ToolCall`, async or not, or one that
+                returns an observable. It answers True, False, `Denied` with a reason, or other arguments.
+            through: An operator that each round's request passes through, such as `op.retry()` or several in a
+                `reactivex.compose`.
+            raise_on: The errors of tools that end the stream instead of being told to the model: `ToolError` for any.
+            options: What else `chat` takes, for each round.
+
+        Returns:
+            A cold observable of the chunks of all rounds: the assistant's as they stream; then a chunk with role `tool`
+            for each result, whole, in the order of the calls; the assistant's again. Chunks that only tell how far a
+            tool is (`tool_progress`) come between them. Disposing closes the request and cancels the tools; a function
+            on a thread runs to its end, and its result is dropped.
+
+        Raises:
+            InvalidValueError: At this call, when an argument is wrong.
+            TooManyRoundsError: To the subscriber, when the model calls a tool in its last round.
+            ToolError: To the subscriber, where *raise_on* asks for it.
+            StreamError: To the subscriber, when a request fails; `partial` holds what was said in all rounds.
+
+        .. versionadded:: 0.1
+        """
+        terms = Terms(
+            tools=tools_of(tools),
+            max_rounds=max_rounds,
+            concurrency=concurrency,
+            tool_timeout=tool_timeout,
+            approve=approve,
+            through=through,
+            raise_on=raise_on,
+        )
+        offered = [tool.schema for tool in terms.tools]
+        request = ChatRequest(model=model, messages=messages, tools=offered, **options)
+        return converse(request, terms, self.send, self._streams)
 
     def generate(
         self,

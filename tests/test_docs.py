@@ -20,7 +20,8 @@ ENDINGS = (ROOT / "docs" / "endings.md").read_text("utf-8")
 HEADER, _, *ROWS = [
     [cell.strip() for cell in line.strip("|").split(" | ")] for line in ENDINGS.splitlines() if line.startswith("|")
 ]
-NAMES = sorted(set(re.findall(r"`(tests/[\w/]+\.py::[\w:]+)`", ENDINGS)))
+DOCS = "".join(path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
+NAMES = sorted(set(re.findall(r"`(tests/[\w/]+\.py::[\w:]+)`", DOCS)))
 
 
 def names_in(path: Path) -> set[str]:

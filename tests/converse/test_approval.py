@@ -1,0 +1,185 @@
+"""Who is asked before a call, and what becomes of each answer."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import reactivex
+from heard import PATIENCE, Heard
+from reactivex.subject import Subject
+from talks import calls, failures_of, results_of
+
+from rxollama import Ollama, ToolCall
+from rxollama.errors import InvalidValueError, ToolArgumentsError, ToolDeniedError
+from rxollama.testing import Reply, ScriptedOllama
+from rxollama.tools import Approval, Denied
+
+DENIED = "Error: this call of 'add' was not allowed"
+
+
+def add(one: int, other: int) -> int:
+    """Add."""
+    return one + other
+
+
+def in_a_thread(answer: Any) -> Any:
+    """Answer from a function."""
+
+    def approve(_: ToolCall) -> Any:
+        return answer
+
+    return approve
+
+
+def in_a_coroutine(answer: Any) -> Any:
+    """Answer from a coroutine."""
+
+    async def approve(_: ToolCall) -> Any:
+        await asyncio.sleep(0)
+        return answer
+
+    return approve
+
+
+def in_an_observable(answer: Any) -> Any:
+    """Answer from an observable that never completes."""
+
+    def approve(_: ToolCall) -> reactivex.Observable[Any]:
+        return reactivex.concat(reactivex.of(answer, "ignored"), reactivex.never())
+
+    return approve
+
+
+@pytest.mark.parametrize("way", [in_a_thread, in_a_coroutine, in_an_observable])
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (True, "3"),
+        (False, DENIED),
+        (Denied(), DENIED),
+        (Denied("not on a Sunday"), f"{DENIED}: not on a Sunday"),
+        ({"one": 10, "other": 20}, "30"),
+        ({"one": "10", "other": 20}, "30"),
+    ],
+)
+def test_answers(way: Any, answer: Approval, result: str, ollama: Ollama, server: ScriptedOllama) -> None:
+    """Yes, no, no with a reason, other arguments: from a function, a coroutine or an observable."""
+    server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
+    heard = Heard(ollama.converse("m", "Go", tools=[add], approve=way(answer))).wait()
+
+    assert heard.error is None
+    assert results_of(heard.items) == [result]
+    assert failures_of(heard.items) == [result] * result.startswith("Error")
+    # The history has what the model called, whatever was made of it.
+    assert server.requests[1].json["messages"][1]["tool_calls"][0]["function"]["arguments"] == {"one": 1, "other": 2}
+
+
+@pytest.mark.parametrize("answer", [None, "yes", 1, ["one"]])
+def test_no_answer(answer: Any, ollama: Ollama, server: ScriptedOllama) -> None:
+    """What is no answer ends the stream, and nothing is run."""
+    server.enqueue(calls(("add", {"one": 1, "other": 2})))
+    ran = threading.Event()
+
+    def add(one: int, other: int) -> int:  # noqa: ARG001 - A tool is known by its arguments.
+        ran.set()
+        return 0
+
+    heard = Heard(ollama.converse("m", "Go", tools=[add], approve=in_a_thread(answer)))
+    assert isinstance(heard.failure, InvalidValueError)
+    assert heard.failure.field == "approve"
+    assert not ran.is_set()
+
+
+def test_nobody(ollama: Ollama, server: ScriptedOllama) -> None:
+    """An observable that completes without an answer denies the call."""
+    server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
+    heard = Heard(ollama.converse("m", "Go", tools=[add], approve=lambda _: reactivex.empty())).wait()
+    assert results_of(heard.items) == [f"{DENIED}: nobody answered"]
+
+
+def test_failing(ollama: Ollama, server: ScriptedOllama) -> None:
+    """Who is asked and fails ends the stream with that error."""
+    server.enqueue(calls(("add", {"one": 1, "other": 2})))
+
+    def approve(_: ToolCall) -> bool:
+        raise LookupError("no such person")
+
+    assert isinstance(Heard(ollama.converse("m", "Go", tools=[add], approve=approve)).failure, LookupError)
+
+
+def test_other_arguments_that_do_not_fit(ollama: Ollama, server: ScriptedOllama) -> None:
+    """Other arguments are checked as the model's are."""
+    server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
+    changed: Mapping[str, Any] = {"one": 1}
+    heard = Heard(ollama.converse("m", "Go", tools=[add], approve=lambda _: changed)).wait()
+    assert "`other`" in failures_of(heard.items)[0]
+
+
+def test_not_asked(ollama: Ollama, server: ScriptedOllama) -> None:
+    """Nobody is asked about a call that cannot be made."""
+    server.enqueue(calls(("launch", {}), ("add", {"one": "x"})), Reply.answer("Done."))
+    asked: list[ToolCall] = []
+
+    def approve(call: ToolCall) -> bool:
+        asked.append(call)
+        return True
+
+    heard = Heard(ollama.converse("m", "Go", tools=[add], approve=approve)).wait()
+    assert len(failures_of(heard.items)) == 2
+    assert asked == []
+
+
+def test_one_at_a_time(ollama: Ollama, server: ScriptedOllama) -> None:
+    """Who is asked is asked one thing at a time, in the order of the calls, while what was allowed runs already."""
+    given = [{"one": place, "other": 0} for place in range(3)]
+    server.enqueue(calls(*[("add", arguments) for arguments in given]), Reply.answer("Done."))
+    ran = [threading.Event() for _ in given]
+    asked: list[int] = []
+
+    def add(one: int, other: int) -> int:
+        ran[one].set()
+        return one + other
+
+    def approve(call: ToolCall) -> bool:
+        place = int(call.arguments["one"])
+        assert asked == list(range(place))
+        # The one before has been run while this one is being asked for.
+        assert place == 0 or ran[place - 1].wait(PATIENCE)
+        asked.append(place)
+        return True
+
+    heard = Heard(ollama.converse("m", "Go", tools=[add], approve=approve)).wait()
+    assert heard.error is None
+    assert results_of(heard.items) == ["0", "1", "2"]
+
+
+def test_a_person(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A subject is a dialog: the answer may come from another thread, and when it likes."""
+    server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
+    asked, answers = threading.Event(), Subject[Approval]()
+
+    def approve(_: ToolCall) -> reactivex.Observable[Approval]:
+        def subscribe(observer: Any, scheduler: Any = None) -> Any:
+            subscription = answers.subscribe(observer, scheduler=scheduler)
+            asked.set()
+            return subscription
+
+        return reactivex.Observable(subscribe)
+
+    heard = Heard(ollama.converse("m", "Go", tools=[add], approve=approve))
+    assert asked.wait(PATIENCE)
+    assert not heard.over.is_set()
+    answers.on_next(True)
+    assert results_of(heard.wait().items) == ["3"]
+
+
+@pytest.mark.parametrize("kind", [ToolDeniedError, ToolArgumentsError])
+def test_raised(kind: Any, ollama: Ollama, server: ScriptedOllama) -> None:
+    """A call that was not allowed may end the stream."""
+    server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
+    heard = Heard(ollama.converse("m", "Go", tools=[add], approve=lambda _: False, raise_on=kind)).wait()
+    assert type(heard.error) is (ToolDeniedError if kind is ToolDeniedError else type(None))

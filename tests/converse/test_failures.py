@@ -1,0 +1,230 @@
+"""What goes wrong with a call: told to the model, visible and counted, or raised where it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, NamedTuple
+
+import pytest
+from heard import PATIENCE, Heard
+from talks import call_of, calls, done, failures_of, results_of, said
+
+from rxollama import Ollama, run
+from rxollama import operators as op
+from rxollama.errors import (
+    ToolArgumentsError,
+    ToolDeniedError,
+    ToolError,
+    ToolFailedError,
+    ToolTimeoutError,
+    UnknownToolError,
+)
+from rxollama.testing import Reply, ScriptedOllama
+from rxollama.tools import Progress
+
+
+class Failing(NamedTuple):
+    """A call that comes to nothing."""
+
+    name: str
+    arguments: dict[str, Any]
+    kind: type[ToolError]
+    told: str
+
+
+def weather(city: str, days: int = 1) -> str:
+    """Tell the weather."""
+    raise LookupError(f"no such city: {city}, {days}")
+
+
+def silent() -> str:
+    """Say nothing of why."""
+    raise ValueError
+
+
+async def patient() -> str:
+    """Wait for ever."""
+    await asyncio.Event().wait()
+    return "never"
+
+
+async def impatient() -> str:
+    """Time out by itself."""
+    raise TimeoutError("the radio is silent")
+
+
+async def given_up() -> str:
+    """Be cancelled from within."""
+    raise asyncio.CancelledError
+
+
+async def broken_off() -> AsyncGenerator[str | Progress, None]:
+    """Fail when something has come already."""
+    yield Progress("a half")
+    yield "half of it"
+    raise OSError("the disk is full")
+
+
+TOOLS: list[Callable[..., Any]] = [weather, silent, patient, impatient, given_up, broken_off]
+FAILING = (
+    Failing("launch", {}, UnknownToolError, "Error: there is no tool 'launch'; those offered are: weather, silent, "),
+    Failing("x" * 999, {}, UnknownToolError, f"Error: there is no tool '{'x' * 200}…'; those"),
+    Failing("weather", {"town": "Oslo"}, ToolArgumentsError, "Error: the arguments do not fit 'weather': "),
+    Failing("weather", {"city": "Oslo", "days": "two"}, ToolArgumentsError, "`$.days`"),
+    Failing(
+        "weather", {"city": "Oslo"}, ToolFailedError, "the tool 'weather' raised LookupError: no such city: Oslo, 1"
+    ),
+    Failing("silent", {}, ToolFailedError, "Error: the tool 'silent' raised ValueError"),
+    Failing("patient", {}, ToolTimeoutError, "Error: the tool 'patient' gave no result in 0.05 s"),
+    Failing("impatient", {}, ToolFailedError, "the tool 'impatient' raised TimeoutError: the radio is silent"),
+    Failing("given_up", {}, ToolFailedError, "Error: the tool 'given_up' was cancelled from within"),
+    Failing("broken_off", {}, ToolFailedError, "the tool 'broken_off' raised OSError: the disk is full"),
+)
+
+
+@pytest.mark.parametrize("failing", FAILING, ids=lambda failing: f"{failing.kind.__name__}-{failing.name[:9]}")
+class TestFailing:
+    """A call that comes to nothing."""
+
+    def test_told(self, failing: Failing, ollama: Ollama, server: ScriptedOllama) -> None:
+        """The model is told, the stream shows it, and the conversation goes on."""
+        server.enqueue(calls((failing.name, failing.arguments)), Reply.answer("Sorry."))
+        heard = Heard(ollama.converse("m", "Go", tools=TOOLS, tool_timeout=0.05)).wait()
+
+        assert heard.error is None
+        [told] = failures_of(heard.items)
+        assert failing.told in told
+        assert server.requests[1].json["messages"][-1] == {
+            "role": "tool",
+            "content": told,
+            "tool_name": failing.name,
+            "tool_call_id": "call_0",
+        }
+
+    def test_counted(self, failing: Failing, ollama: Ollama, server: ScriptedOllama) -> None:
+        """It is counted among the results, and as a failure."""
+        server.enqueue(calls((failing.name, failing.arguments), ("f", {})), Reply.answer("Sorry."))
+        talk = ollama.converse("m", "Go", tools=[*TOOLS, done()], tool_timeout=0.05)
+        metrics = run(talk.pipe(op.collect())).metrics
+
+        assert (metrics.tool_result_count, metrics.tool_failure_count) == (2, 1)
+
+    @pytest.mark.parametrize("asked", [ToolError, (UnknownToolError, ToolError), None])
+    def test_raised(
+        self, failing: Failing, ollama: Ollama, server: ScriptedOllama, *, asked: type[ToolError] | None
+    ) -> None:
+        """Where it is asked for, by its own kind or by that of all, the stream ends with it instead."""
+        server.enqueue(calls((failing.name, failing.arguments), content="Let me see."))
+        kinds = asked or failing.kind
+        heard = Heard(ollama.converse("m", "Go", tools=TOOLS, tool_timeout=0.05, raise_on=kinds))
+
+        failure = heard.failure
+        assert type(failure) is failing.kind
+        assert isinstance(failure, ToolError)
+        assert failure.call is not None
+        assert (failure.call.name, failure.call.arguments) == (failing.name, failing.arguments)
+        assert failure.partial is not None
+        assert failure.partial.message.content == "Let me see."
+        assert not failure.partial.done
+        assert (failure.model, len(server.requests)) == ("m", 1)
+
+    def test_another_kind(self, failing: Failing, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Where another kind is asked for, the model is told."""
+        server.enqueue(calls((failing.name, failing.arguments)), Reply.answer("Sorry."))
+        talk = ollama.converse("m", "Go", tools=TOOLS, tool_timeout=0.05, raise_on=ToolDeniedError)
+
+        assert run(talk.pipe(op.collect())).message.content == "Sorry."
+
+
+def test_raised_at_once(ollama: Ollama, server: ScriptedOllama) -> None:
+    """One that is to end the stream does not wait for the tools before it, which are cancelled, nor for the answer."""
+    cancelled = threading.Event()
+    message = said("", call_of("endless"), call_of("weather"))
+    server.enqueue(Reply.records([{"message": message, "done": False}, {"done": True}]).stalled(1))
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    heard = Heard(ollama.converse("m", "Go", tools=[endless, weather], raise_on=ToolArgumentsError))
+    assert isinstance(heard.failure, ToolArgumentsError)
+    assert cancelled.wait(PATIENCE)
+    server.requests[0].wait_left()
+
+
+def test_slow_thread(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A function that is too slow runs on its thread to its end, and its result is dropped."""
+    server.enqueue(calls(("stuck", {})), Reply.answer("Sorry."))
+    release, ended = threading.Event(), threading.Event()
+
+    def stuck() -> str:
+        release.wait(PATIENCE)
+        ended.set()
+        return "late"
+
+    try:
+        heard = Heard(ollama.converse("m", "Go", tools=[stuck], tool_timeout=0.05)).wait()
+        assert results_of(heard.items) == ["Error: the tool 'stuck' gave no result in 0.05 s"]
+        assert not ended.is_set()
+    finally:
+        release.set()
+    assert ended.wait(PATIENCE)
+
+
+def test_cause(ollama: Ollama, server: ScriptedOllama) -> None:
+    """The tool's own exception is the cause of the error."""
+    server.enqueue(calls(("weather", {"city": "Oslo"})))
+    failure = Heard(ollama.converse("m", "Go", tools=[weather], raise_on=ToolError)).failure
+
+    assert isinstance(failure.__cause__, LookupError)
+    assert "Oslo" not in str(failure)
+
+
+def test_without_tools(ollama: Ollama, server: ScriptedOllama) -> None:
+    """Where none was offered at all, that is said."""
+    server.enqueue(calls(("launch", {})), Reply.answer("Sorry."))
+
+    assert failures_of(Heard(ollama.converse("m", "Go")).wait().items) == [
+        "Error: there is no tool 'launch'; those offered are: none"
+    ]
+
+
+@pytest.mark.parametrize("ends", [SystemExit(3), KeyboardInterrupt()])
+def test_what_would_end_the_program(ends: BaseException, ollama: Ollama, server: ScriptedOllama) -> None:
+    """What would end a program is a failure like any other, where it comes from a thread of a tool."""
+    server.enqueue(calls(("leave", {})), Reply.answer("Sorry."))
+
+    def leave() -> None:
+        raise ends
+
+    [told] = failures_of(Heard(ollama.converse("m", "Go", tools=[leave])).wait().items)
+    assert type(ends).__name__ in told
+
+
+def test_progress_that_nobody_can_take(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A subscriber that fails on the progress of a tool is told of its own error: the tool did not fail."""
+    server.enqueue(calls(("f", {})))
+    left = threading.Event()
+
+    async def f() -> AsyncGenerator[Progress, None]:
+        try:
+            yield Progress("a half")
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    def fail_on(wanted: Callable[[Any], bool]) -> Callable[[Any], None]:
+        def each(chunk: Any) -> None:
+            if wanted(chunk):
+                raise LookupError("mine")
+
+        return each
+
+    heard = Heard(ollama.converse("m", "Go", tools=[f]), fail_on(lambda chunk: chunk.tool_progress))
+    assert isinstance(heard.failure, LookupError)
+    assert left.wait(PATIENCE)
+    assert len(server.requests) == 1
