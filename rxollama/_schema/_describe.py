@@ -8,10 +8,12 @@ import msgspec
 
 from rxollama._refusal import refuse
 from rxollama._schema._order import ordered
-from rxollama._schema._parts import Schema
+from rxollama._schema._parts import Schema, with_parts
 from rxollama._schema._pydantic import hoisted, model_schema
 
 __all__ = ("schema_of",)
+
+_PREFIX = "#/$defs/"
 
 
 def schema_of(kind: Any, *, field: str) -> Schema:
@@ -29,7 +31,27 @@ def schema_of(kind: Any, *, field: str) -> Schema:
         InvalidValueError: When the type has none.
     """
     try:
-        return ordered(hoisted(msgspec.json.schema(kind, schema_hook=model_schema)), kind)
+        return _rooted(ordered(hoisted(msgspec.json.schema(kind, schema_hook=model_schema)), kind))
     except Exception as error:  # The types are not ours, and may fail in any way, such as by an unknown name.
         reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
         raise refuse(field, kind, f"a type that JSON Schema can describe ({reason})") from error
+
+
+def _rooted(schema: Schema) -> Schema:
+    """Write out a reference at the root, as other libraries have it, and drop a name that nobody needs then."""
+    if "$ref" not in schema:
+        return schema
+    definitions: dict[str, Schema] = schema["$defs"]
+    reference = schema["$ref"]
+    name = reference.removeprefix(_PREFIX)
+    root = definitions[name] | {key: value for key, value in schema.items() if key not in {"$ref", "$defs"}}
+    named: set[str] = set()
+
+    def look(part: Schema) -> Schema:
+        named.add(part.get("$ref", ""))
+        return with_parts(part, look)
+
+    look({"$defs": definitions})
+    # A type that holds itself is needed by its name as well.
+    kept = {each: definitions[each] for each in definitions if each != name or reference in named}
+    return {**root, "$defs": kept} if kept else root

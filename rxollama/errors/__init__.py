@@ -24,6 +24,7 @@ All errors.
         │   ├── ToolTimeoutError      the tool took longer than `tool_timeout=`
         │   └── ToolFailedError       the tool raised
         ├── TooManyRoundsError    the model still called tools in its last round: give it more, or fewer tools
+        ├── StructuredOutputError the answer is not the JSON, or not of the type, that was asked for
         ├── TruncatedError        the stream ended before the answer did; a retry can help
         └── ProtocolError         what came is not Ollama's: is this the right server?
 
@@ -53,6 +54,7 @@ from rxollama.errors._stream import (
     StreamTimeoutError,
     TruncatedError,
 )
+from rxollama.errors._structured import StructuredOutputError
 from rxollama.errors._tools import (
     ToolArgumentsError,
     ToolDeniedError,
@@ -81,6 +83,7 @@ __all__ = (
     "StatusError",
     "StreamError",
     "StreamTimeoutError",
+    "StructuredOutputError",
     "TooManyRoundsError",
     "ToolArgumentsError",
     "ToolDeniedError",

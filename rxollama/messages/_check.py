@@ -6,11 +6,12 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar, get_origin
 
 import msgspec
 
 from rxollama._refusal import refuse
+from rxollama._schema import schema_of
 
 __all__ = (
     "check_flag",
@@ -124,22 +125,24 @@ def check_top_logprobs(top_logprobs: object, logprobs: object) -> None:
 
 def check_format(value: object) -> dict[str, Any] | str | None:
     """
-    Refuse what is neither "json" nor a JSON schema.
+    Refuse what is neither "json", nor a JSON schema, nor a type that has one.
 
     Args:
-        value: "json", a JSON schema, or None.
+        value: "json", a JSON schema, a type, or None.
 
     Returns:
-        The same; of a schema a dict of its own.
+        The same; of a schema a dict of its own, of a type its schema.
 
     Raises:
         InvalidValueError: When it is none of these.
     """
     if value is None or (isinstance(value, str) and value == "json"):
         return value
-    if not is_mapping(value):
-        raise refuse("format", value, "'json' or a JSON schema as a dict")
-    return _check_json("format", dict(value))
+    if is_mapping(value):
+        return _check_json("format", dict(value))
+    if not _is_type(value):
+        raise refuse("format", value, "'json' or a JSON schema as a dict, or a type")
+    return schema_of(value, field="format")
 
 
 def check_keep_alive(value: object) -> float | str | None:
@@ -241,6 +244,11 @@ def _check_json(field: str, value: T) -> T:
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
+
+
+def _is_type(value: object) -> bool:
+    # A type with parameters and a union are not of the class `type`.
+    return isinstance(value, type) or get_origin(value) is not None
 
 
 def _is_list(value: object) -> TypeGuard[Sequence[Any]]:

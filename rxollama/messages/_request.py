@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from types import UnionType
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -24,13 +25,13 @@ from rxollama.messages._check import (
 from rxollama.messages._image import Image, encode_images
 from rxollama.messages._message import Messages, read_messages
 
-__all__ = ("ChatRequest", "Format", "GenerateRequest", "KeepAlive", "Options", "Think", "Tools")
+__all__ = ("ChatOptions", "ChatRequest", "Format", "GenerateRequest", "KeepAlive", "Options", "Think", "Tools")
 
 Think: TypeAlias = 'bool | Literal["low", "medium", "high", "max"]'
 """Whether, or how hard, the model is to think."""
 
-Format: TypeAlias = 'Literal["json"] | Mapping[str, Any]'
-"""What the answer is to be: any JSON, or JSON of a schema."""
+Format: TypeAlias = 'Literal["json"] | Mapping[str, Any] | type[Any] | UnionType'
+"""What the answer is to be: any JSON, or JSON of a schema, or of the schema that a type has."""
 
 KeepAlive: TypeAlias = "float | str | timedelta"
 """How long the model stays loaded: seconds, a Go duration with units, a timedelta; negative for ever, 0 not at all."""
@@ -40,6 +41,24 @@ Options: TypeAlias = "Mapping[str, Any]"
 
 Tools: TypeAlias = "Iterable[Mapping[str, Any]]"
 """Tools in Ollama's own shape."""
+
+
+class ChatOptions(TypedDict, total=False):
+    """
+    Hold what a chat may be given beside its model, messages and tools; see `ChatRequest`.
+
+    .. versionadded:: 0.1
+    """
+
+    format: Format | None
+    options: Options | None
+    think: Think | None
+    keep_alive: KeepAlive | None
+    stream: bool
+    logprobs: bool | None
+    top_logprobs: int | None
+    truncate: bool | None
+    shift: bool | None
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
@@ -82,7 +101,8 @@ class ChatRequest(_Request, frozen=True, kw_only=True, repr_omit_defaults=True):
         messages: A user's text, a message, or several, as values or as dicts in Ollama's shape; none loads the model.
         stream: Whether the answer comes in pieces; False brings it as one chunk.
         tools: Tools the model may call, in Ollama's shape.
-        format: "json" or a JSON schema that the answer must follow.
+        format: "json", or what the answer must follow: a JSON schema, or a type (of msgspec, a dataclass, a TypedDict, a
+            model of pydantic, or a list or union of such), of which the request keeps the schema.
         keep_alive: How long the model stays loaded.
         options: Model options by Ollama's names.
         think: Whether or how hard to think; None leaves it to the server, which lets thinking models think.

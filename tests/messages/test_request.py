@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, TypedDict
 
+import msgspec
+import pydantic
 import pytest
 
 from rxollama._refusal import InvalidValueError
@@ -61,7 +64,8 @@ _WRONG: dict[tuple[str, str], list[Any]] = {
     ("logprobs", "True or False"): [0, 1, "yes"],
     ("debug_render_only", "True or False"): [0, 1, "yes"],
     ("think", "'low', 'medium', 'high' or 'max'"): ["", "xhigh", "High", 1, 0, {}, []],
-    ("format", "'json' or a JSON schema"): ["", "xml", "JSON", 1, [], ["json"], b"json"],
+    ("format", "'json' or a JSON schema"): ["", "xml", "JSON", 1, [], ["json"], b"json", print],
+    ("format", "a type that JSON Schema can describe"): [object, complex, list[complex], int | type],
     ("format", "JSON"): [{"type": object()}, {"title": "\ud800"}],
     ("keep_alive", "'5m'"): [
         *("300", "-1", "", "forever", "5 m", "5d", "5m0", "00", "m", ".s", "٣m", "5M", "1h-5m", "5m\n6m"),
@@ -92,6 +96,26 @@ _WRONG_OPTIONS: dict[tuple[str, str], list[Any]] = {
 
 def _rows(table: dict[tuple[str, str], list[Any]]) -> list[tuple[str, Any, str]]:
     return [(field, wrong, allowed) for (field, allowed), several in table.items() for wrong in several]
+
+
+class _Struct(msgspec.Struct):
+    name: str
+
+
+@dataclass
+class _Plain:
+    name: str
+
+
+class _Named(TypedDict):
+    name: str
+
+
+class _Model(pydantic.BaseModel):
+    name: str
+
+
+_SCHEMA: dict[str, Any] = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 
 
 class TestFields:
@@ -133,6 +157,35 @@ class TestFields:
             _chat(format=endless)
 
         assert caught.value.field == "format"
+
+    @pytest.mark.parametrize("build", [_chat, _generate])
+    @pytest.mark.parametrize(
+        ("kind", "schema"),
+        [
+            (_Struct, _SCHEMA | {"title": "_Struct"}),
+            (_Plain, _SCHEMA | {"title": "_Plain"}),
+            (_Named, _SCHEMA | {"title": "_Named"}),
+            (dict[str, bool], {"type": "object", "additionalProperties": {"type": "boolean"}}),
+            (list[int], {"type": "array", "items": {"type": "integer"}}),
+            (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
+            (Literal["a", "b"], {"enum": ["a", "b"]}),
+        ],
+    )
+    def test_describes_types(self, build: Any, kind: Any, schema: dict[str, Any]) -> None:
+        """Of a type that the answer must follow the request keeps the schema, and is a value as with any."""
+        request = build(format=kind)
+        found = request.format.get("$defs", {}).get(schema.get("title"), request.format)
+
+        assert schema == found
+        assert request == build(format=request.format) == build(format=kind)
+        assert request == copy.deepcopy(request) == pickle.loads(pickle.dumps(request))  # noqa: S301 - Our own bytes.
+
+    def test_describes_models(self) -> None:
+        """A model of pydantic tells its own schema."""
+        schema = _Model.model_json_schema()
+
+        assert schema == _chat(format=_Model).format
+        assert {"type": "array", "items": schema} == _chat(format=list[_Model]).format
 
     def test_refuses_option_names_that_are_no_text(self) -> None:
         """An option has a name."""
