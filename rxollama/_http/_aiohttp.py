@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Self
 from weakref import WeakSet
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from httpx_aiohttp import AiohttpTransport
 
-__all__ = ("Answer", "Direct", "Pieces", "direct_body")
+__all__ = ("Answer", "Direct", "Pieces", "connector", "direct_body")
 
 _PIECE = 256 * 1024
 _READ = 16 * 1024
+_HEAD_END = b"\r\n\r\n"
 _ANSWER = "rxollama_answer"
 
 _entered: ContextVar[Answer] = ContextVar("rxollama_entered")
@@ -38,6 +42,39 @@ class Direct(AiohttpTransport):
         # The answer was entered in this very task.
         response.extensions[_ANSWER] = _entered.get()
         return response
+
+
+def connector(context: ssl.SSLContext, keepalive: float) -> aiohttp.TCPConnector:
+    """Make aiohttp's connector, without a limit, whose connections lose nothing that came before what is no HTTP."""
+    made = aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=keepalive)
+    reader: Callable[..., ResponseHandler] = _Reader
+    made._factory = partial(reader, loop=asyncio.get_running_loop())  # noqa: SLF001 - See `_Reader`.
+    return made
+
+
+class _Reader(ResponseHandler):
+    """
+    Read a head by itself.
+
+    When aiohttp's parser fails, all that it has parsed of that read is lost: with the head go the records behind it.
+    aiohttp has no other place to say so than its connector's own factory.
+    """
+
+    _awaits_head = False
+
+    def set_response_params(self, **params: Any) -> None:
+        self._awaits_head = True
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        if self._awaits_head and (end := data.find(_HEAD_END)) >= 0:
+            self._awaits_head = False
+            end += len(_HEAD_END)
+            super().data_received(data[:end])
+            data = data[end:]
+            if not data:
+                return
+        super().data_received(data)
 
 
 class Answer(aiohttp.ClientResponse):

@@ -21,7 +21,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from rxollama._http._aiohttp import Answer, Direct, Pieces, direct_body
+from rxollama._http._aiohttp import Answer, Direct, Pieces, connector, direct_body
 from rxollama._http._faults import FAULTS, failure
 from rxollama._loop import Job, finish, finish_now, keep_for_ever
 from rxollama.errors import ClientClosedError
@@ -142,7 +142,7 @@ class HttpTransport:
             proxy=proxy,
             # httpx-aiohttp's own session would stop at 100 connections.
             client=lambda: aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=_KEEPALIVE_SECONDS),
+                connector=connector(context, _KEEPALIVE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 response_class=Answer,
             ),
