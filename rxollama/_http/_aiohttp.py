@@ -47,9 +47,12 @@ class Direct(AiohttpTransport):
 def connector(context: ssl.SSLContext, keepalive: float) -> aiohttp.TCPConnector:
     """Make aiohttp's connector, without a limit, whose connections lose nothing that came before what is no HTTP."""
     made = aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=keepalive)
-    reader: Callable[..., ResponseHandler] = _Reader
-    made._factory = partial(reader, loop=asyncio.get_running_loop())  # noqa: SLF001 - See `_Reader`.
+    made._factory = partial(_reader, loop=asyncio.get_running_loop())  # noqa: SLF001 - See `_Reader`.
     return made
+
+
+def _reader(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return _Reader(loop)
 
 
 class _Reader(ResponseHandler):
