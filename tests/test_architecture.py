@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("_refusal", "_schema", "messages", "errors"),
     ("_loop", "_witness", "_rx", "_arguments", "_host", "transport", "_wire", "operators", "_bridge"),
     ("_http", "_default", "_subscription", "_source", "tools", "_converse"),
-    ("_calls", "client", "testing"),
+    ("_calls", "client", "conversation", "testing"),
     ("", "cli", "__main__"),
 )
 RANKS = {name: (layer, place) for layer, row in enumerate(LAYERS) for place, name in enumerate(row)}

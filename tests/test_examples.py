@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rxollama.testing import Recording, Reply, ScriptedOllama
+from rxollama.testing import Recording, Reply, ScriptedOllama, SeenRequest
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -31,11 +32,18 @@ def server() -> ScriptedOllama:
 def run(server: ScriptedOllama, tmp_path: Path) -> Run:
     """Run an example against the server, in a folder of its own."""
 
-    def example(name: str, *arguments: str) -> str:
+    def example(name: str, *arguments: str, stdin: str = "") -> str:
         environment = {**os.environ, "OLLAMA_HOST": server.url, "OLLAMA_MODEL": "scripted", "PYTHONUTF8": "1"}
         program = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments]
         done = subprocess.run(
-            program, env=environment, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60, check=False
+            program,
+            input=stdin,
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
         )
         assert (0, "") == (done.returncode, done.stderr)
         return done.stdout
@@ -76,6 +84,75 @@ def test_tool_calls(server: ScriptedOllama, run: Run) -> None:
     assert recordings["tool-call"].expect["thinking"] == assistant["thinking"]
     assert assistant["tool_calls"][0]["id"] == tool["tool_call_id"]
     assert "-3 degrees, snow" == tool["content"]
+
+
+def test_tool_loop(server: ScriptedOllama, run: Run) -> None:
+    """tool_loop.py runs two calls at once, tells how far they are, and sends the results back in their order."""
+    calls = [
+        {"name": "get_weather", "arguments": {"city": "Oslo", "unit": "kelvin"}, "id": "1"},
+        {"name": "get_sunset", "arguments": {"city": "Oslo"}, "id": "2"},
+        {"name": "get_weather", "arguments": {"city": "Bergen"}, "id": "3"},
+    ]
+    server.enqueue(Reply.answer("Let me look.", tool_calls=calls))
+    with server:
+        printed = run("tool_loop")
+
+    assert "→ get_weather({'city': 'Oslo', 'unit': 'kelvin'})\n" in printed
+    assert "  get_weather: asking the station in Oslo\n" in printed
+    assert "  get_weather: 270.15 kelvin\n" in printed
+    assert "  get_weather: Error: the tool 'get_weather' raised KeyError: 'Bergen'\n" in printed
+    assert printed.endswith("Air scatters blue light most.\n3 results, 2 rounds\n")
+    results = server.requests[1].json["messages"][2:]
+    assert ["1", "2", "3"] == [result["tool_call_id"] for result in results]
+    assert '{"city":"Oslo","sunset":"15:12"}' == results[1]["content"]
+
+
+def test_approval(server: ScriptedOllama, run: Run, tmp_path: Path) -> None:
+    """approval.py runs what is allowed, with the arguments that are given back, and tells the model of a no."""
+    call = {"name": "write_file", "arguments": {"name": "../sea.txt", "text": "\x1b[2JThe sea."}}
+    server.enqueue(Reply.answer("May I?", tool_calls=[call] * 5))
+    with server:
+        printed = run("approval", stdin='y\n{"name": "tide.txt"}\nNot that.\n{oops\n')
+
+    assert ["sea.txt", "tide.txt"] == sorted(path.name for path in tmp_path.iterdir())
+    assert '\nwrite_file {"name": "../sea.txt", "text": "\\u001b[2JThe sea."}\n' in printed
+    told = [message["content"] for message in server.requests[1].json["messages"][2:]]
+    assert ["wrote 12 characters"] * 2 == told[:2]
+    denied = "Error: this call of 'write_file' was not allowed"
+    assert [f"{denied}: Not that.", f"{denied}: the answer was no JSON", denied] == told[2:]
+
+
+def test_conversation(server: ScriptedOllama, run: Run, tmp_path: Path) -> None:
+    """conversation.py goes on, forks, takes back, saves, and goes on with what was saved."""
+    with server:
+        printed = run("conversation")
+
+    assert "(taken back: How long is a year there?)\n2 turns here, 1 there\n" in printed
+    assert printed.endswith("Air scatters blue light most.\n3 turns, 24 tokens\n")
+    asked = [[each["content"] for each in seen.json["messages"] if each["role"] == "user"] for seen in server.requests]
+    assert ["Name a planet.", "How long is a year there?"] == asked[2]
+    assert ["Name a planet.", "How long is a day there?", "Could I live there?"] == asked[3]
+    assert 1 + 4 == len((tmp_path / "conversation.jsonl").read_text("utf-8").splitlines())
+
+
+def test_two_models(server: ScriptedOllama, run: Run) -> None:
+    """two_models.py lets the first win and closes the other's request, then shows both beside each other."""
+    asked: list[str] = []
+
+    def answer(seen: SeenRequest) -> Reply:
+        asked.append(seen.json["model"])
+        reply = Reply.answer(f"It is {asked[-1]}.", model=asked[-1])
+        return reply.stalled(0) if asked[-1] == "llama3.2" and asked.count("llama3.2") == 1 else reply
+
+    server.always(answer)
+    with server:
+        printed = run("two_models", "Who?")
+        loser = next(seen for seen in server.requests if seen.json["model"] == "llama3.2")
+        loser.wait_left()
+
+    assert printed.startswith("scripted was first: It is scripted.\n")
+    assert "It is scripted. │ It is llama3.2." in printed
+    assert ["llama3.2", "scripted"] * 2 == sorted(asked[:2]) + sorted(asked[2:])
 
 
 def test_log_pipeline(server: ScriptedOllama, run: Run, tmp_path: Path) -> None:
@@ -130,3 +207,21 @@ def test_every_example_is_short_and_run(path: Path) -> None:
     assert 30 <= len(text.splitlines()) <= 60
     assert f"uv run python examples/{path.name}" in text
     assert f"test_{path.stem}" in globals()
+
+
+def test_structured(server: ScriptedOllama, run: Run) -> None:
+    """structured.py fills a table while the answer comes, and counts the typed values at the end."""
+    rows = [
+        {"name": "Oslo", "inhabitants": 717710, "known_for": "the fjord"},
+        {"name": "Bergen", "inhabitants": 291940},
+    ]
+    text = json.dumps(rows)
+    server.enqueue(Reply.answer([text[at : at + 5] for at in range(0, len(text), 5)], gap=0.005))
+    with server:
+        printed = run("structured", "Two cities")
+
+    [request] = server.requests
+    assert "array" == request.json["format"]["type"]
+    assert "Two cities" in request.json["messages"][0]["content"]
+    assert all(word in printed for word in ("complete", "Oslo", "717710", "the fjord", "Bergen"))
+    assert printed.endswith("1,009,650 people in 2 cities\n")

@@ -15,6 +15,7 @@ import rxollama.operators
 PUBLIC = (
     "rxollama",
     "rxollama.client",
+    "rxollama.conversation",
     "rxollama.errors",
     "rxollama.messages",
     "rxollama.operators",

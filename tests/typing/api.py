@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from dataclasses import dataclass
+from typing import TypedDict, assert_type
 
+import msgspec
+import pydantic
 from reactivex import Observable
 from reactivex import operators as rx
+from reactivex.subject import Subject
 
-from rxollama import ChatChunk, ChatResponse, Message, Ollama, ToolCall, aiterate, iterate, run
+from rxollama import ChatChunk, ChatResponse, Conversation, Message, Ollama, ToolCall, aiterate, iterate, run
 from rxollama import operators as op
-from rxollama.messages import ChatEvent, Embeddings, MeterReading, ModelEntry, Progress
+from rxollama.conversation import Turn
+from rxollama.messages import ChatEvent, Embeddings, MeterReading, ModelCard, ModelEntry, PartialJson, Progress
 
 ollama = Ollama()
 chat = ollama.chat("m", "Hi")
+talk = Conversation(ollama, "m", system="Be brief.", max_messages=9)
+prompts: Subject[str] = Subject()
+
+
+class Row(msgspec.Struct):
+    """A row."""
+
+    name: str
+
+
+@dataclass
+class Plain:
+    """A row, as a dataclass."""
+
+    name: str
+
+
+class Named(TypedDict):
+    """A row, as a dict."""
+
+    name: str
+
+
+class Model(pydantic.BaseModel):
+    """A row, as pydantic has it."""
+
+    name: str
 
 
 def words(response: ChatResponse) -> int:
@@ -37,9 +69,23 @@ assert_type(chat.pipe(op.accumulate(), op.throttle(0.5), rx.map(words)), Observa
 assert_type(chat.pipe(op.log(), op.share(), op.content(), op.coalesce(1), rx.take(1)), Observable[str])
 assert_type(chat.pipe(op.timeouts(first_chunk=60, gap=10), op.retry(3), op.content()), Observable[str])
 assert_type(chat.pipe(op.fallback(chat, chat), op.hedge(chat, after=2)), Observable[ChatChunk])
+assert_type(ollama.chat("m", "Hi", format=Row).pipe(op.parse(Row)), Observable[Row])
+assert_type(ollama.chat("m", "Hi", format=list[Row]).pipe(op.parse(list[Row])), Observable[list[Row]])
+assert_type(ollama.chat("m", "Hi", format=Row | None).pipe(op.partial_json()), Observable[PartialJson])
+assert_type(ollama.chat("m", "Hi", format=Model).pipe(op.parse(Model)), Observable[Model])
+assert_type(ollama.chat("m", "Hi", format=Named).pipe(op.elements(Named, ("result", "rows"))), Observable[Named])
+assert_type(ollama.generate("m", "Hi", format=Plain).pipe(op.elements(Plain, "rows")), Observable[Plain])
+assert_type(run(chat.pipe(op.partial_json(), op.throttle(1 / 30))).path, tuple[str | int, ...])
 assert_type(run(chat.pipe(op.collect())), ChatResponse)
 assert_type(run(chat.pipe(op.collect())).message, Message)
 assert_type(run(chat.pipe(op.collect())).metrics.tokens_per_second, float | None)
+assert_type(talk.send("Hi"), Observable[ChatChunk])
+assert_type(talk.send("Hi", images=[b""]).pipe(op.content()), Observable[str])
+assert_type(prompts.pipe(op.ask(talk.send, "queue"), op.content()), Observable[str])
+assert_type(prompts.pipe(op.ask(ollama.show)), Observable[ModelCard])
+assert_type(talk.fork(), Conversation)
+assert_type(talk.undo(), Turn | None)
+assert_type(Conversation.load("talk.jsonl", ollama, tools=[words], think=True), Conversation)
 assert_type(run(ollama.version()), str)
 assert_type(run(ollama.models()), tuple[ModelEntry, ...])
 assert_type(run(ollama.embed("m", ["a", "b"])), Embeddings)
@@ -59,5 +105,9 @@ async def main() -> None:
 # What is wrong must be refused; an ignore that is not needed is an error itself.
 chat.pipe(op.content(), op.collect())  # type: ignore[misc] # Texts do not reduce to a response.
 ollama.chat("m", "Hi", think="very")  # type: ignore[arg-type] # No such level.
+ollama.chat("m", "Hi", format="xml")  # type: ignore[arg-type] # No such format.
+op.parse("Row")  # type: ignore[call-overload] # No type.
 ollama.chat("m", 5)  # type: ignore[arg-type] # No message.
 iterate(chat, overflow="drop")  # type: ignore[arg-type] # No such policy.
+prompts.pipe(op.ask(talk.send, "exhaust"))  # type: ignore[arg-type] # No such policy.
+Conversation(ollama, "m", colour=1)  # type: ignore[call-arg] # No such option.

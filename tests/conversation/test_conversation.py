@@ -1,0 +1,437 @@
+"""A conversation with a real server: what is sent, what joins the history, and when."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from heard import PATIENCE, Heard, text_of
+from reactivex import Observable, abc
+from reactivex import operators as rx
+from reactivex.disposable import Disposable
+
+from rxollama import ChatChunk, Conversation, Message, Ollama, run
+from rxollama import operators as op
+from rxollama.conversation import Turn
+from rxollama.errors import InvalidValueError, ServerFailureError, TooManyRoundsError, TruncatedError
+from rxollama.messages import Metrics
+from rxollama.testing import Reply, ScriptedOllama, SeenRequest
+from rxollama.tools import Tool
+
+ANSWER = Reply.answer("Hello there.")
+PARTS = Reply.answer(["a", "b", "c"])
+CALL = {"name": "get_time", "arguments": {"city": "Oslo"}, "id": "call_1"}
+OTHER = {"name": "get_time", "arguments": {"city": "Rome"}, "id": "call_2"}
+
+
+def get_time(city: str) -> str:
+    """Tell the time in a city."""
+    return f"noon in {city}"
+
+
+def said(seen: SeenRequest) -> list[str]:
+    """Tell what a request says, message by message."""
+    return [message["content"] for message in seen.json["messages"]]
+
+
+def told(conversation: Conversation) -> list[str]:
+    """Tell what a conversation remembers, message by message."""
+    return [message.content for message in conversation.messages]
+
+
+def goes_on(chunk: ChatChunk) -> bool:
+    """Tell whether more is to come."""
+    return not chunk.done
+
+
+def is_result(chunk: ChatChunk) -> bool:
+    """Tell whether this is what a tool brought."""
+    return chunk.message.role == "tool"
+
+
+class TestSend:
+    """What is sent, and what comes of it."""
+
+    def test_history(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """Each request has the system prompt, the history and the prompt; the history grows by a turn."""
+        conversation = Conversation(ollama, "m", system="Be brief.", think=False, options={"seed": 1})
+        server.enqueue(Reply.answer("One."), Reply.answer("Two."))
+        first = run(conversation.send("1").pipe(op.collect()))
+        run(conversation.send(Message.user("2")))
+
+        assert said(server.requests[1]) == ["Be brief.", "1", "One.", "2"]
+        assert [message["role"] for message in server.requests[1].json["messages"]][:2] == ["system", "user"]
+        assert server.requests[1].json["options"] == {"seed": 1}
+        assert told(conversation) == ["1", "One.", "2", "Two."]
+        assert [turn.prompt.content for turn in conversation.turns] == ["1", "2"]
+        assert conversation.turns[0] == Turn((Message.user("1"), *first.messages), metrics=first.metrics)
+
+    def test_cold(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """Each subscription is a turn, and reads the history then."""
+        conversation = Conversation(ollama, "m")
+        server.always(ANSWER)
+        prompt = conversation.send("Hi")
+        assert server.wait_for(0) == ()
+        run(prompt)
+        run(prompt)
+
+        assert said(server.requests[1]) == ["Hi", "Hello there.", "Hi"]
+
+    def test_images(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """A text may have images, and a message has its own."""
+        conversation = Conversation(ollama, "m")
+        server.always(ANSWER)
+        run(conversation.send("What is this?", images=[b"hello"]))
+        run(conversation.send(Message.user("And this?", images=[b"hello"])))
+
+        images = [message.get("images") for message in server.requests[1].json["messages"]]
+        assert images == [["aGVsbG8="], None, ["aGVsbG8="]]
+
+    def test_tools(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """A turn has the calls of tools and their results, and they are sent again; its numbers are of all rounds."""
+        conversation = Conversation(ollama, "m", tools=[get_time])
+        server.enqueue(Reply.answer(thinking="Look.", tool_calls=[CALL]), Reply.answer("Noon."), ANSWER)
+        run(conversation.send("What time is it in Oslo?"))
+        run(conversation.send("Thanks."))
+
+        assert [message.role for message in conversation.turns[0].messages] == [
+            "user",
+            "assistant",
+            "tool",
+            "assistant",
+        ]
+        assert said(server.requests[2]) == ["What time is it in Oslo?", "", "noon in Oslo", "Noon.", "Thanks."]
+        assert len(conversation.turns[0].metrics.rounds) == 2
+        assert conversation.metrics.tool_result_count == 1
+        assert len(conversation.metrics.rounds) == 3
+
+    def test_limits(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """What is left out of a request is still remembered."""
+        conversation = Conversation(ollama, "m", system="Be brief.", max_messages=3)
+        server.always(Reply.answer("Yes."))
+        for prompt in "123":
+            run(conversation.send(prompt))
+
+        assert said(server.requests[2]) == ["Be brief.", "2", "Yes.", "3"]
+        assert told(conversation) == ["1", "Yes.", "2", "Yes.", "3", "Yes."]
+
+    def test_limit_of_tokens(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """The estimate of tokens learns from what the server counted."""
+        conversation = Conversation(ollama, "m", max_tokens=40)
+        server.enqueue(*[Reply.answer("Yes.", prompt_eval_count=count) for count in (5, 15, 100, 25)])
+        for prompt in "1234":
+            run(conversation.send(prompt))
+
+        assert [len(said(seen)) for seen in server.requests] == [1, 3, 5, 1]
+
+    def test_a_begun_history(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """A history may be given, as values or in Ollama's shape."""
+        conversation = Conversation(ollama, "m", messages=[{"role": "user", "content": "Hi"}, Message.assistant("Oh.")])
+        server.enqueue(ANSWER)
+        run(conversation.send("Well?"))
+
+        assert said(server.requests[0]) == ["Hi", "Oh.", "Well?"]
+        assert conversation.turns[0] == Turn((Message.user("Hi"), Message.assistant("Oh.")))
+        assert conversation.turns[0].metrics == Metrics()
+
+
+class TestJoining:
+    """What joins the history, and when."""
+
+    def test_before_the_completion(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """Who hears of the completion finds the turn in the history, and may send again from there."""
+        conversation = Conversation(ollama, "m")
+        server.always(ANSWER)
+        again: Heard[ChatChunk] = Heard()
+
+        def send_again() -> None:
+            conversation.send("And?").subscribe(again.on_next, again.on_error, again.on_completed)
+
+        conversation.send("Hi").subscribe(on_completed=send_again)
+        again.wait()
+
+        assert said(server.requests[1]) == ["Hi", "Hello there.", "And?"]
+        assert len(conversation.turns) == 2
+
+    @pytest.mark.parametrize(("keep", "kept"), [(False, []), (True, ["Hi", "ab"])])
+    def test_broken_off(self, server: ScriptedOllama, ollama: Ollama, keep: bool, kept: list[str]) -> None:
+        """What came of an answer that failed joins where it is asked for, before the error is told."""
+        conversation = Conversation(ollama, "m", keep_unfinished=keep)
+        server.enqueue(PARTS.truncated(2))
+        found: list[list[str]] = []
+        heard = Heard(conversation.send("Hi").pipe(rx.do_action(on_error=lambda _: found.append(told(conversation)))))
+
+        assert isinstance(heard.failure, TruncatedError)
+        assert found == [kept]
+        assert [turn.done for turn in conversation.turns] == [False] * keep
+
+    @pytest.mark.parametrize("keep", [False, True])
+    def test_refused(self, server: ScriptedOllama, ollama: Ollama, keep: bool) -> None:
+        """A request that fails before anything came leaves no trace."""
+        conversation = Conversation(ollama, "m", keep_unfinished=keep)
+        server.enqueue(Reply.error(500, {"error": "out of memory"}))
+
+        assert isinstance(Heard(conversation.send("Hi")).failure, ServerFailureError)
+        assert conversation.turns == ()
+
+    @pytest.mark.parametrize(("keep", "kept"), [(False, []), (True, ["Hi", "ab"])])
+    def test_disposed(self, server: ScriptedOllama, ollama: Ollama, keep: bool, kept: list[str]) -> None:
+        """When `dispose` returns, in whichever thread, what came has joined, or never will; the request is closed."""
+        conversation = Conversation(ollama, "m", keep_unfinished=keep)
+        server.enqueue(PARTS.stalled(2))
+        heard = Heard(conversation.send("Hi")).wait_items(2)
+        heard.dispose()
+
+        assert told(conversation) == kept
+        server.requests[0].wait_left()
+        assert told(conversation) == kept
+
+    def test_disposed_before_anything(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """Disposing before anything came leaves no trace."""
+        conversation = Conversation(ollama, "m", keep_unfinished=True)
+        server.enqueue(PARTS.stalled(0))
+        heard = Heard(conversation.send("Hi"))
+        server.wait_for(1)
+        heard.dispose()
+
+        assert conversation.turns == ()
+
+    def test_left_when_it_is_whole(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """An answer has joined before its last chunk is handed on, and may be left with it."""
+        conversation = Conversation(ollama, "m")
+        server.enqueue(PARTS)
+        run(conversation.send("Hi").pipe(rx.take_while(goes_on, inclusive=True)))
+
+        assert told(conversation) == ["Hi", "abc"]
+        assert conversation.turns[0].done
+
+    def test_left_from_within(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """A subscriber that takes only a part leaves no trace."""
+        conversation = Conversation(ollama, "m")
+        server.enqueue(PARTS)
+
+        assert run(conversation.send("Hi").pipe(op.content(), rx.take(1))) == "a"
+        assert conversation.turns == ()
+
+    @pytest.mark.parametrize("keep", [False, True])
+    def test_a_tool_without_a_result(self, server: ScriptedOllama, ollama: Ollama, keep: bool) -> None:
+        """Calls whose results are missing do not go back to the model."""
+        go_on, started, threads = threading.Event(), threading.Event(), list[threading.Thread]()
+
+        def slow(city: str) -> str:
+            threads.append(threading.current_thread())
+            if city == "Rome":
+                started.set()
+                go_on.wait(PATIENCE)
+            return f"noon in {city}"
+
+        conversation = Conversation(ollama, "m", tools=[Tool(slow, name="get_time")], keep_unfinished=keep)
+        server.enqueue(Reply.answer("Let me see.", tool_calls=[CALL, OTHER]))
+        heard = Heard(conversation.send("Hi").pipe(rx.filter(is_result))).wait_items(1)
+        assert started.wait(PATIENCE)
+        heard.dispose()
+        go_on.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+
+        assert told(conversation) == (["Hi", "Let me see.", "noon in Oslo"] if keep else [])
+        assert not keep or len(conversation.messages[1].tool_calls) == 1
+
+    def test_too_many_rounds(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """Rounds that were played join where it is asked for, without the calls of the last."""
+        conversation = Conversation(ollama, "m", tools=[get_time], max_rounds=2, keep_unfinished=True)
+        server.always(Reply.answer(tool_calls=[CALL]))
+
+        assert isinstance(Heard(conversation.send("Hi")).failure, TooManyRoundsError)
+        assert told(conversation) == ["Hi", "", "noon in Oslo"]
+
+    def test_loading(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """Where the server only loads the model, there is no turn."""
+        conversation = Conversation(ollama, "m")
+        server.enqueue(Reply.answer(done_reason="load"))
+        run(conversation.send("Hi"))
+
+        assert conversation.turns == ()
+
+    def test_nothing_came(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """An answer without a chunk is none."""
+        conversation = Conversation(ollama, "m", through=rx.take(0))
+        server.enqueue(ANSWER)
+
+        assert Heard(conversation.send("Hi")).wait().completed
+        assert conversation.turns == ()
+
+    def test_ended_early(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """An answer that `through` ends early is complete for the conversation, though not done."""
+        conversation = Conversation(ollama, "m", through=rx.take(2))
+        server.enqueue(PARTS)
+        Heard(conversation.send("Hi")).wait()
+
+        assert told(conversation) == ["Hi", "ab"]
+        assert not conversation.turns[0].done
+
+    def test_failing_subscriber(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """A subscriber that fails is told of its own error, and nothing joins."""
+        conversation = Conversation(ollama, "m")
+        server.enqueue(PARTS)
+        mine = KeyError("mine")
+
+        def fail(_: ChatChunk) -> None:
+            raise mine
+
+        assert Heard(conversation.send("Hi"), fail).failure is mine
+        assert conversation.turns == ()
+
+    def test_after_the_end(self, ollama: Ollama) -> None:
+        """What comes after it was disposed is neither handed on nor remembered."""
+        conversation = Conversation(ollama, "m", keep_unfinished=True)
+        late: list[Any] = []
+
+        def subscribe(observer: object, _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            late.append(observer)
+            return Disposable()
+
+        conversation._ask = lambda _: Observable(subscribe)
+        heard = Heard(conversation.send("Hi"))
+        late[0].on_next(ChatChunk(message=Message.assistant("a")))
+        # As from another thread that is past the check for the end.
+        take = late[0]._on_next
+        heard.dispose()
+        take(ChatChunk(message=Message.assistant("b")))
+
+        assert told(conversation) == ["Hi", "a"]
+        assert text_of(heard.items) == "a"
+
+
+class TestTogether:
+    """Several answers under way, forks, and what is taken back."""
+
+    def test_at_the_same_time(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """Each answer takes the history as it is when it is asked for, and joins when it is whole."""
+        conversation = Conversation(ollama, "m", messages=[Message.user("0"), Message.assistant("Zero.")])
+        server.enqueue(Reply.answer(["O", "ne."]).slow(0.5), Reply.answer("Two."))
+        slow = Heard(conversation.send("1"))
+        server.wait_for(1)
+        Heard(conversation.send("2")).wait()
+        assert told(conversation)[2:] == ["2", "Two."]
+        slow.wait()
+
+        assert [said(seen) for seen in server.requests] == [["0", "Zero.", "1"], ["0", "Zero.", "2"]]
+        assert told(conversation)[2:] == ["2", "Two.", "1", "One."]
+
+    def test_many_threads(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """Answers that end at the same time, on several loops, all join."""
+        conversation = Conversation(ollama, "m")
+        server.always(ANSWER)
+        threads = [threading.Thread(target=run, args=(conversation.send(str(number)),)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+
+        assert sorted(int(turn.prompt.content) for turn in conversation.turns) == list(range(20))
+
+    def test_from_within(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """A subscriber may do anything with the conversation while it is called."""
+        conversation = Conversation(ollama, "m", messages="0")
+        server.enqueue(ANSWER)
+        undone: list[Turn | None] = []
+
+        def each(chunk: ChatChunk) -> None:
+            if not chunk.done:
+                undone.append(conversation.fork().undo())
+                conversation.undo()
+
+        Heard(conversation.send("Hi"), each).wait()
+
+        assert undone == [Turn((Message.user("0"),)), None]
+        assert told(conversation) == ["Hi", "Hello there."]
+
+    def test_fork(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """A fork has the history, and both go on by themselves; what is under way joins the original."""
+        conversation = Conversation(ollama, "m", system="Be brief.", messages="0")
+        server.enqueue(Reply.answer(["O", "ne."]).slow(0.5), Reply.answer("Two."))
+        heard = Heard(conversation.send("1"))
+        server.wait_for(1)
+        fork = conversation.fork()
+        run(fork.send("2"))
+        heard.wait()
+
+        assert said(server.requests[1]) == ["Be brief.", "0", "2"]
+        assert told(conversation) == ["0", "1", "One."]
+        assert told(fork) == ["0", "2", "Two."]
+
+    def test_undo(self, ollama: Ollama) -> None:
+        """The last turn is taken back and returned, whole; where there is none, None is."""
+        history = [Message.user("1"), Message.assistant("One."), Message.user("2")]
+        conversation = Conversation(ollama, "m", messages=history)
+
+        assert conversation.undo() == Turn((Message.user("2"),))
+        assert conversation.undo() == Turn((Message.user("1"), Message.assistant("One.")))
+        assert conversation.undo() is None
+        assert conversation.messages == ()
+
+    def test_numbers(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """The numbers are of the turns in the history that have some."""
+        conversation = Conversation(ollama, "m", messages="0")
+        assert conversation.metrics == Metrics()
+        server.enqueue(Reply.answer("One.", eval_count=3), Reply.answer("Two.", eval_count=4))
+        run(conversation.send("1"))
+        run(conversation.send("2"))
+        assert conversation.metrics.eval_count == 7
+        conversation.undo()
+
+        assert conversation.metrics == conversation.turns[1].metrics
+
+    def test_what_it_shows(self, ollama: Ollama) -> None:
+        """It shows its model and how many turns it has, and nothing of what was said."""
+        conversation = Conversation(ollama, "qwen3", system="secret", messages="secret")
+
+        assert repr(conversation) == "Conversation('qwen3', 1 turns)"
+        assert (conversation.model, conversation.system) == ("qwen3", "secret")
+        assert Conversation(ollama, "qwen3").system == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ollama": "http://localhost"}, "ollama: "),
+        ({"model": ""}, "model: "),
+        ({"system": None}, "system: "),
+        ({"messages": 5}, "messages: "),
+        ({"messages": [Message.system("Be brief.")]}, "messages.0..role: 'system' is not allowed; allowed: system="),
+        ({"tools": get_time}, "tools: "),
+        ({"keep_unfinished": 1}, "keep_unfinished: "),
+        ({"max_messages": 0}, "max_messages: "),
+        ({"max_tokens": 0}, "max_tokens: "),
+        ({"max_rounds": 0}, "max_rounds: "),
+        ({"concurrency": 0}, "concurrency: "),
+        ({"tool_timeout": -1}, "tool_timeout: "),
+        ({"approve": 1}, "approve: "),
+        ({"through": 1}, "through: "),
+        ({"raise_on": 1}, "raise_on: "),
+        ({"think": "very"}, "think: "),
+    ],
+)
+def test_refused(ollama: Ollama, change: dict[str, Any], message: str) -> None:
+    """What is wrong is refused when the conversation is made."""
+    given: dict[str, Any] = {"ollama": ollama, "model": "m", **change}
+
+    with pytest.raises(InvalidValueError, match=message):
+        Conversation(**given)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "images", "message"),
+    [
+        (5, (), "prompt: "),
+        ("Hi", "photo.png", "images: "),
+        (Message.user("Hi"), [b"hello"], "images: .* allowed: nothing beside a Message"),
+        (Message(content="Hi"), (), "role: "),
+    ],
+)
+def test_refused_prompt(ollama: Ollama, prompt: Any, images: Any, message: str) -> None:
+    """A prompt that is none is refused at the call."""
+    with pytest.raises(InvalidValueError, match=message):
+        Conversation(ollama, "m").send(prompt, images=images)

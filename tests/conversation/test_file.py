@@ -1,0 +1,194 @@
+"""A conversation is saved and loaded: all of it, or an error that names the line."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import json_objects, texts, tool_calls
+
+from rxollama import Conversation, Ollama
+from rxollama.conversation import Turn
+from rxollama.conversation._file import Saved, read, write
+from rxollama.errors import InvalidValueError
+from rxollama.messages import Message, Metrics
+
+HEADER = b'{"rxollama":"conversation","version":1,"model":"m","system":"","options":{},"messages":%d}\n'
+HI = b'{"turn":1,"message":{"role":"user","content":"Hi"}}\n'
+HELLO = b'{"turn":1,"message":{"role":"assistant","content":"Hello."}}\n'
+
+_messages = st.builds(
+    Message,
+    st.sampled_from(["user", "assistant", "tool", "critic"]),
+    texts(),
+    texts(),
+    st.sampled_from([(), ("aGVsbG8=",)]),
+    st.lists(tool_calls(), max_size=2).map(tuple),
+    texts(),
+    texts(),
+)
+_metrics = st.sampled_from([Metrics(), Metrics(eval_count=1), Metrics(eval_count=1) + Metrics(wall_duration=2)])
+_turns = st.builds(Turn, st.lists(_messages, min_size=1, max_size=4).map(tuple), st.booleans(), _metrics)
+_saved = st.builds(
+    Saved,
+    st.sampled_from(["m", "qwen3:8b"]),
+    texts(),
+    st.sampled_from([{}, {"think": "high", "options": {"num_ctx": 8}, "keep_alive": 5, "format": {"type": "object"}}]),
+    st.lists(_turns, max_size=3).map(tuple),
+)
+
+
+@pytest.fixture
+def client() -> Ollama:
+    """Make a client that is asked for nothing."""
+    return Ollama("http://localhost:1")
+
+
+@given(saved=_saved, extra=json_objects())
+def test_identity(tmp_path_factory: pytest.TempPathFactory, saved: Saved, extra: dict[str, Any]) -> None:
+    """What is loaded is what was saved."""
+    path = tmp_path_factory.getbasetemp() / "identity.jsonl"
+    saved = Saved(saved.model, saved.system, {**saved.options, "options": extra}, saved.turns)
+    write(path, saved)
+
+    assert read(path) == saved
+
+
+def test_lines(tmp_path: Path, client: Ollama) -> None:
+    """A file is a header and a line for each message, to be read by people and other programs."""
+    path = tmp_path / "talk.jsonl"
+    history = [Message.user("Hi"), Message.assistant("Hello."), Message.user("é?")]
+    Conversation(client, "m", system="Be brief.", messages=history, keep_alive=timedelta(minutes=5)).save(path)
+
+    assert path.read_text("utf-8").splitlines() == [
+        (
+            '{"rxollama":"conversation","version":1,"model":"m","system":"Be brief.",'
+            '"options":{"keep_alive":300.0},"messages":3}'
+        ),
+        '{"turn":1,"message":{"role":"user","content":"Hi"},"done":true}',
+        '{"turn":1,"message":{"role":"assistant","content":"Hello."}}',
+        '{"turn":2,"message":{"role":"user","content":"é?"},"done":true}',
+    ]
+
+
+def test_load(tmp_path: Path, client: Ollama) -> None:
+    """A loaded conversation is the saved one, but for what is given anew."""
+    path = tmp_path / "talk.jsonl"
+    saved = Conversation(client, "m", system="Be brief.", messages="Hi", think=True, options={"seed": 1})
+    saved.save(path)
+    same = Conversation.load(path, client)
+    other = Conversation.load(str(path), client, model="n", system="", think=False, max_messages=3)
+    other.save(tmp_path / "other.jsonl")
+
+    assert (same.model, same.system, same.turns) == ("m", "Be brief.", saved.turns)
+    assert (other.model, other.system, other.turns) == ("n", "", saved.turns)
+    assert read(path).options == {"think": True, "options": {"seed": 1}}
+    assert read(tmp_path / "other.jsonl").options == {"think": False, "options": {"seed": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        (b"", 1, "truncated"),
+        (b"\n", 1, "truncated"),
+        (b"[]\n", 1, "Expected `object`"),
+        (HI, 1, "missing required field `rxollama`|unknown field"),
+        (HEADER.replace(b"1", b"2") % 0, 1, "Invalid enum value 2"),
+        (HEADER.replace(b'"version"', b'"version ') % 0, 1, "malformed"),
+        (HEADER.replace(b'"m"', b'""') % 0, 1, "model: "),
+        (HEADER.replace(b"{}", b'{"color":1}') % 0, 1, "unknown options: color"),
+        (HEADER.replace(b"{}", b'{"think":1}') % 0, 1, "think: "),
+        (HEADER.replace(b'"messages":%d', b'"messages":0,"more":1'), 1, "unknown field `more`"),
+        (HEADER % 2 + HI + HELLO[:-10], 3, "truncated"),
+        (HEADER % 2 + HI, 2, "the file ends with 1 messages, and should have 2"),
+        (HEADER % 1 + HI + HELLO, 3, "the file ends with 2 messages, and should have 1"),
+        (HEADER % 2 + HI + b"\n" + HELLO, 3, "truncated"),
+        (HEADER % 1 + HI.replace(b"Hi", b"\xff"), 2, "."),
+        (HEADER % 1 + b"[" * 100_000, 2, "."),
+        (HEADER % 1 + HI.replace(b'"Hi"', b"5"), 2, "messages: Expected `str`, got `int`"),
+        (HEADER % 1 + HI.replace(b"content", b"contents"), 2, "unknown parts of a message: contents"),
+        (HEADER % 1 + HI.replace(b"user", b" "), 2, "role"),
+        (HEADER % 1 + HI.replace(b'"turn":1', b'"turn":2'), 2, "turn 2 after turn 0"),
+        (HEADER % 1 + HI.replace(b'"turn":1', b'"turn":0'), 2, "turn 0 after turn 0"),
+        (HEADER % 2 + HI + HELLO.replace(b'"turn":1', b'"turn":3'), 3, "turn 3 after turn 1"),
+        (HEADER % 2 + HI + HELLO.replace(b'"turn":1', b'"turn":1,"done":false'), 3, "stands on its first line"),
+        (HEADER % 2 + HI + HELLO.replace(b'"turn":1', b'"turn":1,"metrics":{"eval_count":1}'), 3, "its first line"),
+        (HEADER % 1 + HI.replace(b'"turn"', b'"day":1,"turn"'), 2, "unknown field `day`"),
+    ],
+)
+def test_broken(tmp_path: Path, client: Ollama, text: bytes, line: int, reason: str) -> None:
+    """A file that is broken, cut off or not known is refused, with its name and the line."""
+    path = tmp_path / "talk.jsonl"
+    path.write_bytes(text)
+
+    with pytest.raises(InvalidValueError, match=f"talk.jsonl, line {line}: .*({reason})") as raised:
+        Conversation.load(path, client)
+    assert raised.value.field == f"line {line}"
+
+
+def test_every_cut_is_noticed(tmp_path: Path, client: Ollama) -> None:
+    """A file that is cut off anywhere is refused; only the end of its last line may be missing."""
+    path = tmp_path / "talk.jsonl"
+    Conversation(client, "m", messages=[Message.user("Hi"), Message.assistant("Hello.")]).save(path)
+    whole = path.read_bytes()
+    for end in range(len(whole) - 1):
+        path.write_bytes(whole[:end])
+        with pytest.raises(InvalidValueError, match="line"):
+            Conversation.load(path, client)
+    path.write_bytes(whole[:-1])
+
+    assert Conversation.load(path, client).messages[1].content == "Hello."
+
+
+def test_no_file(tmp_path: Path, client: Ollama) -> None:
+    """A file that is not there is the system's own error."""
+    with pytest.raises(FileNotFoundError):
+        Conversation.load(tmp_path / "none", client)
+
+
+def test_not_replaced(tmp_path: Path, client: Ollama) -> None:
+    """When the file cannot be replaced, what stands in its place still does, and nothing else."""
+    path = tmp_path / "talk.jsonl"
+    (path / "inside").mkdir(parents=True)
+
+    with pytest.raises(OSError, match="talk"):
+        Conversation(client, "m", messages="New").save(path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert list(path.iterdir()) == [path / "inside"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda: {"messages": "\ud800"}, r"turns\[0\]"),
+        (lambda: {"messages": "Hi", "system": "\ud800"}, "the header"),
+    ],
+)
+def test_unwritable(tmp_path: Path, client: Ollama, change: Callable[[], Any], field: str) -> None:
+    """What cannot be written as JSON is refused before the file is touched."""
+    with pytest.raises(InvalidValueError, match=f"{field} cannot be saved"):
+        Conversation(client, "m", **change()).save(tmp_path / "talk.jsonl")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_rights(tmp_path: Path, client: Ollama) -> None:
+    """A new file is its owner's; one that is replaced keeps its rights, and a link to it stays a link."""
+    path, link = tmp_path / "talk.jsonl", tmp_path / "link"
+    conversation = Conversation(client, "m", messages="Hi")
+    conversation.save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o644)
+    link.symlink_to(path)
+    conversation.save(link)
+
+    assert link.is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644

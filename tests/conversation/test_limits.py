@@ -1,0 +1,102 @@
+"""Of a history as many of the latest turns are sent as there is room for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rxollama.conversation._limits import Limits, estimate
+from rxollama.conversation._turn import Turn
+from rxollama.errors import InvalidValueError
+from rxollama.messages import Function, Message, ToolCall
+
+PROMPT = Message.user("1234")
+
+
+def turns(*lengths: int) -> tuple[Turn, ...]:
+    """Make turns with so many messages of 5 tokens each."""
+    return tuple(Turn((Message.user("1234"),) * length) for length in lengths)
+
+
+def limits(messages: int | None = None, tokens: int | None = None) -> Limits:
+    """Make limits without a system prompt and tools."""
+    return Limits(messages, tokens, always=(), tools=[])
+
+
+@pytest.mark.parametrize(
+    ("message", "tokens"),
+    [
+        (Message("user"), 4),
+        (Message.user("12345"), 6),
+        (Message.assistant("1234", thinking="not counted"), 5),
+        (Message.user("", images=[b"hello"]), 516),
+        (Message.assistant(tool_calls=[ToolCall(Function("f", {"a": 1}))]), 6),
+        (Message.tool("1234", name="1234"), 6),
+    ],
+)
+def test_estimate(message: Message, tokens: int) -> None:
+    """A token is four characters; messages and images cost something themselves."""
+    assert estimate(message) == tokens
+
+
+@pytest.mark.parametrize(("most", "kept"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (6, 3), (9, 3), (None, 3)])
+def test_messages(most: int | None, kept: int) -> None:
+    """Turns of 1, 2 and 2 messages are kept whole, the latest first, beside the prompt."""
+    history = turns(1, 2, 2)
+
+    assert limits(messages=most).kept(history, PROMPT) == (history[3 - kept :], 0)
+
+
+@pytest.mark.parametrize(("most", "kept"), [(1, 0), (14, 0), (15, 1), (24, 1), (25, 2), (30, 3), (99, 3)])
+def test_tokens(most: int, kept: int) -> None:
+    """Likewise by tokens, where prompt and system prompt come first, and are never left out."""
+    history = turns(1, 2, 2)
+
+    assert limits(tokens=most).kept(history, PROMPT) == (history[3 - kept :], 5 + [0, 10, 20, 25][kept])
+
+
+def test_what_is_always_sent() -> None:
+    """The system prompt and the tools take room."""
+    tools = [{"type": "function"}]
+    alone, beside = limits(tokens=20), Limits(None, 20, always=(Message.system("1234"),), tools=tools)
+
+    assert alone.kept(turns(2), PROMPT) == (turns(2), 15)
+    assert beside.kept(turns(2), PROMPT) == ((), 5 + 5 + 5)
+
+
+def test_learning() -> None:
+    """What the server counted makes later estimates larger, and never smaller than the rule."""
+    limit, history = limits(tokens=15), turns(2)
+    assert limit.kept(history, PROMPT)[0] == history
+    limit.learn(10, 20)
+    assert limit.kept(history, PROMPT)[0] == ()
+    limit.learn(10, 0)
+    limit.learn(0, 10)
+    assert limit.kept(history, PROMPT)[0] == ()
+    limit.learn(10, 5)
+    assert limit.kept(history, PROMPT)[0] == history
+
+
+@given(
+    lengths=st.lists(st.integers(1, 4), max_size=6),
+    messages=st.none() | st.integers(1, 20),
+    tokens=st.none() | st.integers(1, 100),
+)
+def test_limits_never_cut_a_turn(lengths: list[int], messages: int | None, tokens: int | None) -> None:
+    """What is kept are the latest turns, whole, within the limits; and one more would not be."""
+    history = turns(*lengths)
+    kept, _ = limits(messages, tokens).kept(history, PROMPT)
+    sizes = [1 + sum(lengths[place:]) for place in range(len(lengths) + 1)]
+    fitting = [size for size in sizes if size <= (messages or 999) and 5 * size <= (tokens or 999)]
+
+    assert kept == history[len(history) - len(kept) :]
+    assert 1 + sum(len(turn.messages) for turn in kept) == max(fitting, default=1)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, True, "5"])
+@pytest.mark.parametrize("field", ["messages", "tokens"])
+def test_refused(limit: int, field: str) -> None:
+    """What is no number above 0 is refused."""
+    with pytest.raises(InvalidValueError, match=f"max_{field}: .* 1 or more"):
+        limits(**{field: limit})
