@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import nullcontext
 from time import perf_counter_ns
-from types import TracebackType
-from typing import Protocol, Self
 
 from reactivex import Observable
 from reactivex import operators as rx
 
 from rxollama import RxOllamaError, iterate
 from rxollama import operators as op
-from rxollama.cli._numbers import ending, known, summary
+from rxollama.cli._calls import cut, shown_call
+from rxollama.cli._consent import Consent, Question
+from rxollama.cli._display import Display
+from rxollama.cli._numbers import known
 from rxollama.cli._output import Output
-from rxollama.cli._view import View
-from rxollama.messages import ChatChunk, ChatResponse, ClientTiming
+from rxollama.cli._pipe import Pipe
+from rxollama.cli._screen import Screen
+from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, ToolCall
 from rxollama.messages._response import ResponseBuilder
+from rxollama.tools import Approval
 
 __all__ = ("Answer",)
 
 # More updates than these nobody sees.
 _SECONDS_PER_UPDATE = 1 / 30
-
-
-class _Display(Protocol):
-    """Show an answer: live on a terminal, or as bare words in a pipe."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
-
-    def take(self, chunk: ChatChunk) -> None:
-        """Show what a chunk adds."""
-        ...
-
-    def finish(self, response: ChatResponse) -> None:
-        """Say how it ended."""
-        ...
-
-    def break_off(self, reason: str) -> None:
-        """Say that it has no end."""
-        ...
+# Of a call that nobody is asked about.
+_CALL = 240
 
 
 class Answer:
@@ -55,12 +40,20 @@ class Answer:
     Args:
         output: Where to show it.
         model: The model that is asked.
+        has_tools: Whether the calls in it are run.
+        consent: Asks before each of them; None where nobody is asked.
     """
 
-    def __init__(self, output: Output, model: str) -> None:
-        self._display: _Display = _Screen(output, model) if output.is_terminal else _Pipe(output)
+    def __init__(self, output: Output, model: str, *, has_tools: bool = False, consent: Consent | None = None) -> None:
+        self._display: Display = Screen(output, model) if output.is_terminal else Pipe(output, tells=has_tools)
+        self._has_tools = has_tools
+        self._consent = consent
         self._builder = ResponseBuilder()
         self._seen = _Seen()
+        # The calls without a result, and those of them that have not been shown.
+        self._calls: deque[ToolCall] = deque()
+        self._unshown: list[ToolCall] = []
+        self._question: Question | None = None
 
     @property
     def response(self) -> ChatResponse:
@@ -80,68 +73,75 @@ class Answer:
         """
         display = self._display
         updates = stream.pipe(rx.do_action(self._seen.add), op.coalesce(_SECONDS_PER_UPDATE))
+        items: Observable[ChatChunk | Question] = self._consent.among(updates) if self._consent else updates
+        overheard = display.overheard() if self._has_tools else nullcontext()
         try:
-            with display, iterate(updates) as chunks:
-                for chunk in chunks:
-                    self._builder.add(chunk)
-                    display.take(chunk)
+            with display, overheard, iterate(items) as coming:
+                for item in coming:
+                    self._take(item)
         except KeyboardInterrupt:
             display.break_off(known(self._seen.timing(), "interrupted"))
             raise
         except RxOllamaError:
-            if self.response.message.content or self.response.message.thinking:
+            if any(message.content or message.thinking for message in self.response.messages):
                 display.break_off(known(self._seen.timing(), "broken off"))
             raise
         display.finish(self.response)
 
+    def _take(self, item: ChatChunk | Question) -> None:
+        if isinstance(item, Question):
+            self._question = item
+        else:
+            self._builder.add(item)
+            self._show(item)
+        # A question is not held up on its way as chunks are, and may come before the words that led to it.
+        question, consent = self._question, self._consent
+        if question is not None and consent is not None and question.call in self._unshown:
+            self._question = None
+            self._unshown.remove(question.call)
+            self._settle(question, consent)
 
-class _Screen(View):
-    """Show an answer on a terminal."""
+    def _show(self, chunk: ChatChunk) -> None:
+        display = self._display
+        if chunk.aside:
+            display.progress(chunk)
+        elif self._calls and chunk.message.role == "tool":
+            self._end(chunk)
+        else:
+            display.take(chunk)
+        for call in chunk.message.tool_calls:
+            self._calls.append(call)
+            if self._consent is not None:
+                self._unshown.append(call)
+                continue
+            display.call(cut(shown_call(call), _CALL))
+            if self._has_tools:
+                display.start(call)
 
-    def __init__(self, output: Output, model: str) -> None:
-        super().__init__(output.screen, model)
+    def _end(self, chunk: ChatChunk) -> None:
+        # Results come in the order of the calls.
+        call = self._calls.popleft()
+        if call in self._unshown:
+            # It did not get as far as to be asked about.
+            self._unshown.remove(call)
+            self._display.call(cut(shown_call(call), _CALL))
+        self._display.end(call, chunk)
 
-    def finish(self, response: ChatResponse) -> None:
-        self.say(summary(response))
-
-    def break_off(self, reason: str) -> None:
-        self.say(reason)
-
-
-class _Pipe:
-    """Write an answer's content, and nothing else, as it comes."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._last = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        # Who left, or wants to leave, needs no last line.
-        leaves = isinstance(error, BrokenPipeError | KeyboardInterrupt)
-        if self._last not in {"", "\n"} and not leaves:
-            self._output.write("\n")
-
-    def take(self, chunk: ChatChunk) -> None:
-        if content := chunk.message.content:
-            self._output.write(content)
-            self._last = content[-1]
-
-    def finish(self, response: ChatResponse) -> None:
-        told = [summary(response)] if self._output.shows_off else ending(response.done_reason)
-        for line in told:
-            self._output.note(line)
-
-    def break_off(self, reason: str) -> None:
-        self._output.note(reason)
+    def _settle(self, question: Question, consent: Consent) -> None:
+        call, display = question.call, self._display
+        if consent.is_given(call):
+            display.call(cut(shown_call(call), _CALL))
+            allowed: Approval = True
+        else:
+            with display.paused():
+                allowed = consent.ask(call, display)
+        if allowed is True:
+            display.start(call)
+        question.settle(allowed)
 
 
 class _Seen:
-    """Keep what is seen of an answer that may never tell its numbers; runs on the stream's loop."""
+    """Keep what is seen of a model that may never tell its numbers; runs on the stream's loop."""
 
     def __init__(self) -> None:
         self._began = perf_counter_ns()
@@ -149,6 +149,8 @@ class _Seen:
         self._count = 0
 
     def add(self, chunk: ChatChunk) -> None:
+        if chunk.message.role == "tool":
+            return
         self._count += 1
         if self._first is None and chunk.visible:
             self._first = perf_counter_ns() - self._began

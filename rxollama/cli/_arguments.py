@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, cast
+from threading import TIMEOUT_MAX
+from typing import Literal, TypeVar, cast
 
 from rxollama.messages import Think
 
 __all__ = ("Options", "parse")
 
+_ROUNDS = 8
+
 _LEVELS = ("low", "medium", "high", "max")
+
+_Number = TypeVar("_Number", int, float)
 
 _ABOUT = "Chat with the models of an Ollama server, in the terminal or in a pipe."
 
@@ -22,6 +28,7 @@ examples:
   rxollama chat                                a conversation; Ctrl-D ends it
   rxollama chat -m qwen3 --think "Why is the sky blue?"
   git diff | rxollama chat --system "Review this." > review.md
+  rxollama chat --tools weather.py "Is it cold in Oslo?"
   rxollama pull qwen3
   rxollama models | cut -f 1
 
@@ -37,6 +44,10 @@ Without a prompt: on a terminal a conversation, otherwise standard input is the 
 On a terminal the answer is shown live; in a pipe there is the answer and nothing else.
 Ctrl-C stops the answer. In a conversation, /bye or Ctrl-D ends it, and \"\"\" begins and
 ends a prompt of several lines.
+With --tools the model may call the public functions of a Python file, or those that its
+__all__ names; what their signatures and docstrings say is what it is told. Before each call
+you see its arguments and are asked: yes, no (what stands after the n the model is told),
+always this tool, or quit. What a tool prints is no part of the answer.
 """
 
 
@@ -51,6 +62,10 @@ class Options(Namespace):
     system: str | None
     json_log: Path | None
     demo: bool
+    tools: list[Path]
+    yes: bool
+    max_rounds: int
+    tool_timeout: float | None
 
 
 def parse(argv: Sequence[str]) -> Options | None:
@@ -71,9 +86,25 @@ def parse(argv: Sequence[str]) -> Options | None:
     if options.command is None:
         parser.print_help()
         return None
-    if options.command == "chat" and options.demo and options.host is not None:
-        parser.error("--demo brings its own server: leave out --host")
+    if options.command == "chat":
+        for words in _faults(options):
+            parser.error(words)
     return options
+
+
+def _faults(options: Options) -> Iterator[str]:
+    if options.demo and options.host is not None:
+        yield "--demo brings its own server: leave out --host"
+    if options.demo and options.tools:
+        yield "--demo plays recorded answers, which call no tools of yours: leave out --tools"
+    if not options.tools:
+        for name, given in (
+            ("--yes", options.yes),
+            ("--max-rounds", options.max_rounds != _ROUNDS),
+            ("--tool-timeout", options.tool_timeout),
+        ):
+            if given:
+                yield f"{name} is about tools: it needs --tools"
 
 
 def _settled(argv: Sequence[str]) -> Iterator[str]:
@@ -89,6 +120,16 @@ def _level(text: str) -> Think:
     if text != "on" and text not in _LEVELS:
         raise ArgumentTypeError(f"{text!r} is none of {', '.join(_LEVELS)}")
     return True if text == "on" else cast("Think", text)
+
+
+def _positive(kind: Callable[[str], _Number], what: str) -> Callable[[str], _Number]:
+    def read(text: str) -> _Number:
+        with suppress(ValueError):
+            if 0 < (number := kind(text)) <= TIMEOUT_MAX:
+                return number
+        raise ArgumentTypeError(f"{text!r} is no {what} above 0")
+
+    return read
 
 
 def _parser() -> ArgumentParser:
@@ -135,6 +176,25 @@ def _add_chat(chat: ArgumentParser) -> None:
     thinking.add_argument("--no-think", dest="think", action="store_const", const=False, help="do not let it think")
     chat.add_argument("--system", metavar="TEXT", help="tell the model how to behave")
     chat.add_argument("--json-log", type=_log_file, metavar="FILE", help="append what happens to FILE, as JSON lines")
+    chat.add_argument(
+        "--tools",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE.py",
+        help="offer the functions of a Python file",
+    )
+    chat.add_argument("-y", "--yes", action="store_true", help="run tools without asking")
+    chat.add_argument(
+        "--max-rounds",
+        type=_positive(int, "whole number"),
+        default=_ROUNDS,
+        metavar="N",
+        help="how often to ask the model for one answer; otherwise %(default)s",
+    )
+    chat.add_argument(
+        "--tool-timeout", type=_positive(float, "number"), metavar="SECONDS", help="how long a tool may take"
+    )
     chat.add_argument("--demo", action="store_true", help="play recorded answers, without a server or a model")
 
 

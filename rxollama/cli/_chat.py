@@ -7,26 +7,34 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
 
+from msgspec.structs import replace
+from reactivex import Observable
+
 from rxollama import Message, Ollama, RxOllamaError, run
 from rxollama import operators as op
 from rxollama.cli._answer import Answer
 from rxollama.cli._arguments import Options
+from rxollama.cli._consent import Consent, can_ask
 from rxollama.cli._demo import MODEL, demo_server
+from rxollama.cli._load import load_tools
 from rxollama.cli._log import json_log
 from rxollama.cli._output import CommandError, Output
-from rxollama.messages import ModelEntry, Think
+from rxollama.errors import TooManyRoundsError
+from rxollama.messages import ChatChunk, ModelEntry
 from rxollama.operators import Logger
+from rxollama.tools import Tool
 
-with suppress(ImportError):
-    # With it, `input` edits lines and remembers them.
-    import readline  # noqa: F401 # pyright: ignore[reportUnusedImport] - Importing it is all it takes.
-
-__all__ = ("chat",)
+__all__ = ("chat", "meaningful")
 
 _PROMPT = ">>> "
 _MORE = "... "
 _QUOTES = '"""'
 _DEMO = "demo: a scripted server plays recorded answers; no model runs here"
+_NOBODY = "no terminal to ask on before a tool runs: pass --yes to run tools without asking"
+_TOO_MANY = (
+    "the model still called tools in round {rounds}, the last it was given; allow more with --max-rounds, "
+    "or ask for less at a time"
+)
 _HELP = "/bye or Ctrl-D ends this, Ctrl-C stops an answer"
 
 
@@ -42,16 +50,20 @@ def chat(options: Options, output: Output) -> int:
         The exit code.
 
     Raises:
-        CommandError: When there is nothing to ask, no model to ask, or no file to log to.
+        CommandError: When there is nothing to ask, no model to ask, no file to log to, or nothing to offer in a file of
+            tools.
         RxOllamaError: When the question fails.
         KeyboardInterrupt: At Ctrl-C, unless this is a conversation.
     """
     # Standard input is closed in some surroundings, and then it is none.
     talks = options.prompt is None and bool(sys.stdin) and sys.stdin.isatty()
+    if options.tools and not options.yes and not can_ask():
+        raise CommandError(_NOBODY, code=2)
+    tools = load_tools(options.tools)
     prompt = "" if talks else _asked(options.prompt)
     log = json_log(options.json_log) if options.json_log else nullcontext()
     with log as logger, _server(options, output) as (ollama, model):
-        talk = _Talk(ollama, model, options, output, logger)
+        talk = _Talk(ollama, model, tools, options, output=output, logger=logger)
         if talks:
             _converse(talk, output)
         else:
@@ -62,29 +74,70 @@ def chat(options: Options, output: Output) -> int:
 class _Talk:
     """Hold what was said."""
 
-    def __init__(self, ollama: Ollama, model: str, options: Options, output: Output, logger: Logger | None) -> None:
+    def __init__(
+        self,
+        ollama: Ollama,
+        model: str,
+        tools: tuple[Tool, ...],
+        options: Options,
+        *,
+        output: Output,
+        logger: Logger | None,
+    ) -> None:
         self._ollama = ollama
         self._model = model
-        self._think: Think | None = options.think
+        self._tools = tools
+        self._options = options
         self._output = output
         self._logger = logger
+        self._consent = Consent() if tools and not options.yes else None
         self._history = [Message.system(options.system)] if options.system else []
 
     def ask(self, prompt: str) -> None:
-        """Ask, show the answer, and remember both; of an interrupted answer, as much as was said."""
+        """Ask, show the answer, and remember both; of an answer that has no end, as much as means something."""
         history = [*self._history, Message.user(prompt)]
-        stream = self._ollama.chat(self._model, history, think=self._think)
-        if self._logger is not None:
-            stream = stream.pipe(op.log(self._logger))
-        answer = Answer(self._output, self._model)
+        answer = Answer(self._output, self._model, has_tools=bool(self._tools), consent=self._consent)
         try:
-            answer.show(stream)
+            answer.show(self._stream(history))
         except KeyboardInterrupt:
-            if not answer.response.message.content:
-                raise
-            self._history = [*history, *answer.response.messages]
+            self._remember(history, meaningful(answer.response.messages))
             raise
+        except TooManyRoundsError:
+            self._remember(history, meaningful(answer.response.messages))
+            raise CommandError(_TOO_MANY.format(rounds=self._options.max_rounds)) from None
         self._history = [*history, *answer.response.messages]
+
+    def _remember(self, history: list[Message], said: tuple[Message, ...]) -> None:
+        if any(message.content for message in said):
+            self._history = [*history, *said]
+
+    def _stream(self, history: list[Message]) -> Observable[ChatChunk]:
+        options = self._options
+        if not self._tools:
+            stream = self._ollama.chat(self._model, history, think=options.think)
+        else:
+            stream = self._ollama.converse(
+                self._model,
+                history,
+                tools=self._tools,
+                max_rounds=options.max_rounds,
+                tool_timeout=options.tool_timeout,
+                approve=self._consent.approve if self._consent else None,
+                think=options.think,
+            )
+        return stream if self._logger is None else stream.pipe(op.log(self._logger))
+
+
+def meaningful(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Leave out calls that have not all been answered, which no model knows what to make of, and their results."""
+    for place in reversed(range(len(messages))):
+        message = messages[place]
+        if message.tool_calls:
+            if len(messages) - place > len(message.tool_calls):
+                break
+            words = (replace(message, tool_calls=()),) if message.content else ()
+            return (*messages[:place], *words)
+    return messages
 
 
 def _asked(prompt: str | None) -> str:
@@ -107,7 +160,7 @@ def _converse(talk: _Talk, output: Output) -> None:
             except KeyboardInterrupt:
                 # It has been said, and what comes of it is the next prompt.
                 pass
-            except RxOllamaError as error:
+            except (CommandError, RxOllamaError) as error:
                 output.fail(error)
             output.note("")
         return
@@ -116,21 +169,13 @@ def _converse(talk: _Talk, output: Output) -> None:
 
 def _read(output: Output) -> str:
     """Read a prompt of one line, or of several between triple quotes."""
-    prompt = _line(_PROMPT, output).strip()
+    prompt = output.line(_PROMPT).strip()
     if not prompt.startswith(_QUOTES):
         return prompt
     prompt = prompt.removeprefix(_QUOTES)
     while not prompt.endswith(_QUOTES):
-        prompt += "\n" + _line(_MORE, output)
+        prompt += "\n" + output.line(_MORE)
     return prompt.removesuffix(_QUOTES).strip()
-
-
-def _line(prompt: str, output: Output) -> str:
-    if output.is_terminal:
-        return input(prompt)
-    # The answers go elsewhere, and the prompt is none of them.
-    output.aside.print(prompt, end="")
-    return input()
 
 
 @contextmanager

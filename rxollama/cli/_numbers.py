@@ -24,7 +24,7 @@ def duration(seconds: float) -> str:
 def summary(response: ChatResponse) -> str:
     """Word the numbers of a whole answer, as far as the server tells them."""
     metrics = response.metrics
-    parts = [*_pace(metrics), *_first(metrics), *_counts(metrics), *ending(response.done_reason)]
+    parts = [*_pace(metrics), *_first(metrics), *_counts(metrics), *_tools(metrics), *ending(response.done_reason)]
     return " · ".join(parts)
 
 
@@ -55,6 +55,14 @@ def _counts(metrics: Metrics) -> list[str]:
     if load > _LONG_LOAD:
         counts.append(f"model loaded in {duration(load)}")
     return counts
+
+
+def _tools(metrics: Metrics) -> list[str]:
+    if not metrics.tool_result_count:
+        return []
+    calls, failures = _several(metrics.tool_result_count, "tool call"), metrics.tool_failure_count
+    failed = f" ({failures} failed)" if failures else ""
+    return [f"{_several(max(1, len(metrics.rounds)), 'round')}, {calls}{failed}"]
 
 
 def ending(reason: str) -> list[str]:

@@ -10,6 +10,8 @@ from typing import cast
 from rich.console import Console
 from rich.text import Text
 
+from rxollama.cli._keyboard import answer, forget
+
 __all__ = ("CommandError", "Output", "clean")
 
 _CONTROLS = {code: None for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(code) not in "\n\t"}
@@ -59,6 +61,8 @@ class Output:
         # Neither a terminal's charset nor a broken input is a reason to fail in the middle of an answer.
         for stream in filter(None, (sys.stdin, sys.stdout, sys.stderr)):
             cast("TextIOWrapper", stream).reconfigure(errors="replace")
+        # Later, while tools run, `sys.stdout` may be for what they print.
+        self._stdout = sys.stdout
         self.is_terminal = sys.stdout.isatty()
         self.screen: Console = _Paper(highlight=False, markup=False)
         self._errors: Console = _Paper(stderr=True, highlight=False, markup=False)
@@ -66,8 +70,29 @@ class Output:
 
     def write(self, text: str) -> None:
         """Write to standard output, at once and as it is."""
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        self._stdout.write(text)
+        self._stdout.flush()
+
+    def line(self, prompt: str) -> str:
+        """Ask for a line; raises EOFError where none is left."""
+        return input(self._put(prompt))
+
+    def answer(self, prompt: str) -> str:
+        """Ask for a line that answers a question, and nothing that was typed before; as `line`."""
+        forget()
+        try:
+            return answer(self._put(prompt))
+        except (EOFError, KeyboardInterrupt):
+            # What comes next would be drawn over the question.
+            self.aside.print()
+            raise
+
+    def _put(self, prompt: str) -> str:
+        if self.is_terminal:
+            return prompt
+        # The answers go elsewhere, and the prompt is none of them.
+        self.aside.print(prompt, end="")
+        return ""
 
     def note(self, text: str) -> None:
         """Say something beside the answer, in one line."""

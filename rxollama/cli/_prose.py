@@ -1,4 +1,4 @@
-"""How words look on the terminal: thinking dim beside a rule, the answer as Markdown."""
+"""How words look on the terminal: thinking dim beside a rule, the answer as Markdown, all else beside a mark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-__all__ = ("Prose", "Thoughts")
+__all__ = ("Marked", "Prose", "Thoughts")
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 _DIM = Style(dim=True)
@@ -65,6 +65,26 @@ class Thoughts:
         lines = console.render_lines(self._text, narrower, pad=False)
         shown = lines if self._lines is None else lines[-self._lines :]
         yield from _joined([Segment("│ ", _DIM), *line] for line in shown)
+
+
+class Marked:
+    """
+    Be a text beside a mark.
+
+    Args:
+        mark: The mark, one cell wide.
+        text: The text.
+    """
+
+    def __init__(self, mark: Text, text: Text) -> None:
+        self._mark = mark
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        narrower = options.update(width=max(1, options.max_width - 2), height=None)
+        mark = Segment(f"{self._mark.plain} ", console.get_style(self._mark.style))
+        lines = console.render_lines(self._text, narrower, pad=False)
+        yield from _joined([Segment("  ") if place else mark, *line] for place, line in enumerate(lines))
 
 
 def _is_blank(line: list[Segment]) -> bool:

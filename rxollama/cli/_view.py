@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from threading import Event, Lock, Thread
 from time import monotonic
 from types import TracebackType
@@ -15,9 +16,11 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from rxollama.cli._blocks import Blocks, recent
+from rxollama.cli._calls import called, returned
 from rxollama.cli._numbers import duration
 from rxollama.cli._output import clean
 from rxollama.cli._prose import Prose, Thoughts
+from rxollama.cli._running import Running
 from rxollama.messages import ChatChunk, ToolCall
 
 __all__ = ("View", "waiting")
@@ -106,15 +109,24 @@ class View:
     def __init__(self, console: Console, model: str) -> None:
         self._console = console
         self._part: _Part | None = None
+        self._running = Running()
+        # Whether the last thing printed was about a tool: such things stand together.
+        self._in_tools = False
+        self._model = clean(model)
         self._status = _Status(model)
         # A region that moves and a line printed above it must not be drawn at the same time, which rich's own thread
         # does not mind.
         self._drawing = Lock()
         self._over = Event()
         self._mover = Thread(target=self._move, name="rxollama-view", daemon=True)
-        self._live = Live(
+        self._still = False
+        self._heard: list[str] = []
+        self._live = self._new_live()
+
+    def _new_live(self) -> Live:
+        return Live(
             _Frame(None, self._status),
-            console=console,
+            console=self._console,
             auto_refresh=False,
             transient=True,
             redirect_stdout=False,
@@ -145,20 +157,76 @@ class View:
             with self._drawing:
                 self._live.refresh()
 
+    @contextmanager
+    def paused(self) -> Generator[None, None, None]:
+        """Let nothing move, while somebody is asked."""
+        with self._drawing:
+            self._still = True
+            self._live.update(Text())
+            self._live.stop()
+        try:
+            yield
+        finally:
+            # One that was stopped does not crop any more.
+            with self._drawing:
+                self._still = False
+                for line in self._heard:
+                    self._console.print(_overheard(line))
+                self._heard.clear()
+                self._live = self._new_live()
+                self._live.start(refresh=True)
+
+    def hear(self, line: str) -> None:
+        """Put what a tool prints above what moves; from any thread."""
+        with self._drawing:
+            if self._still:
+                self._heard.append(line)
+            else:
+                self._console.print(_overheard(line))
+
     def take(self, chunk: ChatChunk) -> None:
-        """Show what a chunk adds."""
-        message = chunk.message
-        self._grow(_Thinking, message.thinking)
-        self._grow(_Answer, message.content)
-        for call in message.tool_calls:
-            self._close()
-            self._print(_called(call))
-        tail = None if self._part is None else self._part.tail(self._console)
-        self._live.update(_Frame(tail, self._status))
+        """Show what a chunk adds to what is thought and said."""
+        self._grow(_Thinking, chunk.message.thinking)
+        self._grow(_Answer, chunk.message.content)
+        self._update()
+
+    def call(self, text: str) -> None:
+        """Show a call, in the words of `shown_call`."""
+        self._close()
+        self._print(called(text), of_tools=True)
+
+    def start(self, call: ToolCall) -> None:
+        """Show that a tool runs."""
+        self._running.start(call)
+        self._rest()
+
+    def progress(self, chunk: ChatChunk) -> None:
+        """Show how far a tool is."""
+        self._running.progress(chunk.message, chunk.tool_progress)
+        self._update()
+
+    def end(self, call: ToolCall, chunk: ChatChunk) -> None:
+        """Show what a tool brought."""
+        self._running.end(call)
+        self._close()
+        self._print(returned(chunk), of_tools=True)
+        self._rest()
 
     def say(self, text: str) -> None:
         """Put a line under the answer."""
         self._print(Text(text, style="dim"))
+
+    def _rest(self) -> None:
+        """Say what is waited for while no word comes."""
+        self._status.name = self._running.title or f"waiting for {self._model}"
+        self._update()
+
+    def _update(self) -> None:
+        if self._part is not None:
+            tail: RenderableType | None = self._part.tail(self._console)
+        else:
+            tail = self._running.tail(max(1, self._console.height - _AROUND))
+        self._live.update(_Frame(tail, self._status))
 
     def _grow(self, kind: type[_Thinking | _Answer], text: str) -> None:
         if not text:
@@ -176,11 +244,13 @@ class View:
         for finished in part.end() if part else []:
             self._print(finished)
 
-    def _print(self, finished: RenderableType) -> None:
+    def _print(self, finished: RenderableType, *, of_tools: bool = False) -> None:
+        gap = () if of_tools and self._in_tools else ("",)
+        self._in_tools = of_tools
         # It is printed above the region, where it must not be drawn a second time: both in one go.
         with self._drawing, self._console:
             self._live.update(_Frame(None, self._status), refresh=self._live.is_started)
-            self._console.print(Group("", finished))
+            self._console.print(Group(*gap, finished))
 
 
 class _Status:
@@ -220,7 +290,5 @@ class _Frame:
         yield self._status
 
 
-def _called(call: ToolCall) -> Text:
-    # Not orjson: a model may write numbers of any length.
-    arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.arguments.items())
-    return Text.assemble(("→ ", "cyan"), (clean(call.name), "bold cyan"), (clean(f"({arguments})"), "cyan"))
+def _overheard(line: str) -> Text:
+    return Text(clean(line), style="dim")

@@ -44,6 +44,15 @@ def test_chat() -> None:
 
     assert (found.model, found.system, found.json_log, found.host) == ("qwen3", "Be brief.", Path("log.jsonl"), "box")
     assert not found.demo
+    assert (found.tools, found.yes, found.max_rounds, found.tool_timeout) == ([], False, 8, None)
+
+
+def test_tools() -> None:
+    """Tools may come from several files, and have limits."""
+    found = options("chat", "--tools", "a.py", "--tools", "b.py", "-y", "--max-rounds", "3", "--tool-timeout", "0.5")
+
+    assert (found.tools, found.yes) == ([Path("a.py"), Path("b.py")], True)
+    assert (found.max_rounds, found.tool_timeout) == (3, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +62,13 @@ def test_chat() -> None:
         (["chat", "--think", "--no-think", "hi"], "not allowed with"),
         (["chat", "--json-log", "-", "hi"], "standard output is the answer's: name a file"),
         (["chat", "--demo", "--host", "box"], "--demo brings its own server"),
+        (["chat", "--demo", "--tools", "t.py"], "--demo plays recorded answers, which call no tools of yours"),
+        (["chat", "--yes", "hi"], "--yes is about tools: it needs --tools"),
+        (["chat", "--max-rounds", "3", "hi"], "--max-rounds is about tools: it needs --tools"),
+        (["chat", "--tool-timeout", "3", "hi"], "--tool-timeout is about tools: it needs --tools"),
+        (["chat", "--tools", "t.py", "--max-rounds", "0"], "'0' is no whole number above 0"),
+        (["chat", "--tools", "t.py", "--max-rounds", "2.5"], "'2.5' is no whole number above 0"),
+        (["chat", "--tools", "t.py", "--tool-timeout", "nan"], "'nan' is no number above 0"),
         (["chat", "two", "prompts"], "unrecognized arguments: prompts"),
         (["pull"], "required: MODEL"),
         (["sing"], "invalid choice: 'sing'"),

@@ -55,6 +55,20 @@ def test_summary_without_numbers() -> None:
     assert line == "first token 0.50 s · done in 3.0 s · ended with 'tired'"
 
 
+@pytest.mark.parametrize(
+    ("results", "failures", "rounds", "words"),
+    [
+        (1, 0, (), "1 round, 1 tool call"),
+        (3, 1, (Metrics(), Metrics()), "2 rounds, 3 tool calls (1 failed)"),
+    ],
+)
+def test_summary_with_tools(results: int, failures: int, rounds: tuple[Metrics, ...], words: str) -> None:
+    """An answer with tools has its rounds and calls."""
+    metrics = Metrics(tool_result_count=results, tool_failure_count=failures, rounds=rounds)
+
+    assert summary(ChatResponse(metrics=metrics, done=True)) == f"done in 0.00 s · {words}"
+
+
 def test_known() -> None:
     """An answer without an end has what was seen of it."""
     timing = ClientTiming(time_to_first_token=SECOND // 4, wall_duration=2 * SECOND, chunk_count=34)

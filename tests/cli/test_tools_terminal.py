@@ -1,0 +1,293 @@
+"""Tools on a terminal: what is asked, what is shown, what is remembered."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from terminals import CTRL_C, CTRL_D, Terminal
+
+from rxollama.testing import Reply, ScriptedOllama
+
+TOOLS = '''
+from collections.abc import Iterator
+from rxollama.tools import Progress
+
+def get_weather(city: str) -> str:
+    """Current weather of a city."""
+    return f"-3 degrees in {city}"
+
+def wait(gate: str, after: str = "") -> Iterator[Progress | str]:
+    """Wait at a gate."""
+    yield Progress("standing  at\\x1b[2J the gate")
+    open(gate).close()
+    print("the gate\\x1b[2J is open")
+    if after:
+        open(after, "w").close()
+    yield "through"
+
+def complain() -> None:
+    """Complain."""
+    import sys
+    print("oh dear", file=sys.stderr)
+    raise RuntimeError("this tool is broken")
+'''
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> str:
+    """Write a file of tools."""
+    file = tmp_path / "tools.py"
+    file.write_text(TOOLS)
+    return str(file)
+
+
+@pytest.fixture
+def gates(tmp_path: Path) -> tuple[str, str]:
+    """Make two pipes with names: who opens one waits for whoever opens the other end."""
+    made = str(tmp_path / "gate"), str(tmp_path / "after")
+    for name in made:
+        os.mkfifo(name)
+    return made
+
+
+def call(name: str, call_id: str, **arguments: str) -> dict[str, Any]:
+    """Make a call."""
+    return {"name": name, "arguments": arguments, "id": call_id}
+
+
+def weather(city: str, call_id: str) -> dict[str, Any]:
+    """Make a call of one of the tools."""
+    return call("get_weather", call_id, city=city)
+
+
+def told(server: ScriptedOllama, request: int) -> list[str]:
+    """List what tools told the model, by a request."""
+    messages = server.requests[request].json["messages"]
+    return [message["content"] for message in messages if message["role"] == "tool"]
+
+
+def test_each_call_is_asked_for(server: ScriptedOllama, tools: str) -> None:
+    """What is allowed runs, what is not is told with its reason, and one question may answer for all that follow."""
+    calls = [weather("Oslo", "1"), weather("Rome", "2"), weather("Bern", "3"), weather("Cairo", "4")]
+    server.enqueue(Reply.answer("Let me look.", tool_calls=calls), Reply.answer("It is cold."))
+
+    with Terminal("chat", "-m", "think", "--tools", tools, "Cold?", server=server) as terminal:
+        terminal.see('→ get_weather(city="Oslo")')
+        terminal.see("[q]uit: ")
+        terminal.type("y\n")
+        terminal.see('→ get_weather(city="Rome")')
+        terminal.see("[q]uit: ")
+        terminal.type("n too warm\n")
+        terminal.see('→ get_weather(city="Bern")')
+        terminal.see("[q]uit: ")
+        terminal.type("a\n")
+        terminal.see("It is cold.")
+        assert terminal.end() == 0
+
+    no = "this call of 'get_weather' was not allowed: too warm"
+    assert told(server, 1) == ["-3 degrees in Oslo", f"Error: {no}", "-3 degrees in Bern", "-3 degrees in Cairo"]
+    ask = "  run it? [y]es, [n]o and why, [a]lways get_weather, [q]uit: "
+    lines = terminal.screen.split("\n")
+    assert lines[:4] == ["", "Let me look.", "", '→ get_weather(city="Oslo")']
+    shown = [line for line in lines if line.startswith(("→", "  run", "✓", "✗"))]
+    assert shown[:2] == ['→ get_weather(city="Oslo")', f"{ask}y"]
+    assert set(shown[2:]) == {
+        "✓ get_weather: -3 degrees in Oslo",
+        '→ get_weather(city="Rome")',
+        f"{ask}n too warm",
+        f"✗ get_weather: {no}",
+        '→ get_weather(city="Bern")',
+        f"{ask}a",
+        '→ get_weather(city="Cairo")',
+        "✓ get_weather: -3 degrees in Bern",
+        "✓ get_weather: -3 degrees in Cairo",
+    }
+    assert " ".join(terminal.screen.split()).endswith("· 2 rounds, 4 tool calls (1 failed)")
+
+
+def test_what_cannot_run_is_not_asked_for(server: ScriptedOllama, tools: str) -> None:
+    """A tool that is not there, or arguments that do not fit, are told to the model, and shown."""
+    calls = [call("sing\x1b[2J", "1"), call("get_weather", "2", town="Oslo")]
+    server.enqueue(Reply.answer("", tool_calls=calls), Reply.answer("Sorry."))
+
+    with Terminal("chat", "-m", "think", "--tools", tools, "Sing.", server=server) as terminal:
+        assert terminal.end() == 0
+
+    assert "[y]es" not in terminal.screen
+    assert '→ "sing\\u001b[2J"()\n✗ "sing\\u001b[2J": there is no tool' in terminal.screen
+    assert '→ get_weather(town="Oslo")\n✗ get_weather: the arguments do not fit' in terminal.screen
+
+
+def test_progress(server: ScriptedOllama, tools: str, gates: tuple[str, str]) -> None:
+    """While a tool runs its progress is shown live, and what it prints stands above."""
+    calls = [call("wait", "1", gate=gates[0]), call("complain", "2")]
+    server.enqueue(Reply.answer("", tool_calls=calls), Reply.answer("Done."))
+
+    with Terminal("chat", "-m", "think", "--tools", tools, "--yes", "Go.", server=server, columns=200) as terminal:
+        terminal.see("· wait: standing at\\u001b[2J the gate")
+        terminal.see("running 2 tools")
+        terminal.see("running 2 tools")
+        with Path(gates[0]).open("w"):
+            terminal.see("the gate[2J is open")
+        terminal.see("✓ wait: through")
+        terminal.see("✗ complain: the tool 'complain' raised RuntimeError: this tool is broken")
+        assert terminal.end() == 0
+
+    assert "\noh dear\n" in terminal.screen
+    assert "running" not in terminal.screen
+    assert "standing" not in terminal.screen
+
+
+def test_nothing_moves_while_asking(server: ScriptedOllama, tools: str, gates: tuple[str, str]) -> None:
+    """What happens meanwhile waits until the question is answered."""
+    calls = [call("wait", "1", gate=gates[0], after=gates[1]), weather("Oslo", "2")]
+    server.enqueue(Reply.answer("", tool_calls=calls), Reply.answer("Done."))
+
+    with Terminal("chat", "-m", "think", "--tools", tools, "Go.", server=server, columns=200) as terminal:
+        terminal.see("[q]uit: ")
+        terminal.type("y\n")
+        terminal.see('→ get_weather(city="Oslo")')
+        terminal.see("[q]uit: ")
+        with Path(gates[0]).open("w"):
+            pass
+        with Path(gates[1]).open():
+            pass
+        terminal.type("what\n")
+        terminal.see("goes after the n: ")
+        terminal.type("n not now\n")
+        terminal.see("not now")
+        terminal.see("the gate[2J is open")
+        terminal.see("✓ wait: through")
+        terminal.see("✗ get_weather: this call of 'get_weather' was not allowed: not now")
+        assert terminal.end() == 0
+
+
+def test_what_was_typed_before_is_no_answer(server: ScriptedOllama, tools: str, gates: tuple[str, str]) -> None:
+    """Keys that were pressed before the question was there do not answer it."""
+    first = Reply.answer("", tool_calls=[call("wait", "1", gate=gates[0])])
+    server.enqueue(first, Reply.answer("", tool_calls=[weather("Oslo", "2")]), Reply.answer("Done."))
+
+    with Terminal("chat", "-m", "think", "--tools", tools, "Go.", server=server, columns=200) as terminal:
+        terminal.see("[q]uit: ")
+        terminal.type("y\n")
+        terminal.see("running wait")
+        terminal.type("yes\n")
+        # The terminal shows what is typed as it takes it.
+        terminal.see("yes")
+        with Path(gates[0]).open("w"):
+            pass
+        terminal.see('→ get_weather(city="Oslo")')
+        terminal.see("[q]uit: ")
+        terminal.type("\n")
+        assert terminal.end() == 0
+
+    assert told(server, 2) == ["through", "Error: this call of 'get_weather' was not allowed"]
+
+
+@pytest.mark.parametrize("keys", [CTRL_C, CTRL_D, "q\n"])
+def test_leaving_at_the_question(server: ScriptedOllama, tools: str, keys: str) -> None:
+    """Ctrl-C, Ctrl-D and q end it at the question, and nothing runs."""
+    server.enqueue(Reply.answer("Let me look.", tool_calls=[weather("Oslo", "1")]))
+
+    with Terminal("chat", "-m", "think", "--tools", tools, "Cold?", server=server) as terminal:
+        terminal.see("[q]uit: ")
+        assert terminal.insist(keys) == 130
+
+    assert "\n  run it? [y]es" in terminal.screen
+    assert "interrupted after" in terminal.screen.split("\n")[-1]
+    assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l")
+    assert len(server.requests) == 1
+
+
+def test_history(server: ScriptedOllama, tools: str) -> None:
+    """A conversation remembers calls and results, and of a round that was not gone through only the words."""
+    server.enqueue(
+        Reply.answer("", tool_calls=[weather("Oslo", "1")]),
+        Reply.answer("Let me see.", tool_calls=[weather("Rome", "2"), weather("Bern", "3")]),
+        Reply.answer("", tool_calls=[weather("Cairo", "4")]),
+        Reply.answer("Fine."),
+    )
+
+    with Terminal("chat", "-m", "think", "--tools", tools, server=server) as terminal:
+        terminal.see(">>> ")
+        terminal.type("Cold?\n")
+        terminal.see("[q]uit: ")
+        terminal.type("y\n")
+        terminal.see('→ get_weather(city="Rome")')
+        terminal.see("[q]uit: ")
+        terminal.type("q\n")
+        terminal.see("interrupted after")
+        terminal.see(">>> ")
+        terminal.type("And Cairo?\n")
+        terminal.see('→ get_weather(city="Cairo")')
+        terminal.see("[q]uit: ")
+        terminal.type("q\n")
+        terminal.see("interrupted after")
+        terminal.see(">>> ")
+        terminal.type("Well?\n")
+        terminal.see("Fine.")
+        terminal.see(">>> ")
+        # What answered a question is no prompt to be repeated.
+        terminal.type("\x1b[A")
+        terminal.see("Well?")
+        terminal.type("\x1b[A")
+        terminal.see("And Cairo?")
+        terminal.type("\x15/bye\n")
+        assert terminal.end() == 0
+
+    messages = server.requests[3].json["messages"]
+    assert [(message["role"], message["content"]) for message in messages] == [
+        ("user", "Cold?"),
+        ("assistant", ""),
+        ("tool", "-3 degrees in Oslo"),
+        ("assistant", "Let me see."),
+        ("user", "Well?"),
+    ]
+    assert messages[1]["tool_calls"][0]["id"] == messages[2]["tool_call_id"] == "1"
+    assert "tool_calls" not in messages[3]
+
+
+def test_too_many_rounds(server: ScriptedOllama, tools: str) -> None:
+    """A model that never stops calling is stopped, and one may let it go on."""
+    again = Reply.answer("", tool_calls=[weather("Oslo", "1")])
+    server.enqueue(again, again, Reply.answer("Cold."))
+
+    arguments = ("chat", "-m", "think", "--tools", tools, "-y", "--max-rounds", "2")
+    with Terminal(*arguments, server=server, columns=200) as terminal:
+        terminal.see(">>> ")
+        terminal.type("Cold?\n")
+        terminal.see("rxollama: the model still called tools in round 2, the last it was given; allow more with ")
+        terminal.see("--max-rounds, or ask for less at a time")
+        terminal.see(">>> ")
+        terminal.type("Go on.\n")
+        terminal.see("Cold.")
+        terminal.see(">>> ")
+        terminal.type(CTRL_D)
+        assert terminal.end() == 0
+
+    roles = [message["role"] for message in server.requests[2].json["messages"]]
+    assert roles == ["user", "assistant", "tool", "user"]
+
+
+def test_answers_elsewhere(server: ScriptedOllama, tools: str, tmp_path: Path) -> None:
+    """Where the answer goes into a file, one is asked on the terminal all the same."""
+    server.enqueue(
+        Reply.answer("Let me  look.", tool_calls=[weather("Os  lo\x1b[2J", "1")]),
+        Reply.answer("It is cold."),
+    )
+    file = tmp_path / "answer"
+
+    with (
+        file.open("wb") as answer,
+        Terminal("chat", "-m", "think", "--tools", tools, "Cold?", server=server, stdout=answer.fileno()) as terminal,
+    ):
+        terminal.see('→ get_weather(city="Os  lo\\u001b[2J")')
+        terminal.see("[q]uit: ")
+        terminal.type("y\n")
+        terminal.see("✓ get_weather: -3 degrees in Os lo")
+        assert terminal.end() == 0
+
+    assert file.read_text() == "Let me  look.\n\nIt is cold.\n"
