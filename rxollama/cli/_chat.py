@@ -7,10 +7,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
 
-from msgspec.structs import replace
-from reactivex import Observable
-
-from rxollama import Message, Ollama, RxOllamaError, run
+from rxollama import Conversation, Ollama, RxOllamaError, run
 from rxollama import operators as op
 from rxollama.cli._answer import Answer
 from rxollama.cli._arguments import Options
@@ -20,11 +17,11 @@ from rxollama.cli._load import load_tools
 from rxollama.cli._log import json_log
 from rxollama.cli._output import CommandError, Output
 from rxollama.errors import TooManyRoundsError
-from rxollama.messages import ChatChunk, ModelEntry
+from rxollama.messages import ModelEntry
 from rxollama.operators import Logger
 from rxollama.tools import Tool
 
-__all__ = ("chat", "meaningful")
+__all__ = ("chat",)
 
 _PROMPT = ">>> "
 _MORE = "... "
@@ -72,7 +69,7 @@ def chat(options: Options, output: Output) -> int:
 
 
 class _Talk:
-    """Hold what was said."""
+    """Ask, and remember what was said; of an answer that is broken off, as much as a model can be told again."""
 
     def __init__(
         self,
@@ -84,60 +81,31 @@ class _Talk:
         output: Output,
         logger: Logger | None,
     ) -> None:
-        self._ollama = ollama
-        self._model = model
-        self._tools = tools
         self._options = options
         self._output = output
         self._logger = logger
+        self._has_tools = bool(tools)
         self._consent = Consent() if tools and not options.yes else None
-        self._history = [Message.system(options.system)] if options.system else []
+        self._conversation = Conversation(
+            ollama,
+            model,
+            system=options.system or "",
+            tools=tools,
+            keep_unfinished=True,
+            max_rounds=options.max_rounds,
+            tool_timeout=options.tool_timeout,
+            approve=self._consent.approve if self._consent else None,
+            think=options.think,
+        )
 
     def ask(self, prompt: str) -> None:
-        """Ask, show the answer, and remember both; of an answer that has no end, as much as means something."""
-        history = [*self._history, Message.user(prompt)]
-        answer = Answer(self._output, self._model, has_tools=bool(self._tools), consent=self._consent)
+        """Ask, and show the answer."""
+        answer = Answer(self._output, self._conversation.model, has_tools=self._has_tools, consent=self._consent)
+        stream = self._conversation.send(prompt)
         try:
-            answer.show(self._stream(history))
-        except KeyboardInterrupt:
-            self._remember(history, meaningful(answer.response.messages))
-            raise
+            answer.show(stream if self._logger is None else stream.pipe(op.log(self._logger)))
         except TooManyRoundsError:
-            self._remember(history, meaningful(answer.response.messages))
             raise CommandError(_TOO_MANY.format(rounds=self._options.max_rounds)) from None
-        self._history = [*history, *answer.response.messages]
-
-    def _remember(self, history: list[Message], said: tuple[Message, ...]) -> None:
-        if any(message.content for message in said):
-            self._history = [*history, *said]
-
-    def _stream(self, history: list[Message]) -> Observable[ChatChunk]:
-        options = self._options
-        if not self._tools:
-            stream = self._ollama.chat(self._model, history, think=options.think)
-        else:
-            stream = self._ollama.converse(
-                self._model,
-                history,
-                tools=self._tools,
-                max_rounds=options.max_rounds,
-                tool_timeout=options.tool_timeout,
-                approve=self._consent.approve if self._consent else None,
-                think=options.think,
-            )
-        return stream if self._logger is None else stream.pipe(op.log(self._logger))
-
-
-def meaningful(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Leave out calls that have not all been answered, which no model knows what to make of, and their results."""
-    for place in reversed(range(len(messages))):
-        message = messages[place]
-        if message.tool_calls:
-            if len(messages) - place > len(message.tool_calls):
-                break
-            words = (replace(message, tool_calls=()),) if message.content else ()
-            return (*messages[:place], *words)
-    return messages
 
 
 def _asked(prompt: str | None) -> str:

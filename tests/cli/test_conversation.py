@@ -82,7 +82,7 @@ def test_interrupted_before_the_first_word(server: ScriptedOllama) -> None:
 
 
 def test_error_in_a_conversation(server: ScriptedOllama) -> None:
-    """An error ends an answer and not the conversation; what arrived stays on the screen."""
+    """An error ends an answer and not the conversation; what arrived stays on the screen and in the history."""
     server.enqueue(Reply.answer("One two three.").with_error("llama runner died", after=2), Reply.answer("Fine."))
 
     with Terminal("chat", "-m", "think", server=server) as terminal:
@@ -97,7 +97,7 @@ def test_error_in_a_conversation(server: ScriptedOllama) -> None:
         assert terminal.end() == 0
 
     assert "\nOne two\n" in terminal.screen
-    assert [message["content"] for message in server.requests[1].json["messages"]] == ["Again."]
+    assert [message["content"] for message in server.requests[1].json["messages"]] == ["Count.", "One two", "Again."]
 
 
 def test_conversation_whose_answers_are_piped(server: ScriptedOllama, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ MODELS = {"models": [{"name": "embedder", "capabilities": ["embedding"]}, {"name
 
 def test_answer(server: ScriptedOllama) -> None:
     """The answer's content is all there is, as it is, ended by a line feed."""
-    server.enqueue(Reply.answer("One *two*\n\x1b[31mthree <b>", thinking="Hm.", tool_calls=[{"name": "f"}]))
+    server.enqueue(Reply.answer("One *two*\n\x1b[31mthree <b>", thinking="Hm."))
 
     done = piped("chat", "-m", "think", "--think", "high", "--system", "Be brief.", "Count.", server=server)
 

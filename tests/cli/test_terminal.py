@@ -62,19 +62,22 @@ def test_it_never_exceeds_the_screen(server: ScriptedOllama) -> None:
 
 def test_tool_call(server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
     """A tool call has a line, under the thinking that led to it."""
-    server.enqueue(Reply.of(recordings["tool-call"], speed=None))
+    server.enqueue(Reply.of(recordings["tool-call"], speed=None), Reply.answer("I cannot tell."))
 
     with Terminal("chat", "-m", "think", "Oslo?", server=server) as terminal:
         assert terminal.end() == 0
 
-    assert 'I have a tool for that.\n\n→ get_weather(city="Oslo", unit="celsius")\n\n60.0 tokens/s' in terminal.screen
+    # Nothing was offered, and that is what the model is told.
+    call = 'I have a tool for that.\n\n→ get_weather(city="Oslo", unit="celsius")\n'
+    assert f"{call}✗ get_weather: there is no tool 'get_weather'; " in terminal.screen
+    assert "I cannot tell." in terminal.screen
 
 
 def test_odd_tool_call(server: ScriptedOllama) -> None:
     """Arguments are shown whatever they are."""
     calls = '[{"function":{"name":"add","arguments":{"to":1000000000000000000000000000000,"what":"é"}}}]'
     line = f'{{"model":"think","message":{{"role":"assistant","content":"","tool_calls":{calls}}},"done":true}}\n'
-    server.enqueue(Reply.records([line.encode()]))
+    server.enqueue(Reply.records([line.encode()]), Reply.answer("I cannot."))
 
     with Terminal("chat", "-m", "think", "Add.", server=server) as terminal:
         assert terminal.end() == 0
