@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import psutil  # type: ignore[import-untyped] # It brings no types.
+
 from rxollama.testing import ScriptedOllama
 
 ROOT = Path(__file__).parent.parent
@@ -123,6 +125,10 @@ class Terminal:
     def screen(self) -> str:
         """What the terminal shows, with all that scrolled away."""
         return "\n".join(line.rstrip() for line in drawn(self.raw)).rstrip("\n")
+
+    def memory(self) -> int:
+        """Tell how much memory the program has, in bytes."""
+        return int(psutil.Process(self._process.pid).memory_info().rss)
 
     def type(self, keys: str) -> None:
         """Press keys."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from terminals import CTRL_C, Terminal, drawn
+from terminals import CTRL_C, PATIENCE, Terminal, drawn
 
 from rxollama.testing import Recording, Reply, ScriptedOllama
 
@@ -131,6 +131,19 @@ def test_terminal_that_waits(server: ScriptedOllama) -> None:
         assert terminal.end() == 0
     assert re.findall(r"paragraph (\d+)", terminal.screen) == [str(number) for number in range(100)]
     assert "12 prompt tokens" in terminal.screen
+
+
+def test_terminal_that_is_flooded(server: ScriptedOllama) -> None:
+    """A terminal that reads nothing does not hold up a server that floods 20 MB; memory stays near the text's size."""
+    piece = "x" * 20_000
+    server.enqueue(Reply.answer([piece] * 1000))
+
+    with Terminal("chat", "-m", "think", "Flood.", server=server) as terminal:
+        # The kernel holds a few MB at most for somebody who does not read: all else has been taken by the program.
+        [seen] = server.wait_for(1, PATIENCE)
+        seen.wait_finished(PATIENCE)
+        assert seen.longest_write_wait < 1
+        assert terminal.memory() < 200 * 1024 * 1024
 
 
 @pytest.mark.parametrize(("kind", "no_color"), [("dumb", ""), ("xterm-256color", "1")])
