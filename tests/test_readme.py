@@ -1,4 +1,4 @@
-"""Every code block of the README runs, and its promises are kept."""
+"""Every code block of the README and the documents runs, and the README's promises are kept."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ from rxollama.testing import Reply, ScriptedOllama
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+DOCS = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("calls", "conversations", "structured"))]
+BLOCKS = [
+    pytest.param(block, id=f"{path.name}-{place}")
+    for path in DOCS
+    for place, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text("utf-8"), re.DOTALL))
+]
+ANSWER = Reply.answer("17 × 23 = 391", thinking="Multiply.")
+REPORT = Reply.answer('{"summary": "Cold.", "cities": [{"name": "Oslo", "celsius": -3}]}')
 SNIPPET_LINE = 25
 
 
-@pytest.mark.parametrize("place", range(len(BLOCKS)))
-def test_blocks_run(place: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", BLOCKS)
+def test_blocks_run(block: str, tmp_path: Path) -> None:
     """A Python block runs as it stands, without a word on stderr."""
-    with ScriptedOllama(default=Reply.answer("17 × 23 = 391", thinking="Multiply.")) as server:
+    with ScriptedOllama(default=REPORT if "class Report" in block else ANSWER) as server:
         environment = {**os.environ, "OLLAMA_HOST": server.url, "PYTHONUTF8": "1"}
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", BLOCKS[place]],
+            [sys.executable, "-W", "error", "-c", block],
             env=environment,
             cwd=tmp_path,
             capture_output=True,
