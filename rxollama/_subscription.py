@@ -155,8 +155,12 @@ class Subscription(ABC, Generic[T]):
             if isinstance(error, Exception) and not isinstance(error, StreamError):
                 report(f"a callback of {self._name} raised after it was disposed", error)
         elif error is None or isinstance(error, Exception):
-            # Other exceptions, such as SystemExit, the task has let through already.
             self._tell_end(error, quietly=swept)
+        else:
+            # What ends a program the task has let through already; who waits for the stream has to hear of it as well.
+            told = RuntimeError(f"{self._name} was ended by {type(error).__name__}")
+            told.__cause__ = error
+            self._tell_end(told, quietly=isinstance(error, (KeyboardInterrupt, SystemExit)))
 
     def _tell_end(self, error: Exception | None, *, quietly: bool) -> None:
         try:

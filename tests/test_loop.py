@@ -114,7 +114,8 @@ def test_exit_from_a_callback(ollama: Ollama, server: ScriptedOllama, caplog: py
     assert text_of(Heard(ollama.chat("m", "Who is there?")).wait().items) == "Still here."
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [SystemExit]
     assert not staying.over.is_set()
-    assert not leaving.over.is_set()
+    assert "was ended by SystemExit" in str(leaving.failure)
+    assert isinstance(leaving.failure.__cause__, SystemExit)
     staying.dispose()
 
 

@@ -20,6 +20,8 @@ from rxollama.errors import (
 from rxollama.messages import ChatChunk, Message, ToolCall
 from rxollama.tools import Denied, Progress, Tool, result_text
 from rxollama.tools._approval import decided
+from rxollama.tools._running import was_cancelled
+from rxollama.tools._text import sendable
 
 __all__ = ("Desk",)
 
@@ -78,8 +80,7 @@ class Desk:
             if isinstance(allowed, Denied):
                 because = f": {allowed.reason}" if allowed.reason else ""
                 raise ToolDeniedError(f"this call of {tool.name!r} was not allowed{because}", call=call)
-            if allowed is not call.arguments:
-                arguments = _fitting(tool, call, allowed)
+            arguments = _fitting(tool, call, allowed)
         async with self._places:
             return await self._run(tool, call, arguments)
 
@@ -97,8 +98,7 @@ class Desk:
         except _SubscriberError:
             raise
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if was_cancelled():
                 raise
             # A task within the tool was cancelled, not this one.
             raise ToolFailedError(f"the tool {tool.name!r} was cancelled from within", call=call) from error
@@ -109,8 +109,11 @@ class Desk:
             raise ToolFailedError(f"the tool {tool.name!r} raised {type(error).__name__}", call=call) from error
 
     def _progress(self, call: ToolCall, progress: Progress) -> None:
+        if not progress.text:
+            # A chunk that says nothing at all would be taken for the beginning of the result.
+            return
         try:
-            self._tell(ChatChunk(message=Message.tool("", call=call), tool_progress=progress.text))
+            self._tell(ChatChunk(message=Message.tool("", call=call), tool_progress=sendable(progress.text)))
         except Exception as raised:
             raise _SubscriberError(raised) from raised
 
@@ -131,14 +134,20 @@ def _fitting(tool: Tool, call: ToolCall, given: Mapping[str, Any]) -> dict[str, 
 
 
 def _result(call: ToolCall, content: str, *, failed: bool = False) -> ChatChunk:
-    return ChatChunk(message=Message.tool(content, call=call), done=True, tool_failed=failed)
+    return ChatChunk(message=Message.tool(sendable(content), call=call), done=True, tool_failed=failed)
 
 
 def _words(error: ToolError) -> str:
     """Tell the model what went wrong; what a tool raised is in its own words."""
-    cause = error.__cause__
-    own = f": {cause}" if isinstance(error, ToolFailedError) and cause is not None and str(cause) else ""
-    return f"Error: {error.args[0]}{own}"
+    own = _said(error.__cause__) if isinstance(error, ToolFailedError) else ""
+    return f"Error: {error.args[0]}{own and f': {own}'}"
+
+
+def _said(raised: BaseException | None) -> str:
+    try:
+        return str(raised or "")
+    except Exception:  # noqa: BLE001 - It may fail at that as well, and then there is nothing more to tell.
+        return ""
 
 
 def _short(name: str) -> str:

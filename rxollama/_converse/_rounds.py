@@ -150,6 +150,9 @@ class _Talk(Subscription[ChatChunk]):
                 tell(loop, partial(take_safely, chunk))
 
         def take_safely(chunk: ChatChunk) -> None:
+            if ended.is_set():
+                # It was on its way when this round ended, and its calls would find nobody to run them.
+                return
             try:
                 take(chunk)
             except Exception as raised:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
@@ -171,6 +174,7 @@ class _Talk(Subscription[ChatChunk]):
         try:
             await ended.wait()
         finally:
+            ended.set()
             subscription.dispose()
         if failures:
             raise failures[0]

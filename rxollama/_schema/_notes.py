@@ -29,6 +29,7 @@ _FORMATS = {
     "date-time": "a time such as 2026-01-31T12:30:00Z",
     "decimal": "a decimal number",
     "duration": "a duration such as PT1H30M",
+    "path": "a path",
     "time": "a time such as 12:30:00Z",
     "uuid": "a UUID",
 }

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeGuard
 
 from rxollama._schema._parts import Schema, with_parts
 
-__all__ = ("Model", "hoisted", "is_model", "model_schema", "model_value")
+__all__ = ("Model", "hoisted", "is_model")
 
 _PREFIX = "#/$defs/"
 
@@ -28,18 +28,6 @@ class Model(Protocol):
 def is_model(kind: object) -> TypeGuard[Model]:
     """Tell whether this is a model's class."""
     return isinstance(kind, type) and hasattr(kind, "model_json_schema") and hasattr(kind, "model_validate")
-
-
-def model_schema(kind: type) -> Schema:
-    """Tell msgspec the schema of a type that it does not know."""
-    if not is_model(kind):
-        raise NotImplementedError
-    return kind.model_json_schema()
-
-
-def model_value(kind: type, value: object) -> Any:
-    """Make for msgspec a value of a type that it does not know."""
-    return kind.model_validate(value) if is_model(kind) else value
 
 
 def hoisted(schema: Schema) -> Schema:

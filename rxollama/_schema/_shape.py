@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar, overload
 import msgspec
 
 from rxollama._schema._describe import schema_of
+from rxollama._schema._foreign import foreign_value
 from rxollama._schema._parts import Schema
-from rxollama._schema._pydantic import model_value
 
 __all__ = ("Misfit", "Shape")
 
@@ -53,7 +53,7 @@ class Shape(Generic[T]):
         self.schema = schema
         self._kind = kind
         self._lax = lax
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind, strict=not lax, dec_hook=model_value)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind, strict=not lax, dec_hook=foreign_value)
 
     @overload
     @classmethod
@@ -67,7 +67,7 @@ class Shape(Generic[T]):
         Find out how to read values of a type.
 
         Args:
-            kind: A type that msgspec knows, a model of pydantic, or a type made of such.
+            kind: A type that msgspec knows, a model of pydantic, a path, or a type made of such.
             field: What to call the type's place in an error.
             lax: Whether to take "3" for 3 and "true" for True where a number or a truth value is wanted.
 
@@ -93,7 +93,7 @@ class Shape(Generic[T]):
             Misfit: When it does not fit, with the path to the first fault.
         """
         return self._read(
-            lambda: msgspec.convert(value, self._kind, strict=not self._lax, str_keys=True, dec_hook=model_value)
+            lambda: msgspec.convert(value, self._kind, strict=not self._lax, str_keys=True, dec_hook=foreign_value)
         )
 
     def decode(self, text: str) -> T:

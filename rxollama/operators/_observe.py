@@ -19,7 +19,7 @@ from reactivex.disposable import Disposable
 from .._loop import report
 from .._refusal import refuse
 from .._rx import Operator
-from ..errors import StreamError
+from ..errors import StreamError, ToolArgumentsError, ToolDeniedError
 from ..messages import ChatChunk, Metrics, ToolCall
 from ..messages._chunk import metrics_of
 from ._speaker import Speaker
@@ -302,6 +302,8 @@ def _says_nothing(error: Exception) -> bool:
     """
     Tell whether an error's words are the client's own, and quote nobody.
 
-    A server may quote the model, as with a tool call that it cannot parse, and a callback anything.
+    A server may quote the model, as with a tool call that it cannot parse, and a callback anything. So does the error
+    of a call that does not fit quote its arguments, and that of one that was not allowed who said so.
     """
-    return isinstance(error, StreamError) and not getattr(error, "detail", "")
+    quotes = isinstance(error, (ToolArgumentsError, ToolDeniedError)) or bool(getattr(error, "detail", ""))
+    return isinstance(error, StreamError) and not quotes

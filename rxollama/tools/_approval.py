@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -14,7 +15,7 @@ from rxollama._refusal import refuse
 from rxollama.messages import ToolCall
 from rxollama.messages._check import is_mapping
 from rxollama.tools._callable import is_async
-from rxollama.tools._running import run_here, run_in_thread
+from rxollama.tools._running import run_here, run_in_thread, was_cancelled
 
 __all__ = ("Approval", "Approve", "Denied", "decided")
 
@@ -57,10 +58,15 @@ async def decided(approve: Approve, call: ToolCall) -> Mapping[str, Any] | Denie
         Exception: Whatever *approve* raises.
     """
     ask = partial(approve, call)
-    answering = run_here(ask) if is_async(approve) else run_in_thread(ask, f"approve {call.name}")
-    async with aclosing(answering) as answers:
-        async for answer in answers:
-            return _read(answer, call)
+    answering = (run_here if is_async(approve) else run_in_thread)(ask, f"approve {call.name}")
+    try:
+        async with aclosing(answering) as answers:
+            async for answer in answers:
+                return _read(answer, call)
+    except asyncio.CancelledError:
+        if was_cancelled():
+            raise
+        # A dialog that was closed: what was waited for is gone, not who waits.
     return Denied("nobody answered")
 
 

@@ -107,5 +107,10 @@ def _called(function: Callable[..., Any]) -> Any:
 
 def _names_of(function: Callable[..., Any]) -> dict[str, Any]:
     called = inspect.unwrap(_called(function))
-    # A class has no globals of its own, but those of its module.
-    return getattr(called, "__globals__", None) or vars(sys.modules[called.__module__])
+    if not inspect.isclass(called):
+        return getattr(called, "__globals__", None) or vars(sys.modules[called.__module__])
+    # A class has no globals of its own, but those of its module, and for what it inherits those of its bases.
+    names: dict[str, Any] = {}
+    for kind in reversed(called.__mro__):
+        names |= vars(sys.modules[kind.__module__])
+    return names

@@ -34,7 +34,7 @@ def told_by(documented: Any) -> Told:
     Returns:
         What it says, which may be nothing.
     """
-    parsed = docstring_parser.parse(inspect.getdoc(documented) or "")
+    parsed = docstring_parser.parse(_docstring(documented))
     parameters = {
         # NumPy's style documents several at once.
         name.strip(" *"): " ".join((parameter.description or "").split())
@@ -42,3 +42,11 @@ def told_by(documented: Any) -> Told:
         for name in parameter.arg_name.split(",")
     }
     return Told((parsed.description or "").strip(), parameters)
+
+
+def _docstring(documented: Any) -> str:
+    if not inspect.isclass(documented):
+        return inspect.getdoc(documented) or ""
+    # A class inherits what its base says, such as how to use pydantic; and `Point(x: int)` is what Python says itself.
+    own = inspect.cleandoc(documented.__doc__ or "")
+    return "" if own.startswith(f"{documented.__name__}(") and own.endswith(")") else own

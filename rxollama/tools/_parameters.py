@@ -60,7 +60,14 @@ class Parameters:
                 raise Misfit(f"Object has the unknown field `{key}`, known: {known}")
         # A model gives null where it means nothing at all.
         kept = {key: value for key, value in given.items() if value is not None or self._takes_null(key)}
-        return self._shape.convert(kept)
+        try:
+            return self._shape.convert(kept)
+        except Misfit as misfit:
+            key = misfit.path.removeprefix("$.")
+            unquoted = _unquoted(kept.get(key))
+            if unquoted is None:
+                raise
+        return self.arguments({**kept, key: unquoted})
 
     def _takes_null(self, key: str) -> bool:
         if _is_required(self._parameters[key]):
@@ -82,6 +89,16 @@ class Parameters:
         return lambda: function(*first, **rest)
 
 
+def _unquoted(value: object) -> object:
+    """Read the list or object that a model wrote as a text, as many do; None where this is no such text."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return None
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
 def _is_required(parameter: inspect.Parameter) -> bool:
     return parameter.default is inspect.Parameter.empty
 
@@ -97,8 +114,10 @@ def _default(parameter: inspect.Parameter) -> dict[str, Any]:
 
 
 def _described(kind: Any, description: str) -> Any:
-    """Describe a type, unless it is described where it stands."""
+    """Describe a type, unless a `Meta` where it stands does; so may a text there, or a `Field` of pydantic."""
     own = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
-    if not description or any(isinstance(one, msgspec.Meta) and one.description for one in own):
+    if any(isinstance(one, msgspec.Meta) and one.description for one in own):
         return kind
-    return Annotated[kind, msgspec.Meta(description=description)]
+    said = [one if isinstance(one, str) else getattr(one, "description", None) for one in own]
+    told = next((one for one in said if isinstance(one, str) and one), description)
+    return Annotated[kind, msgspec.Meta(description=told)] if told else kind

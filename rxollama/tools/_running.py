@@ -7,10 +7,12 @@ in a pool keeps the interpreter from exiting, which joins a pool's threads, and 
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from typing import Any, TypeGuard
 
 from reactivex import Observable, abc
@@ -18,33 +20,37 @@ from reactivex.disposable import Disposable
 
 from rxollama._bridge import AsyncIteration
 
-__all__ = ("run_here", "run_in_thread", "without_none")
+__all__ = ("run_here", "run_in_thread", "was_cancelled", "without_none")
 
 
-async def run_here(call: Callable[[], Any]) -> AsyncGenerator[Any, None]:
+async def run_here(call: Callable[[], Any], name: str) -> AsyncGenerator[Any, None]:
     """
     Call an async function in the task that iterates, and bring what it brings.
 
     Args:
         call: The function, bound to its arguments.
+        name: What to call it in an error.
 
     Yields:
         What it returns, or what is yielded or emitted by what it returns.
     """
-    async with aclosing(_brought(call())) as items:
-        async for item in items:
-            yield item
+    try:
+        async with aclosing(_brought(call())) as items:
+            async for item in items:
+                yield item
+    except SystemExit as error:
+        raise _harmless(error, name) from error
 
 
 async def run_in_thread(call: Callable[[], Any], name: str) -> AsyncGenerator[Any, None]:
     """
     Call a function on a thread of its own, and bring here what it brings.
 
-    Closed early, what the function returns is dropped, and a generator is closed after the step that it is at.
+    Closed early, what the function returns is dropped, and an iterator is closed after the step that it is at.
 
     Args:
         call: The function, bound to its arguments.
-        name: The name of the thread.
+        name: What to call it in an error, and its thread.
 
     Yields:
         What it returns, or what is yielded or emitted by what it returns.
@@ -56,8 +62,21 @@ async def run_in_thread(call: Callable[[], Any], name: str) -> AsyncGenerator[An
                 async with aclosing(_brought(value)) as items:
                     async for item in items:
                         yield item
+    except SystemExit as error:
+        raise _harmless(error, name) from error
     finally:
-        work.join()
+        work.leave()
+
+
+def was_cancelled() -> bool:
+    """Tell whether it is this task that was cancelled, rather than something that it waits for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _harmless(error: BaseException, name: str) -> RuntimeError:
+    """Name what would end the program, a task or a loop over items in an error that is told like any other."""
+    return RuntimeError(f"{name} raised {type(error).__name__}")
 
 
 async def without_none(items: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
@@ -76,8 +95,8 @@ def _is_async_iterator(value: object) -> TypeGuard[AsyncIterator[Any]]:
     return isinstance(value, AsyncIterator)
 
 
-def _is_generator(value: object) -> TypeGuard[Generator[Any, None, Any]]:
-    return isinstance(value, Generator)
+def _is_iterator(value: object) -> TypeGuard[Iterator[Any]]:
+    return isinstance(value, Iterator)
 
 
 async def _brought(value: Any) -> AsyncGenerator[Any, None]:
@@ -108,7 +127,8 @@ class _Work:
     def __init__(self, call: Callable[[], Any], name: str) -> None:
         self._call = call
         self._context = contextvars.copy_context()
-        self._left = self._ended = False
+        self._left = self._dropped = self._ended = False
+        self._value: Any = None
         self._thread: threading.Thread | None = None
         self._name = name
 
@@ -118,15 +138,22 @@ class _Work:
             target=self._context.run, args=(self._run, observer), name=self._name, daemon=True
         )
         self._thread.start()
-        return Disposable(self._leave)
+        return Disposable(self._stop)
 
-    def join(self) -> None:
-        """Wait for the thread where it has nothing left to do but to end."""
+    def leave(self) -> None:
+        """Take nothing more, and wait for the thread where it has nothing left to do but to end."""
+        self._dropped = True
+        self._close_unawaited()
         if self._ended and self._thread is not None:
             self._thread.join()
 
-    def _leave(self) -> None:
+    def _stop(self) -> None:
         self._left = True
+
+    def _close_unawaited(self) -> None:
+        """Close a coroutine that nobody will await any more, whichever comes later, it or the leaving."""
+        if self._dropped and iscoroutine(self._value) and getcoroutinestate(self._value) == CORO_CREATED:
+            self._value.close()
 
     def _run(self, observer: abc.ObserverBase[Any]) -> None:
         try:
@@ -145,19 +172,23 @@ class _Work:
             observer.on_completed()
 
     def _fail(self, observer: abc.ObserverBase[Any], error: BaseException) -> None:
-        told = RuntimeError(f"the tool raised {error!r} in its thread")
+        told = _harmless(error, self._name)
         told.__cause__ = error
         self._ended = True
         observer.on_error(told)
 
     def _step(self, observer: abc.ObserverBase[Any]) -> None:
-        value = self._call()
-        if not _is_generator(value):
+        self._value = value = self._call()
+        if not _is_iterator(value):
             # Whoever gets this may leave at once, and can wait for the little that is left to do.
             self._ended = True
+            self._close_unawaited()
             observer.on_next(value)
             return
         for item in value:
             observer.on_next(item)
             if self._left:
-                value.close()
+                break
+        close = getattr(value, "close", None)
+        if close is not None:
+            close()

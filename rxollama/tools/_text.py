@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
 import orjson
 
-__all__ = ("Progress", "builtins_of", "result_text")
+from rxollama.messages._check import check_text
+
+__all__ = ("Progress", "builtins_of", "result_text", "sendable")
 
 _DONE = "done"
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
@@ -22,10 +25,17 @@ class Progress(msgspec.Struct, frozen=True):
     Args:
         text: What to show.
 
+    Raises:
+        InvalidValueError: When that is no text.
+
     .. versionadded:: 0.1
     """
 
     text: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is no text, here where the tool can be told."""
+        check_text("text", self.text)
 
 
 def result_text(items: Iterable[Any]) -> str:
@@ -49,8 +59,12 @@ def result_text(items: Iterable[Any]) -> str:
     for are_texts, group in groupby(told, lambda item: isinstance(item, str)):
         some = list(group)
         parts += ["".join(some)] if are_texts else map(_json, some)
-    # Names of files may hold halves of letters, which no request can carry.
-    return "\n".join(parts).encode("utf-8", "backslashreplace").decode() if told else _DONE
+    return sendable("\n".join(parts)) if told else _DONE
+
+
+def sendable(text: str) -> str:
+    """Write out what no request can carry: names of files may hold halves of letters, and errors quote them."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def builtins_of(value: Any) -> Any:
@@ -70,6 +84,8 @@ def builtins_of(value: Any) -> Any:
 
 
 def _dumped(value: Any) -> Any:
+    if isinstance(value, PurePath):
+        return str(value)
     dump = getattr(value, "model_dump", None)
     if not callable(dump):
         raise TypeError(f"no JSON for a value of type {type(value).__name__}")

@@ -104,8 +104,8 @@ class Tool:
         """
         Make arguments of what a model gave.
 
-        A number or a truth value may come as a text, as models have it: "3" is 3, and "true" is True. A null for what
-        has a default and takes no None is left out.
+        A number or a truth value may come as a text, as models have it: "3" is 3, and "true" is True. So may a list or
+        an object that a parameter takes. A null for what has a default and takes no None is left out.
 
         Args:
             given: The arguments of a call.
@@ -126,12 +126,12 @@ class Tool:
         """
         Run the tool, and yield what it brings.
 
-        A plain function brings what it returns: one item, or none if it says that it returns None. A generator, async
+        A plain function brings what it returns: one item, or none if it says that it returns None. An iterator, async
         or not, and an observable bring several. An async function runs in the task that iterates; any other one on a
         thread of its own, with the context variables of the caller, and what it returns is awaited or subscribed here.
 
         Close the generator to leave early: that cancels what is async, and disposes an observable. A function on a
-        thread cannot be stopped, and its result is dropped; a generator there is closed after the step that it is at.
+        thread cannot be stopped, and its result is dropped; an iterator there is closed after the step that it is at.
 
         Args:
             arguments: The arguments, as `arguments` makes them.
@@ -141,8 +141,8 @@ class Tool:
 
         Raises:
             InvalidValueError: When there is nothing to run.
-            Exception: Whatever the tool raises. What would end a program, such as by `sys.exit`, is a RuntimeError if
-                it was raised on a thread.
+            Exception: Whatever the tool raises; `sys.exit` is a RuntimeError, and on a thread so is all else that would
+                end a program.
         """
         function = self._run
         if function is None:
@@ -154,7 +154,7 @@ class Tool:
                 return function(**bound)
         else:
             call = self._parameters.call(function, arguments)
-        items = run_here(call) if is_async(function) else run_in_thread(call, f"tool {self.name}")
+        items = (run_here if is_async(function) else run_in_thread)(call, f"tool {self.name}")
         return without_none(items) if is_silent(function) else items
 
     def __repr__(self) -> str:

@@ -101,6 +101,41 @@ def test_nobody(ollama: Ollama, server: ScriptedOllama) -> None:
     assert results_of(heard.items) == [f"{DENIED}: nobody answered"]
 
 
+def test_cancelled(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A dialog that is closed, so that what was waited for is cancelled, denies the call."""
+    server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
+
+    async def approve(_: ToolCall) -> bool:
+        answer = asyncio.get_running_loop().create_future()
+        answer.cancel()
+        await answer
+        return True
+
+    heard = Heard(ollama.converse("m", "Go", tools=[add], approve=approve)).wait()
+    assert heard.error is None
+    assert results_of(heard.items) == [f"{DENIED}: nobody answered"]
+
+
+def test_half_a_letter(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A reason that no request can carry is written out."""
+    server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
+    heard = Heard(ollama.converse("m", "Go", tools=[add], approve=in_a_thread(Denied("caf\udce9")))).wait()
+    assert heard.error is None
+    assert results_of(heard.items) == [rf"{DENIED}: caf\udce9"]
+
+
+@pytest.mark.parametrize("answer", ["arguments", "yes"])
+def test_changed_in_place(answer: str, ollama: Ollama, server: ScriptedOllama) -> None:
+    """Arguments that are changed where they stand are those that the call is made with."""
+    server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
+
+    def approve(call: ToolCall) -> Approval:
+        call.arguments["one"] = 10
+        return call.arguments if answer == "arguments" else True
+
+    assert results_of(Heard(ollama.converse("m", "Go", tools=[add], approve=approve)).wait().items) == ["12"]
+
+
 def test_failing(ollama: Ollama, server: ScriptedOllama) -> None:
     """Who is asked and fails ends the stream with that error."""
     server.enqueue(calls(("add", {"one": 1, "other": 2})))

@@ -17,7 +17,7 @@ from reactivex import abc
 from reactivex.disposable import Disposable
 from talks import calls, done, from_a_thread
 
-from rxollama import ChatChunk, Ollama, ToolCall, aiterate, iterate
+from rxollama import ChatChunk, Function, Message, Ollama, ToolCall, aiterate, iterate
 from rxollama.errors import ClientClosedError, InvalidValueError, ToolError
 from rxollama.operators import content
 from rxollama.testing import Reply, ScriptedOllama
@@ -173,6 +173,32 @@ def test_failing_subscriber(role: str, ollama: Ollama, server: ScriptedOllama, *
     assert len(server.requests) == 1
     settle()
     assert not ollama._streams._live
+
+
+class Late:
+    """Be an observable that fails, and brings a call just as it is left, as a thread may that was about to."""
+
+    def subscribe(self, on_next: Any, on_error: Any, *_: object, **__: object) -> abc.DisposableBase:
+        """Fail at once."""
+        chunk = ChatChunk(message=Message("assistant", tool_calls=(ToolCall(Function("f")),)))
+
+        def bring() -> None:
+            thread = threading.Thread(target=on_next, args=(chunk,))
+            thread.start()
+            thread.join()
+
+        on_error(LookupError("mine"))
+        return Disposable(bring)
+
+
+def test_calls_that_come_too_late(ollama: Ollama) -> None:
+    """A call that was on its way when the stream ended is not made, and no coroutine is left for nobody to await."""
+    ran = threading.Event()
+    late: Any = Late()
+    heard = Heard(ollama.converse("m", "Go", tools=[Tool(ran.set, name="f")], through=lambda _: late))
+    assert isinstance(heard.failure, LookupError)
+    settle()
+    assert not ran.is_set()
 
 
 def raw(name: str) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, NamedTuple
 
 import pytest
 from heard import PATIENCE, Heard
-from talks import call_of, calls, done, failures_of, results_of, said
+from talks import call_of, calls, failures_of, results_of, said
 
 from rxollama import Ollama, run
 from rxollama import operators as op
@@ -33,10 +34,32 @@ class Failing(NamedTuple):
     kind: type[ToolError]
     told: str
 
+    @property
+    def limit(self) -> float | None:
+        """How long a tool may take: a thread may be late to start, and only one of these is to be too slow."""
+        return 0.05 if self.kind is ToolTimeoutError else None
+
 
 def weather(city: str, days: int = 1) -> str:
     """Tell the weather."""
     raise LookupError(f"no such city: {city}, {days}")
+
+
+class MuteError(Exception):
+    """What fails when it is asked what it says."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def file_of() -> str:
+    """Have half a letter in what is raised, as names of files may."""
+    raise OSError("caf\udce9")
+
+
+async def leave() -> str:
+    """Leave the program."""
+    sys.exit(3)
 
 
 def silent() -> str:
@@ -60,6 +83,11 @@ async def given_up() -> str:
     raise asyncio.CancelledError
 
 
+def mute() -> str:
+    """Raise what cannot even be told."""
+    raise MuteError
+
+
 async def broken_off() -> AsyncGenerator[str | Progress, None]:
     """Fail when something has come already."""
     yield Progress("a half")
@@ -67,7 +95,7 @@ async def broken_off() -> AsyncGenerator[str | Progress, None]:
     raise OSError("the disk is full")
 
 
-TOOLS: list[Callable[..., Any]] = [weather, silent, patient, impatient, given_up, broken_off]
+TOOLS: list[Callable[..., Any]] = [weather, silent, patient, impatient, given_up, broken_off, mute, file_of, leave]
 FAILING = (
     Failing("launch", {}, UnknownToolError, "Error: there is no tool 'launch'; those offered are: weather, silent, "),
     Failing("x" * 999, {}, UnknownToolError, f"Error: there is no tool '{'x' * 200}…'; those"),
@@ -81,6 +109,9 @@ FAILING = (
     Failing("impatient", {}, ToolFailedError, "the tool 'impatient' raised TimeoutError: the radio is silent"),
     Failing("given_up", {}, ToolFailedError, "Error: the tool 'given_up' was cancelled from within"),
     Failing("broken_off", {}, ToolFailedError, "the tool 'broken_off' raised OSError: the disk is full"),
+    Failing("mute", {}, ToolFailedError, "the tool 'mute' raised MuteError"),
+    Failing("file_of", {}, ToolFailedError, r"the tool 'file_of' raised OSError: caf\udce9"),
+    Failing("leave", {}, ToolFailedError, "tool leave raised SystemExit"),
 )
 
 
@@ -91,7 +122,7 @@ class TestFailing:
     def test_told(self, failing: Failing, ollama: Ollama, server: ScriptedOllama) -> None:
         """The model is told, the stream shows it, and the conversation goes on."""
         server.enqueue(calls((failing.name, failing.arguments)), Reply.answer("Sorry."))
-        heard = Heard(ollama.converse("m", "Go", tools=TOOLS, tool_timeout=0.05)).wait()
+        heard = Heard(ollama.converse("m", "Go", tools=TOOLS, tool_timeout=failing.limit)).wait()
 
         assert heard.error is None
         [told] = failures_of(heard.items)
@@ -106,7 +137,11 @@ class TestFailing:
     def test_counted(self, failing: Failing, ollama: Ollama, server: ScriptedOllama) -> None:
         """It is counted among the results, and as a failure."""
         server.enqueue(calls((failing.name, failing.arguments), ("f", {})), Reply.answer("Sorry."))
-        talk = ollama.converse("m", "Go", tools=[*TOOLS, done()], tool_timeout=0.05)
+
+        async def f() -> str:
+            return "done"
+
+        talk = ollama.converse("m", "Go", tools=[*TOOLS, f], tool_timeout=failing.limit)
         metrics = run(talk.pipe(op.collect())).metrics
 
         assert (metrics.tool_result_count, metrics.tool_failure_count) == (2, 1)
@@ -118,7 +153,7 @@ class TestFailing:
         """Where it is asked for, by its own kind or by that of all, the stream ends with it instead."""
         server.enqueue(calls((failing.name, failing.arguments), content="Let me see."))
         kinds = asked or failing.kind
-        heard = Heard(ollama.converse("m", "Go", tools=TOOLS, tool_timeout=0.05, raise_on=kinds))
+        heard = Heard(ollama.converse("m", "Go", tools=TOOLS, tool_timeout=failing.limit, raise_on=kinds))
 
         failure = heard.failure
         assert type(failure) is failing.kind
@@ -133,7 +168,7 @@ class TestFailing:
     def test_another_kind(self, failing: Failing, ollama: Ollama, server: ScriptedOllama) -> None:
         """Where another kind is asked for, the model is told."""
         server.enqueue(calls((failing.name, failing.arguments)), Reply.answer("Sorry."))
-        talk = ollama.converse("m", "Go", tools=TOOLS, tool_timeout=0.05, raise_on=ToolDeniedError)
+        talk = ollama.converse("m", "Go", tools=TOOLS, tool_timeout=failing.limit, raise_on=ToolDeniedError)
 
         assert run(talk.pipe(op.collect())).message.content == "Sorry."
 
@@ -203,6 +238,20 @@ def test_what_would_end_the_program(ends: BaseException, ollama: Ollama, server:
 
     [told] = failures_of(Heard(ollama.converse("m", "Go", tools=[leave])).wait().items)
     assert type(ends).__name__ in told
+
+
+@pytest.mark.parametrize("ends", [GeneratorExit(), BaseExceptionGroup("several", [KeyboardInterrupt()])], ids=repr)
+def test_what_nobody_catches(ends: BaseException, ollama: Ollama, server: ScriptedOllama) -> None:
+    """What is no failure of a tool, but raised by one on the loop, ends the stream, and is told to who waits for it."""
+    server.enqueue(calls(("f", {})))
+
+    async def f() -> None:
+        raise ends
+
+    failure = Heard(ollama.converse("m", "Go", tools=[f])).failure
+    assert isinstance(failure, RuntimeError)
+    assert f"was ended by {type(ends).__name__}" in str(failure)
+    assert failure.__cause__ is ends
 
 
 def test_progress_that_nobody_can_take(ollama: Ollama, server: ScriptedOllama) -> None:

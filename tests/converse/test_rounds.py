@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncGenerator
-from itertools import groupby
 from typing import Any
 
 import pytest
 import reactivex
 from heard import PATIENCE, Heard
+from reactivex import Observable
 from reactivex import operators as rx
+from reactivex.subject import ReplaySubject, Subject
 from talks import call_of, calls, done, from_a_thread, results_of, said
 
 from rxollama import ChatChunk, Message, Ollama, StreamError, run
@@ -58,30 +60,25 @@ def test_at_the_same_time(ollama: Ollama, server: ScriptedOllama) -> None:
 
 def test_before_the_answer_is_over(ollama: Ollama, server: ScriptedOllama) -> None:
     """A tool starts when its call is complete, and its result waits until the assistant has finished."""
-    ran = threading.Event()
-    server.enqueue(
-        Reply.records(
-            [
-                {"message": said("", call_of("start")), "done": False},
-                {"message": said("Then more."), "done": False},
-                {"done": True},
-            ],
-            gap=0.2,
-        ),
-        Reply.answer("Done."),
-    )
-    waited: list[bool] = []
+    server.enqueue(calls(("start", {})), Reply.answer("Done."))
+    rest: Subject[ChatChunk] = ReplaySubject()
+    rounds = itertools.count()
 
-    def each(chunk: ChatChunk) -> None:
-        if chunk.message.content == "Then more.":
-            waited.append(ran.is_set())
+    def through(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+        return source if next(rounds) else reactivex.concat(source.pipe(rx.filter(goes_on)), rest)
+
+    def goes_on(chunk: ChatChunk) -> bool:
+        return not chunk.done
 
     def start() -> str:
-        ran.set()
+        # The answer goes on only once this runs.
+        rest.on_next(ChatChunk(message=Message("assistant", "Then more.")))
+        rest.on_next(ChatChunk(done=True))
+        rest.on_completed()
         return "started"
 
-    heard = Heard(ollama.converse("m", "Go", tools=[start]), each).wait()
-    assert waited == [True]
+    heard = Heard(ollama.converse("m", "Go", tools=[start], through=through)).wait()
+    assert heard.error is None
     assert [chunk.message.role for chunk in heard.items if chunk.visible] == [
         "assistant",
         "assistant",
@@ -134,6 +131,23 @@ def test_progress(ollama: Ollama, server: ScriptedOllama) -> None:
         ToolReturned("quick", "three", "call_1"),
     ]
     assert "half" not in str(server.requests[1].json["messages"])
+
+
+def test_progress_that_says_nothing(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A progress without a word is none, and leaves the messages as they are."""
+    silent = Progress("")
+    server.enqueue(
+        Reply.records([{"message": said("", call_of("f"))}, {"message": said("More.")}, {"done": True}]),
+        Reply.answer("Done."),
+    )
+
+    async def f() -> AsyncGenerator[str | Progress, None]:
+        yield silent
+        yield "result"
+
+    heard = Heard(ollama.converse("m", "Go", tools=[f])).wait()
+    assert results_of(heard.items) == ["result"]
+    assert [message["role"] for message in server.requests[1].json["messages"]] == ["user", "assistant", "tool"]
 
 
 def test_observable_tool(ollama: Ollama, server: ScriptedOllama) -> None:
@@ -289,7 +303,7 @@ def test_meter(ollama: Ollama, server: ScriptedOllama) -> None:
     server.enqueue(calls(("f", {}), content="Let me see."), Reply.answer("Done."))
     readings = Heard(ollama.converse("m", "Go", tools=[done()]).pipe(op.meter(60))).wait().items
 
-    phases = [phase for phase, _ in groupby(reading.phase for reading in readings)]
+    phases = [phase for phase, _ in itertools.groupby(reading.phase for reading in readings)]
     answered = ["connecting", "waiting", "answering", "calling_tools"]
     assert phases[: len(answered)] == answered
     assert phases[-2:] == ["answering", "done"]

@@ -27,7 +27,16 @@ from recorded import recorded
 from strategies import conversations
 from structlog.testing import CapturingLogger, LogCapture
 
-from rxollama.errors import InvalidValueError, NotFoundError, ReportedError, StreamTimeoutError, TruncatedError
+from rxollama.errors import (
+    InvalidValueError,
+    NotFoundError,
+    ReportedError,
+    StreamTimeoutError,
+    ToolArgumentsError,
+    ToolDeniedError,
+    ToolError,
+    TruncatedError,
+)
 from rxollama.messages import ChatChunk, ClientTiming, Function, Message, ToolCall
 from rxollama.messages._response import ResponseBuilder
 from rxollama.operators import Logger, log
@@ -415,6 +424,15 @@ def test_keeps_what_a_server_quotes() -> None:
     assert expect
     assert end["error"] == "ReportedError"
     assert "error_message" not in end
+
+
+@pytest.mark.parametrize("kind", [ToolArgumentsError, ToolDeniedError])
+def test_keeps_what_a_call_quotes(kind: type[ToolError]) -> None:
+    """So is an error that quotes the arguments of a call, or who did not allow it."""
+    end = logged(HM, error=kind("Invalid enum value 'secret' - at `$.unit`", model="m")).lines[-1]
+
+    assert end["error"] == kind.__name__
+    assert "secret" not in repr(end)
 
 
 def test_content() -> None:

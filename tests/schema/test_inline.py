@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -92,6 +93,8 @@ TABLE: list[tuple[Any, dict[str, Any]]] = [
     (UUID, {"type": "string", "description": "a UUID"}),
     (Decimal, {"type": "string", "description": "a decimal number"}),
     (bytes, {"type": "string", "description": "in base64"}),
+    (Path, {"type": "string", "description": "a path"}),
+    (PurePosixPath | None, {"anyOf": [{"type": "string", "description": "a path"}, {"type": "null"}]}),
     (
         Annotated[int, Meta(ge=1, lt=9, multiple_of=2, description="How many.")],
         {"type": "integer", "description": "How many (at least 1, less than 9, a multiple of 2)."},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -54,6 +55,7 @@ def test_converts_what_it_wrote(order: Order) -> None:
         (dict[int, str], {"1": "a"}, {1: "a"}),
         (set[int], [1, 1], {1}),
         (list[Any], [1, "a", None], [1, "a", None]),
+        (dict[str, PurePosixPath | None], {"a": "b/c", "d": None}, {"a": PurePosixPath("b/c"), "d": None}),
         (datetime, "2026-01-31T12:30:00", datetime(2026, 1, 31, 12, 30)),  # noqa: DTZ001 - As it is written.
         (Tree | None, {"name": "a", "kids": [{"name": "b"}]}, Tree("a", [Tree("b")])),
     ],
@@ -113,6 +115,14 @@ def test_misfits(json: Any, path: str, reason: str) -> None:
         assert path == caught.value.path
         assert reason == caught.value.reason
         assert f"{reason} - at `{path}`" == str(caught.value)
+
+
+def test_misfit_of_a_path() -> None:
+    """A path is a text."""
+    with pytest.raises(Misfit, match="Expected `str`, got `int`") as caught:
+        Shape.of(list[PurePosixPath], field="format").convert(["a", 1])
+
+    assert "$[1]" == caught.value.path
 
 
 def test_misfit_of_a_key() -> None:

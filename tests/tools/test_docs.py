@@ -63,7 +63,7 @@ class PlaceModel(BaseModel):
 
 NAMES: dict[str, Any] = {
     "__name__": __name__,
-    **{one.__name__: one for one in (Colour, Decimal, Meta, Place, UUID, dataclass, date, datetime, timedelta)},
+    **{one.__name__: one for one in (Colour, Decimal, Meta, Path, Place, UUID, dataclass, date, datetime, timedelta)},
     "Annotated": Annotated,
     "Any": Any,
     "Literal": Literal,
@@ -79,7 +79,7 @@ def block(kind: str) -> str:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_table(row: list[str]) -> None:
     """Each annotation of the table is told as it says."""
-    annotations = re.findall(r"`([^`]+)`", row[0].split(", a dataclass")[0].split(", an `")[0])
+    annotations = re.findall(r"`([^`]+)`", re.split(", a dataclass|, an `|, or another", row[0])[0])
     (told,) = re.findall(r"`([^`]+)`", row[1])
 
     for annotation in annotations:

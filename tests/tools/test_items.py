@@ -7,9 +7,10 @@ import gc
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import aclosing
 from contextvars import ContextVar
+from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, cast
 
 import pytest
@@ -46,6 +47,11 @@ def generator() -> Generator[Any, None, str]:
     yield Progress("half")
     yield here()
     return "not told"
+
+
+def iterator() -> Iterator[str]:
+    """Bring several from what is no generator, and cannot be closed."""
+    return map(str, (1, 2))
 
 
 async def async_generator() -> AsyncGenerator[Any, None]:
@@ -126,6 +132,7 @@ class Runner:
         (here, ["tool tool"]),
         (coroutine, ["MainThread"]),
         (generator, [Progress("half"), "tool tool"]),
+        (iterator, ["1", "2"]),
         (async_generator, [Progress("half"), "MainThread"]),
         (observable, [1, 2, 3]),
         (async_observable, [1, 2, 3]),
@@ -235,8 +242,24 @@ async def test_errors(function: Callable[..., Any]) -> None:
 )
 async def test_ends_of_threads(error: BaseException) -> None:
     """What would end a program, a task or a loop over the items ends but the thread, and is told as an error."""
-    with pytest.raises(RuntimeError, match="the tool raised") as caught:
+    with pytest.raises(RuntimeError, match=f"tool tool raised {type(error).__name__}") as caught:
         await items_of(raise_in_thread, error=error)
+
+    assert error is caught.value.__cause__
+
+
+def raise_awaited(error: Any) -> Awaitable[None]:
+    """Raise on the loop, in what a thread returns."""
+    return raise_async(error)
+
+
+@pytest.mark.parametrize("function", [raise_async, raise_awaited])
+async def test_exits(function: Callable[..., Any]) -> None:
+    """An async function that calls `sys.exit` ends no program either."""
+    error = SystemExit(3)
+
+    with pytest.raises(RuntimeError, match="tool tool raised SystemExit") as caught:
+        await items_of(function, error=error)
 
     assert error is caught.value.__cause__
 
@@ -371,6 +394,35 @@ class TestLeaving:
         go_on.set()
         await asyncio.to_thread(thread[0].join, PATIENCE)
         assert not thread[0].is_alive()
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    async def test_unawaited(self, when: str) -> None:
+        """A coroutine that a function on a thread makes for nobody is closed, whether it or the leaving comes first."""
+        begun, go_on = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+        thread: list[threading.Thread] = []
+        made: list[Coroutine[Any, Any, str]] = []
+
+        def work() -> Awaitable[str]:
+            thread.append(threading.current_thread())
+            loop.call_soon_threadsafe(begun.set)
+            go_on.wait(PATIENCE)
+            made.append(coroutine())
+            return made[0]
+
+        task = asyncio.create_task(items_of(work))
+        await begun.wait()
+        if when == "before":
+            # The loop is held until the coroutine has come, so that the task is cancelled with it in hand.
+            go_on.set()
+            thread[0].join(PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        thread[0].join(PATIENCE)
+
+        assert CORO_CLOSED == getcoroutinestate(made[0])
 
     async def test_dropped(self) -> None:
         """A generator that is dropped is closed as well."""

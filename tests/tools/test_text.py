@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from strategies import json_values, texts
 from tool_cases import Capital, City, Pair, Point, Unit
 
+from rxollama.errors import InvalidValueError
 from rxollama.tools import Progress, result_text
 
 ITSELF: list[Any] = []
@@ -92,6 +93,12 @@ class Numbers:
 def test_text(items: list[Any], text: str) -> None:
     """Texts are joined, other values are JSON on lines of their own, progress is left out."""
     assert text == result_text(items)
+
+
+def test_progress() -> None:
+    """How far a tool is is a text, and anything else is refused where the tool says it."""
+    with pytest.raises(InvalidValueError, match="text: a value of type int"):
+        Progress(50)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - On purpose.
 
 
 @given(json_values().filter(lambda value: not isinstance(value, str)))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import msgspec
 import ollama
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
-from tool_cases import Node, Point, Tree, Unit
+from pydantic import BaseModel, Field
+from tool_cases import Node, Order, Point, Tree, Unit
 
 from rxollama._schema import Misfit
 from rxollama.errors import InvalidValueError
@@ -68,6 +71,7 @@ LINES = [
     *("Args:", "    city: x", "    city", "Parameters", "----------", "city : int", ":param city: x", ":param", ""),
     *("Returns:", "@param city: x", "Raises:", "  ", "Example::", ">>> city", ":returns", ":x y z city v: q"),
 ]
+HERE = PurePosixPath("a/b")
 RAW = {
     "type": "function",
     "function": {
@@ -256,6 +260,63 @@ def test_names() -> None:
     assert {"name": "weather.look-up_2", "description": "Look up."}.items() <= tool.schema["function"].items()
 
 
+class Bare(msgspec.Struct):  # noqa: D101 - That it says nothing is the case, as below.
+    amount: int
+
+
+class BareModel(BaseModel):  # noqa: D101
+    amount: int
+
+
+@dataclass
+class BareClass:  # noqa: D101
+    amount: int
+
+
+class BareTuple(NamedTuple):  # noqa: D101
+    amount: int
+
+
+@pytest.mark.parametrize("kind", [Bare, BareModel, BareClass, BareTuple])
+def test_classes_without_docstrings(kind: Any) -> None:
+    """What a class says by its base, or what Python says for it, is nothing that a model need be told."""
+    assert ("", ["amount"]) == (Tool(kind).description, list(properties_of(Tool(kind))))
+
+
+@pytest.mark.parametrize(
+    ("own", "description"),
+    [
+        (Meta(description="Its own."), "Its own."),
+        (Field(description="A field."), "A field."),
+        ("A text.", "A text."),
+        (Meta(ge=1), "Of the docstring (at least 1)."),
+        (Field(ge=1), "Of the docstring."),
+        (object(), "Of the docstring."),
+    ],
+    ids=["Meta", "Field", "text", "no words", "no words of pydantic", "no description"],
+)
+def test_descriptions_in_place(own: Any, description: str) -> None:
+    """A parameter may be described where it stands, by whichever library, and else by the docstring."""
+
+    def function(number: int) -> int:
+        return number
+
+    function.__annotations__["number"] = Annotated[int, own]
+    function.__doc__ = "Take it.\n\nArgs:\n    number: Of the docstring."
+
+    assert description == properties_of(Tool(function))["number"]["description"]
+
+
+def test_inherited_names() -> None:
+    """A class as a tool inherits fields whose hints are names of its base's module alone."""
+
+    @dataclass
+    class Inherits(Order):
+        paid: bool = False
+
+    assert ["number", "rows", "unit", "notes", "placed", "paid"] == list(properties_of(Tool(Inherits)))
+
+
 def test_any_value() -> None:
     """A parameter without a hint takes any value, and says so by saying no type."""
     show: Any = lambda value, other=None: (value, other)  # noqa: E731 # pyright: ignore - No hints are the case.
@@ -263,6 +324,15 @@ def test_any_value() -> None:
 
     assert {"value": {}, "other": {}} == properties_of(tool)
     assert {"value": [1, None], "other": None} == tool.arguments({"value": [1, None], "other": None})
+
+
+def test_default_path() -> None:
+    """A default may be a path."""
+
+    def function(at: PurePosixPath = HERE) -> str:
+        return str(at)
+
+    assert {"at": {"type": "string", "description": 'a path, default "a/b"'}} == properties_of(Tool(function))
 
 
 def test_defaults_beyond_json() -> None:
@@ -286,6 +356,43 @@ def test_arguments() -> None:
     assert {"at": Point(59.9), "unit": Unit.FAHRENHEIT, "days": 2} == arguments(given)
     # A null is left out where it means nothing, and kept where it means something.
     assert {"at": Point(1.0), "days": None} == arguments({"at": {"latitude": 1}, "unit": None, "days": None})
+
+
+def test_lists_and_objects_as_texts() -> None:
+    """A model may write a list or an object as a text; a text stays one where that is wanted."""
+
+    def function(at: Point, numbers: list[int], note: str = "", either: list[str] | str = "") -> None:
+        """Take these."""
+
+    arguments = Tool(function).arguments
+
+    assert {"at": Point(59.9), "numbers": [1, 2], "note": "[1]", "either": "[2]"} == arguments(
+        {"at": '{"latitude": 59.9}', "numbers": ' ["1", 2]', "note": "[1]", "either": "[2]"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        ("1, 2", "Expected `array`, got `str` - at `$.numbers`"),
+        ("[1, 2", "Expected `array`, got `str` - at `$.numbers`"),
+        ("[" * 100_000, "Expected `array`, got `str` - at `$.numbers`"),
+        ('["a"]', "Expected `int`, got `str` - at `$.numbers[0]`"),
+        ('{"a": 1}', "Expected `array`, got `object` - at `$.numbers`"),
+        (["[1]"], "Expected `int`, got `str` - at `$.numbers[0]`"),
+    ],
+    ids=repr,
+)
+def test_texts_that_are_none(numbers: Any, reason: str) -> None:
+    """What is no list or object as a text either is told as what it is."""
+
+    def function(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    with pytest.raises(Misfit) as caught:
+        Tool(function).arguments({"numbers": numbers})
+
+    assert reason == str(caught.value)
 
 
 @pytest.mark.parametrize(
