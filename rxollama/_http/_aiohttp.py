@@ -147,7 +147,7 @@ def _hear(closed: asyncio.Future[None]) -> None:
         closed.exception()
 
 
-class Pieces:
+class Pieces(httpx.AsyncByteStream):
     """
     Be a body in pieces: a large one that is given up is not sent to its end, and the loop can breathe meanwhile.
 

@@ -89,7 +89,11 @@ class HttpTransport:
         with self.translated("headers"):
             client = self._given or await self._client()
             timeout = _PATIENT if client.timeout == _HTTPX_DEFAULT else client.timeout
-            request = client.build_request(call.method, url, content=body, headers=headers, timeout=timeout)
+            shown = body if self._given is None else Pieces.of(content)
+            request = client.build_request(call.method, url, content=shown, headers=headers, timeout=timeout)
+            if self._given is not None and isinstance(body, Pieces):
+                # A hook or an authentication of theirs may look at a body that is not large, also where it is watched.
+                request.stream = body
             response = await client.send(request, stream=True, follow_redirects=False)
         try:
             yield _HttpReply(response, self)

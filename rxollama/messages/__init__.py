@@ -21,7 +21,16 @@ from rxollama.messages._message import Function, Message, Messages, ToolCall
 from rxollama.messages._metrics import ClientTiming, Metrics
 from rxollama.messages._partial import PartialJson
 from rxollama.messages._reading import MeterPhase, MeterReading
-from rxollama.messages._request import ChatOptions, ChatRequest, Format, GenerateRequest, KeepAlive, Options, Think, Tools
+from rxollama.messages._request import (
+    ChatOptions,
+    ChatRequest,
+    Format,
+    GenerateRequest,
+    KeepAlive,
+    Options,
+    Think,
+    Tools,
+)
 from rxollama.messages._response import ChatResponse
 
 __all__ = (

@@ -101,8 +101,8 @@ class ChatRequest(_Request, frozen=True, kw_only=True, repr_omit_defaults=True):
         messages: A user's text, a message, or several, as values or as dicts in Ollama's shape; none loads the model.
         stream: Whether the answer comes in pieces; False brings it as one chunk.
         tools: Tools the model may call, in Ollama's shape.
-        format: "json", or what the answer must follow: a JSON schema, or a type (of msgspec, a dataclass, a TypedDict, a
-            model of pydantic, or a list or union of such), of which the request keeps the schema.
+        format: "json", or what the answer must follow: a JSON schema, or a type (of msgspec, a dataclass, a TypedDict,
+            a model of pydantic, or a list or union of such), of which the request keeps the schema.
         keep_alive: How long the model stays loaded.
         options: Model options by Ollama's names.
         think: Whether or how hard to think; None leaves it to the server, which lets thinking models think.

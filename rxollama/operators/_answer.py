@@ -21,8 +21,9 @@ T = TypeVar("T")
 Path = tuple[str | int, ...]
 """The keys and places that lead to a value."""
 
-_NOTHING = ChatChunk()
 _CUT = "the answer was cut off at num_predict or the context limit: raise it"
+# A path of names and places; a key of a dict, as pydantic tells it, may be the model's own word, whatever that holds.
+_PATH = re.compile(r"\$(\.[^.\[\]]+|\[[0-9]+\]|\[\.\.\.\])*")
 _NAMES = re.compile(r"\.([^.\[]+)")
 # What these begin is said of the type. What else there is may quote the answer, which no message shows.
 _OF_THE_TYPE = ("Expected ", "Object missing ", "Input should be ", "Field required")
@@ -59,9 +60,9 @@ class JsonAnswer:
         speaker = self._speaker
         if speaker.changes(chunk):
             self._is_over = True
-        # What says nothing, or only how far a tool is, begins no message.
+        # What has neither words nor a speaker, or only tells how far a tool is, begins no message.
         speaks = speaker.role != "tool" and not chunk.aside
-        if self._is_over and speaks and chunk != _NOTHING:
+        if self._is_over and speaks and (chunk.visible or chunk.message.role):
             self._begin()
         changed = speaks and bool(chunk.message.content) and self._read(chunk.message.content)
         if chunk.done:
@@ -152,8 +153,7 @@ class JsonAnswer:
     def _misfit(self, misfit: Misfit, shape: Shape[Any], path: Path = ()) -> StructuredOutputError:
         place = _shown(path) + misfit.path[1:]
         known = msgspec.json.encode(shape.schema).decode()
-        # A key of a dict may be the model's own word, too.
-        is_known = all(f'"{name}"' in known for name in _NAMES.findall(misfit.path))
+        is_known = _PATH.fullmatch(misfit.path) and all(f'"{name}"' in known for name in _NAMES.findall(misfit.path))
         shown = f"the answer does not fit its type at {place if is_known else _shown(path)}"
         if misfit.reason.startswith(_OF_THE_TYPE):
             shown = f"{shown}: {misfit.reason}"

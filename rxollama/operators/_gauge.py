@@ -94,7 +94,7 @@ class Gauge:
         return True
 
     def take(self, chunk: ChatChunk, now: float) -> bool:
-        """Count a chunk of any kind, and tell whether it changed the phase."""
+        """Count a chunk of any kind, and tell whether it changed the phase, or ended one more answer."""
         if chunk.aside:
             self._others += 1
             return not self._open and self._enter("calling_tools", now)
@@ -134,6 +134,10 @@ class Gauge:
             metrics = metrics_of(chunk)
             self._metrics = metrics if self._metrics is None else self._metrics + metrics
             phase = "calling_tools" if self._pending else "done"
+            if phase == self.phase == "done":
+                # A whole answer in one chunk, right behind another: the phase begins anew.
+                self._since = now
+                return True
         return self._enter(phase, now)
 
     def _said(self, chunk: ChatChunk, now: float) -> MeterPhase:

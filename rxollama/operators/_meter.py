@@ -23,9 +23,10 @@ def meter(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Oper
     """
     Tell how a chat goes while it goes: its phase, its pace, its silences; see `MeterReading`.
 
-    A reading comes at once, whenever the phase changes, and else each interval, also while the server is silent; the
-    last one says `done` or `failed`, and holds all that came. Between two answers of one stream nothing is told. It is
-    used beside the chat, over one request: `answer = chat.pipe(share())`, and then `answer.pipe(meter(0.5))`.
+    A reading comes at once, whenever the phase changes or another answer is done, and else each interval, also while
+    the server is silent; the last one says `done` or `failed`, and holds all that came. Between two answers of one
+    stream nothing is told. It is used beside the chat, over one request: `answer = chat.pipe(share())`, and then
+    `answer.pipe(meter(0.5))`.
 
     Subscribe the meter first: whether a request is still connecting can only be heard of by who begins it. Over one
     that has begun already, and over what reactivex's own operators subscribe to later, the phase is `waiting` until
@@ -129,8 +130,10 @@ class _Meter:
     def asked(self) -> None:
         """Hear of a request; later ones, which may be another's, count only once they begin."""
         with self._lock:
-            if not self._begun:
-                self._gauge.connecting(self._now())
+            now = self._now()
+            # It is read here: by the time the subscription is there, the request may be on its way on its own loop.
+            if not self._begun and self._gauge.connecting(now):
+                self._read(now)
 
     def connecting(self) -> None:
         """Hear that a request begins."""

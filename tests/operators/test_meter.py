@@ -144,6 +144,17 @@ def test_between_answers() -> None:
     ]
 
 
+def test_whole_answers() -> None:
+    """An answer that is there at once is told, also right behind another."""
+    whole = ChatChunk(message=HEL.message, done=True)
+    played = play(meter(10), on_next(5, whole), on_next(6, whole), on_completed(9))
+    *_, first, second = readings(played.messages)
+
+    assert phases(played.messages) == [(0, "waiting"), (5, "done"), (6, "done"), (9, "end")]
+    assert (first.round_count, second.round_count) == (1, 2)
+    assert (second.content_length, second.phase_duration) == (6, 0)
+
+
 def test_a_source_that_is_there_at_once() -> None:
     """The first reading tells already what comes while subscribing."""
     heard = Heard(reactivex.of(HEL, DONE).pipe(meter(60))).wait()
@@ -171,11 +182,11 @@ def test_last_reading(sent: list[Recorded[Any]], seconds: float) -> None:
 
 @given(scripts(lambda time: st.sampled_from([on_completed(time), on_error(time, LOST)])), st.floats(0.5, 20))
 def test_when(sent: list[Recorded[Any]], seconds: float) -> None:
-    """Two readings that say the same phase are an interval apart, and none are further, but after `done`."""
+    """Two readings that say the same phase are an interval apart, and none are further, but where answers are done."""
     told = [(time, phase) for time, phase in phases(play(meter(seconds), *sent).messages) if isinstance(phase, str)]
 
     for (earlier, before), (time, phase) in itertools.pairwise(told):
-        if phase == before:
+        if phase == before != "done":
             assert time - earlier == pytest.approx(seconds)
         elif before != "done" and phase != "end":
             assert time - earlier <= seconds + 1e-6
@@ -295,6 +306,18 @@ async def test_another_that_is_asked_for_later() -> None:
 
     running.connecting()
     assert told == ["waiting", "connecting"]
+
+
+def test_a_request_that_is_faster_than_its_subscription() -> None:
+    """That it was connecting is told as well where it is on its way before the subscription is there."""
+    told: list[str] = []
+    running = _Meter(Observer(lambda reading: told.append(reading.phase)), 60, Manual())
+    running.asked()
+    running.connecting()
+    running.sent()
+    running.begin()
+
+    assert told == ["connecting", "waiting"]
 
 
 async def test_too_late() -> None:

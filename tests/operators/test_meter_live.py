@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
+import httpx
 import pytest
 import reactivex
 from faults_cases import Client, owned, sockets_to
@@ -21,7 +22,7 @@ from rxollama import Ollama, run
 from rxollama import operators as op
 from rxollama.errors import ConnectionFailedError, ServerFailureError, TruncatedError
 from rxollama.messages import ChatChunk, Message, MeterReading
-from rxollama.testing import Reply, ScriptedOllama
+from rxollama.testing import Reply, ScriptedOllama, SeenRequest
 from rxollama.transport import Call
 from rxollama.transport import Reply as TransportReply
 
@@ -103,6 +104,21 @@ def test_large_request(server: ScriptedOllama, http_client: Client) -> None:
 
     assert phases(heard) == WHOLE
     assert server.requests[0].json["messages"][0]["content"] == words
+
+
+async def test_a_client_that_looks_at_its_requests(server: ScriptedOllama) -> None:
+    """A hook of a client sees the body of a request as ever, though the meter wants to know when it is sent."""
+    server.enqueue(ANSWER)
+    seen: list[bytes] = []
+
+    async def look(request: httpx.Request) -> None:
+        seen.append(request.content)
+
+    async with owned(server.url, httpx.AsyncClient(event_hooks={"request": [look]})) as ollama:
+        readings = await ollama.chat("m", "Hi").pipe(op.meter(60), rx.to_list())
+
+    assert [reading.phase for reading in readings] == WHOLE
+    assert [server.requests[0].body] == seen
 
 
 @pytest.mark.parametrize("reply", [SILENT, ANSWER.stalled(1), ANSWER.stalled(4)])
@@ -195,13 +211,19 @@ def test_hedge(server: ScriptedOllama, ollama: Ollama) -> None:
 
 def test_late_to_a_shared_answer(server: ScriptedOllama, ollama: Ollama) -> None:
     """Over a request that was begun already, it is waited for until there is something to see."""
-    server.enqueue(Reply.answer("Hello there.", first=0.1))
+    late = threading.Event()
+
+    def answer(_: SeenRequest) -> Reply:
+        assert late.wait(PATIENCE)
+        return ANSWER
+
+    server.always(answer)
     shared = ollama.chat("m", "Hi").pipe(op.share())
     beside = Heard(shared)
-    server.wait_for(1)
-    heard = Heard(shared.pipe(op.meter(60))).wait()
+    heard = Heard(shared.pipe(op.meter(60)))
+    late.set()
 
-    assert phases(heard) == ["waiting", "answering", "done"]
+    assert phases(heard.wait()) == ["waiting", "thinking", "answering", "done"]
     assert heard.items[-1].chunk_count == len(beside.wait().items)
 
 

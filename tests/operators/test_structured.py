@@ -245,15 +245,16 @@ class TestParse:
 
         assert ["KeyError('mine')"] == [*map(repr, ended)]
 
-    def test_misfit_with_the_models_own_key(self) -> None:
+    @pytest.mark.parametrize("key", ["secret", "prices[secret]", "[secret]", "prices]secret", "", "..."])
+    def test_misfit_with_the_models_own_key(self, key: str) -> None:
         """A path through a key that the type does not name is not shown."""
 
         class Bag(pydantic.BaseModel):
             prices: dict[str, int]
 
-        error = refused([says('{"prices": {"secret": "a"}}'), done()], parse(Bag))
+        error = refused([says(json.dumps({"prices": {key: "a"}})), done()], parse(Bag))
 
-        assert "$.prices.secret" == error.path
+        assert f"$.prices.{key}" == error.path
         assert str(error).startswith("the answer does not fit its type at $: Input should be ")
 
     @pytest.mark.parametrize("wrong", [object, 5, "Row", complex])
@@ -337,6 +338,7 @@ class TestMessages:
         [
             ([says("[1]"), done(), returns()], [1]),
             ([says("[1]"), done(), ChatChunk()], [1]),
+            ([says("[1]"), done(), ChatChunk(model="m"), returns()], [1]),
             (
                 [says("[1]"), ChatChunk(message=Message.tool("", name="f"), tool_progress="50 %"), says("", role="")],
                 [1],
