@@ -29,6 +29,16 @@ def test_answer(server: ScriptedOllama) -> None:
     assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Count."}]
 
 
+def test_call_of_what_was_not_offered(server: ScriptedOllama) -> None:
+    """Where nothing was offered, a call and what comes of it are nothing to be told of."""
+    server.enqueue(Reply.answer("Let me see.", tool_calls=[{"name": "f"}]), Reply.answer("I cannot."))
+
+    done = piped("chat", "-m", "think", "Count.", server=server)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Let me see.I cannot.\n", "")
+    assert "there is no tool 'f'" in server.requests[1].json["messages"][-1]["content"]
+
+
 def test_line_feed_of_its_own(server: ScriptedOllama) -> None:
     """An answer that ends in a line feed gets no second one, and an empty one none at all."""
     server.enqueue(Reply.answer(["One.\n"]), Reply.answer(""))
