@@ -47,7 +47,8 @@ def main() -> None:
                 case ContentDelta(text):
                     print(text, end="", flush=True)
                 case Finished(response):
-                    print(f"\n{response.metrics.tool_result_count} results, {len(response.metrics.rounds)} rounds")
+                    numbers = response.metrics
+                    print(f"\n{numbers.tool_result_count} results, {numbers.eval_count} tokens")
                 case _:
                     pass
 

@@ -126,6 +126,10 @@ class Terminal:
         """What the terminal shows, with all that scrolled away."""
         return "\n".join(line.rstrip() for line in drawn(self.raw)).rstrip("\n")
 
+    def echoes(self) -> bool:
+        """Tell whether what is typed is shown, as it is on a terminal that nobody changed."""
+        return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
+
     def memory(self) -> int:
         """Tell how much memory the program has, in bytes."""
         return int(psutil.Process(self._process.pid).memory_info().rss)

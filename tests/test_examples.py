@@ -101,7 +101,7 @@ def test_tool_loop(server: ScriptedOllama, run: Run) -> None:
     assert "  get_weather: asking the station in Oslo\n" in printed
     assert "  get_weather: 270.15 kelvin\n" in printed
     assert "  get_weather: Error: the tool 'get_weather' raised KeyError: 'Bergen'\n" in printed
-    assert printed.endswith("Air scatters blue light most.\n3 results, 2 rounds\n")
+    assert printed.endswith("Air scatters blue light most.\n3 results, 14 tokens\n")
     results = server.requests[1].json["messages"][2:]
     assert ["1", "2", "3"] == [result["tool_call_id"] for result in results]
     assert '{"city":"Oslo","sunset":"15:12"}' == results[1]["content"]

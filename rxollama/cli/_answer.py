@@ -14,6 +14,7 @@ from rxollama import operators as op
 from rxollama.cli._calls import cut, shown_call
 from rxollama.cli._consent import Consent, Question
 from rxollama.cli._display import Display
+from rxollama.cli._keyboard import unchanged
 from rxollama.cli._numbers import known
 from rxollama.cli._output import Output
 from rxollama.cli._pipe import Pipe
@@ -75,8 +76,9 @@ class Answer:
         updates = stream.pipe(rx.do_action(self._seen.add), op.coalesce(_SECONDS_PER_UPDATE))
         items: Observable[ChatChunk | Question] = self._consent.among(updates) if self._consent else updates
         overheard = display.overheard() if self._has_tools else nullcontext()
+        keyboard = unchanged() if self._has_tools else nullcontext()
         try:
-            with display, overheard, iterate(items) as coming:
+            with keyboard, display, overheard, iterate(items) as coming:
                 for item in coming:
                     self._take(item)
         except KeyboardInterrupt:

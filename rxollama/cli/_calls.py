@@ -11,7 +11,7 @@ from rich.text import Text
 from rxollama.cli._prose import Marked
 from rxollama.messages import ChatChunk, ToolCall
 
-__all__ = ("called", "cut", "returned", "shown_call", "shown_result", "visible")
+__all__ = ("called", "cut", "returned", "shown_call", "shown_name", "shown_result", "visible")
 
 # Letters of their own, by Unicode's book, but of no shape.
 _SHAPELESS = re.compile(
@@ -25,8 +25,13 @@ _RESULT = 240
 
 def shown_call(call: ToolCall) -> str:
     """Write a call as one would write it in Python, whole."""
-    arguments = ", ".join(f"{_named(name)}={_json(value)}" for name, value in call.arguments.items())
-    return f"{_named(call.name)}({arguments})"
+    arguments = ", ".join(f"{shown_name(name)}={_json(value)}" for name, value in call.arguments.items())
+    return f"{shown_name(call.name)}({arguments})"
+
+
+def shown_name(name: str) -> str:
+    """Write a name: as it is if it is one, and otherwise as a text."""
+    return name if _NAME.fullmatch(name) else _json(name)
 
 
 def shown_result(chunk: ChatChunk) -> str:
@@ -34,7 +39,7 @@ def shown_result(chunk: ChatChunk) -> str:
     words = " ".join(chunk.message.content.split())
     if chunk.tool_failed:
         words = words.removeprefix(_ERROR)
-    return f"{_named(chunk.message.tool_name)}: {cut(visible(words), _RESULT)}"
+    return f"{shown_name(chunk.message.tool_name)}: {cut(visible(words), _RESULT)}"
 
 
 def cut(text: str, limit: int) -> str:
@@ -63,10 +68,6 @@ def visible(text: str) -> str:
     if text.isprintable() and not _SHAPELESS.search(text):
         return text
     return "".join(one if one.isprintable() and not _SHAPELESS.match(one) else _escaped(one) for one in text)
-
-
-def _named(name: str) -> str:
-    return name if _NAME.fullmatch(name) else _json(name)
 
 
 def _json(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from reactivex import Observable, abc
 
 from rxollama._loop import tell
-from rxollama.cli._calls import cut, shown_call
+from rxollama.cli._calls import cut, shown_call, shown_name
 from rxollama.messages import ChatChunk, ToolCall
 from rxollama.tools import Approval, Denied
 
@@ -118,7 +118,7 @@ class Consent:
         whole = shown_call(call)
         part = cut(whole, _LINES * inquirer.columns)
         inquirer.call(part)
-        prompt = first = _ASK.format(name=call.name, more=_ALL if part != whole else "")
+        prompt = first = _ASK.format(name=shown_name(call.name), more=_ALL if part != whole else "")
         while True:
             try:
                 answer = inquirer.line(prompt).strip()

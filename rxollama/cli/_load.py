@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from rxollama.cli._output import CommandError
 from rxollama.errors import InvalidValueError
@@ -103,8 +103,10 @@ def _words(error: BaseException, file: Path) -> str:
 
 
 def _offered(module: ModuleType, path: Path) -> Iterator[tuple[str, Any]]:
-    named = getattr(module, "__all__", None)
+    named = vars(module).get("__all__")
     if named is not None:
+        if not _are_names(named):
+            raise _refusal(f"the __all__ of {path} is no list of names")
         for name in named:
             if not hasattr(module, name):
                 raise _refusal(f"{path} has no {name!r}, which its __all__ names")
@@ -116,6 +118,10 @@ def _offered(module: ModuleType, path: Path) -> Iterator[tuple[str, Any]]:
         if not name.startswith("_") and _is_tool(value, module) and not any(value is one for one in seen):
             seen.append(value)
             yield name, value
+
+
+def _are_names(value: object) -> TypeGuard[Sequence[str]]:
+    return isinstance(value, list | tuple) and all(isinstance(one, str) for one in cast("Sequence[object]", value))
 
 
 def _is_tool(value: object, module: ModuleType) -> bool:

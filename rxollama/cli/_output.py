@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager, redirect_stdout
 from io import TextIOWrapper
-from typing import cast
+from typing import TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -62,7 +64,7 @@ class Output:
         for stream in filter(None, (sys.stdin, sys.stdout, sys.stderr)):
             cast("TextIOWrapper", stream).reconfigure(errors="replace")
         # Later, while tools run, `sys.stdout` may be for what they print.
-        self._stdout = sys.stdout
+        self._stdout: TextIO = sys.stdout
         self.is_terminal = sys.stdout.isatty()
         self.screen: Console = _Paper(highlight=False, markup=False)
         self._errors: Console = _Paper(stderr=True, highlight=False, markup=False)
@@ -72,6 +74,25 @@ class Output:
         """Write to standard output, at once and as it is."""
         self._stdout.write(text)
         self._stdout.flush()
+
+    @contextmanager
+    def apart(self) -> Generator[None, None, None]:
+        """Let what others write to standard output go to standard error, be they programs that are run."""
+        sys.stdout.flush()
+        place, nowhere = sys.stdout.fileno(), os.open(os.devnull, os.O_WRONLY)
+        answer = os.fdopen(os.dup(place), "w", encoding=sys.stdout.encoding, errors="replace")
+        usual, self._stdout = self._stdout, answer
+        os.dup2(sys.stderr.fileno() if sys.stderr else nowhere, place)
+        try:
+            with redirect_stdout(sys.stderr):
+                yield
+        finally:
+            self._stdout = usual
+            os.dup2(answer.fileno(), place)
+            # What a reader did not take, who left or is left, goes nowhere.
+            os.dup2(nowhere, answer.fileno())
+            answer.close()
+            os.close(nowhere)
 
     def line(self, prompt: str) -> str:
         """Ask for a line; raises EOFError where none is left."""

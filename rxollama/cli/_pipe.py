@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -82,7 +81,7 @@ class Pipe:
 
     def overheard(self) -> AbstractContextManager[object]:
         """Let tools print to standard error."""
-        return redirect_stdout(sys.stderr)
+        return self._output.apart()
 
     @property
     def columns(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from rxollama.cli._calls import visible
+from rxollama.cli._calls import shown_name, visible
 from rxollama.cli._prose import Marked
 from rxollama.messages import Message, ToolCall
 
@@ -41,14 +41,14 @@ class Running:
     @property
     def title(self) -> str:
         """What to call it all; nothing where nothing runs."""
-        names = [call.name for call, _ in self._calls]
+        names = [shown_name(call.name) for call, _ in self._calls]
         return f"running {len(names)} tools" if len(names) >= _SEVERAL else "".join(f"running {name}" for name in names)
 
     def tail(self, lines: int) -> RenderableType | None:
         """Lay out what the tools say of themselves, in so many lines at most."""
         told = [
-            Marked(Text("·", "cyan"), Text(f"{call.name}: {text}", "dim", no_wrap=True, overflow="ellipsis"))
-            for call, text in self._calls
+            Marked(Text("·", "cyan"), Text(f"{name}: {text}", "dim", no_wrap=True, overflow="ellipsis"))
+            for name, text in ((shown_name(call.name), text) for call, text in self._calls)
             if text
         ]
         return Group(*told[-lines:]) if told else None

@@ -210,7 +210,7 @@ class Conversation:
         Write the conversation to a file, as JSON lines: a header, then one message per line.
 
         The header has the model, the system prompt and the options. The file is replaced as a whole, so that there is
-        always the old one or the new one; a new one can be read by its owner only.
+        always the old one or the new one; a new one can be read by its owner only. A pipe or a device is written to.
 
         Args:
             path: The file.
@@ -254,6 +254,8 @@ class Conversation:
 
         .. versionadded:: 0.1
         """
+        if "messages" in terms:
+            raise refuse("messages", dict(terms)["messages"], "those of the file", show=False)
         saved = read(path)
         merged = cast("ConversationTerms", {**saved.options, **terms})
         loaded = cls(
@@ -277,7 +279,7 @@ def _prompt(prompt: str | Message, images: Iterable[Image]) -> Message:
         return Message.user(prompt, images=images)
     if not isinstance(prompt, Message):
         raise refuse("prompt", prompt, "a text or a Message", show=False)
-    if tuple(images):
+    if Message.user("", images=images).images:
         raise refuse("images", images, "nothing beside a Message, which has its own", show=False)
     return read_messages(prompt)[0]
 

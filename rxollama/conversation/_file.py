@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn, TypeAlias, cast
 
 import msgspec
 
@@ -62,13 +62,16 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: Metrics = _NO_METRICS
 
 
+# A turn that is being read: its first line, and its messages.
+_Begun: TypeAlias = tuple[_Line, list[Message]]
+
 _decode_header = msgspec.json.Decoder(_Header).decode
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 
 def write(path: str | PathLike[str], saved: Saved) -> None:
     """
-    Write a file, or replace it as a whole.
+    Write a file, or replace it as a whole; what is no file, such as a pipe, is written to.
 
     Args:
         path: The file.
@@ -81,6 +84,10 @@ def write(path: str | PathLike[str], saved: Saved) -> None:
     text = b"".join(_lines(saved))
     # What a link leads to is replaced, not the link.
     target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        # A folder says by itself that it is none.
+        target.write_bytes(text)
+        return
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -91,7 +98,7 @@ def write(path: str | PathLike[str], saved: Saved) -> None:
             shutil.copymode(target, name)
         Path(name).replace(target)
     except BaseException:
-        Path(name).unlink()
+        Path(name).unlink(missing_ok=True)
         raise
 
 
@@ -131,7 +138,7 @@ def read(path: str | PathLike[str]) -> Saved:
         OSError: When it cannot be read.
     """
     first, *lines = Path(path).read_bytes().removesuffix(b"\n").split(b"\n")
-    turns: list[Turn] = []
+    turns: list[_Begun] = []
     number = 1
     try:
         header = _read_header(first)
@@ -143,7 +150,8 @@ def read(path: str | PathLike[str]) -> Saved:
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         message = f"{os.fspath(path)}, line {number}: {error}"
         raise InvalidValueError(message, field=f"line {number}", allowed=_WHOLE) from None
-    return Saved(header.model, header.system, cast("ChatOptions", header.options), tuple(turns))
+    read_turns = tuple(Turn(tuple(messages), known.done, known.metrics) for known, messages in turns)
+    return Saved(header.model, header.system, cast("ChatOptions", header.options), read_turns)
 
 
 def _read_header(line: bytes) -> _Header:
@@ -154,20 +162,19 @@ def _read_header(line: bytes) -> _Header:
     return header
 
 
-def _add(turns: list[Turn], line: _Line) -> None:
+def _add(turns: list[_Begun], line: _Line) -> None:
     """Add a message to the last turn, or begin the next with it."""
     if unknown := line.message.keys() - set(Message.__struct_fields__):
         _fail(f"unknown parts of a message: {', '.join(sorted(unknown))}")
     [message] = read_messages(line.message)
     if line.turn == len(turns) + 1:
-        turns.append(Turn((message,), line.done, line.metrics))
+        turns.append((line, [message]))
         return
     if line.turn != len(turns) or not turns:
         _fail(f"turn {line.turn} after turn {len(turns)}")
-    last = turns[-1]
     if not line.done or line.metrics != _NO_METRICS:
         _fail("what is known of a turn stands on its first line")
-    turns[-1] = msgspec.structs.replace(last, messages=(*last.messages, message))
+    turns[-1][1].append(message)
 
 
 def _fail(reason: str) -> NoReturn:

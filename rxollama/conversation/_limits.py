@@ -13,6 +13,8 @@ __all__ = ("Limits", "estimate")
 _LETTERS = 4
 _PER_MESSAGE = 4
 _PER_IMAGE = 512
+# What a model's template may say by itself. Without it "Hi" would make every letter look like several tokens.
+_TEMPLATE = 64
 
 
 def estimate(message: Message) -> int:
@@ -93,4 +95,4 @@ class Limits:
             counted: What the server counted; 0 where it did not.
         """
         if estimated and counted:
-            self._scale = max(1.0, counted / estimated)
+            self._scale = max(1.0, (_TEMPLATE + counted) / (_TEMPLATE + estimated))

@@ -58,7 +58,8 @@ def ask(send: Callable[[P], Observable[A]], policy: Policy = "switch") -> Operat
         The operator.
 
     Raises:
-        InvalidValueError: At this call, when *send* is no function or there is no such policy.
+        InvalidValueError: At this call, when *send* is no function or there is no such policy. To the subscriber, when
+            *send* returns no observable.
 
     Completes: when the prompts are over and every answer is.
     Errors: with the prompts, with the first answer that fails, and with what *send* raises; all other answers are left
@@ -82,6 +83,13 @@ def ask(send: Callable[[P], Observable[A]], policy: Policy = "switch") -> Operat
         return Observable(subscribe)
 
     return apply
+
+
+def _answer(answer: Observable[A]) -> Observable[A]:
+    """Refuse what a function brings that does not return its answer, or is async."""
+    if not isinstance(answer, Observable):
+        raise refuse("send", answer, "a function that returns an observable", show=False)
+    return answer
 
 
 class _Answer:
@@ -171,7 +179,7 @@ class _Answers(Generic[P, A]):
         while following is not None:
             answer, prompt = following
             try:
-                source = self._send(prompt)
+                source = _answer(self._send(prompt))
             except Exception as error:  # noqa: BLE001 - A caller's function may raise what it likes.
                 self._end(error, answer)
                 return
@@ -248,8 +256,8 @@ class _Answers(Generic[P, A]):
         while True:
             with self._lock:
                 if not self._outbox:
-                    # At the end nobody emits again.
-                    self._is_emitting = self._is_ended
+                    # At the end nobody emits again, and who saw it first tells it.
+                    self._is_emitting = is_over = self._is_ended
                     break
                 answer, item = self._outbox.popleft()
                 if answer.left:
@@ -261,5 +269,5 @@ class _Answers(Generic[P, A]):
                     self._is_ended, self._error = True, error
                     self._outbox.clear()
                 self._leave_all()
-        if self._is_ended and not self._is_disposed:
+        if is_over and not self._is_disposed:
             end(self._observer, self._error)

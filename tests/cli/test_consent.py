@@ -80,6 +80,14 @@ def test_always() -> None:
     assert not consent.is_given(ToolCall(Function("burn")))
 
 
+def test_name_that_steers_the_terminal() -> None:
+    """A tool's name may be anybody's, and is shown harmless."""
+    person = Person("y")
+    Consent().ask(ToolCall(Function("dig\x1b[2J")), person)
+
+    assert person.asked == ['  run it? [y]es, [n]o and why, [a]lways "dig\\u001b[2J", [q]uit: ']
+
+
 def test_long_arguments() -> None:
     """Of a long call the question says how much is not shown, and offers to show it."""
     person = Person("s", "y")

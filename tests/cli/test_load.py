@@ -143,6 +143,9 @@ def test_files_that_fail(code: str, words: str, tmp_path: Path) -> None:
     ("code", "words"),
     [
         ("x = 1\n", "{file} offers no tools: it has no function of its own without a leading underscore"),
+        ("__all__ = 5\n", "the __all__ of {file} is no list of names"),
+        ("__all__ = 'f'\ndef f(): ...\n", "the __all__ of {file} is no list of names"),
+        ("__all__ = [5]\n", "the __all__ of {file} is no list of names"),
         ("__all__ = ['gone']\n", "{file} has no 'gone', which its __all__ names"),
         ("def f(*args): ...\n", "cannot offer 'f' of {file}: f(*args): "),
         ("__all__ = ['x']\nx = 1\n", "cannot offer 'x' of {file}: "),

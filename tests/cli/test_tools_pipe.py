@@ -10,6 +10,8 @@ from terminals import piped
 from rxollama.testing import Reply, ScriptedOllama
 
 TOOLS = """
+import subprocess
+import sys
 import time
 
 print("loaded")
@@ -17,6 +19,9 @@ print("loaded")
 def get_weather(city: str) -> str:
     print("asking the station")
     return f"-3 degrees\\nin {city}"
+
+def list_files() -> None:
+    subprocess.run([sys.executable, "-c", "print('from a program')"], check=True)
 
 def sleep(seconds: float) -> None:
     time.sleep(seconds)
@@ -57,11 +62,21 @@ def test_unasked(server: ScriptedOllama, tools: str) -> None:
             f'→ sing(text="{"x" * 149}[… 73 characters …]{"x" * 78}")',
             "asking the station",
             "✓ get_weather: -3 degrees in Oslo",
-            "✗ sing: there is no tool 'sing'; those offered are: get_weather, sleep",
+            "✗ sing: there is no tool 'sing'; those offered are: get_weather, list_files, sleep",
         ]
     )
     offered = [tool["function"]["name"] for tool in server.requests[0].json["tools"]]
-    assert offered == ["get_weather", "sleep"]
+    assert offered == ["get_weather", "list_files", "sleep"]
+
+
+def test_what_a_program_prints(server: ScriptedOllama, tools: str) -> None:
+    """What a program prints that a tool runs is no part of the answer."""
+    server.enqueue(Reply.answer("Let me look.", tool_calls=[{"name": "list_files"}]), Reply.answer("There are none."))
+
+    done = piped("chat", "-m", "think", "--tools", tools, "-y", "Which files?", server=server)
+
+    assert (done.returncode, done.stdout) == (0, "Let me look.\n\nThere are none.\n")
+    assert "from a program\n" in done.stderr
 
 
 def test_answer_that_only_comes_after_the_calls(server: ScriptedOllama, tools: str) -> None:

@@ -28,6 +28,13 @@ def wait(gate: str, after: str = "") -> Iterator[Progress | str]:
         open(after, "w").close()
     yield "through"
 
+def listen(gate: str) -> Iterator[Progress | str]:
+    """Listen for keys."""
+    import tty
+    tty.setcbreak(0)
+    yield Progress("listening")
+    open(gate).close()
+
 def complain() -> None:
     """Complain."""
     import sys
@@ -121,6 +128,17 @@ def test_what_cannot_run_is_not_asked_for(server: ScriptedOllama, tools: str) ->
     assert '→ get_weather(town="Oslo")\n✗ get_weather: the arguments do not fit' in terminal.screen
 
 
+def test_name_that_steers_the_terminal(server: ScriptedOllama, tools: str) -> None:
+    """What a model calls a tool never reaches the terminal as it is."""
+    server.enqueue(Reply.answer("", tool_calls=[call("sing\x1b[2J", "1")]), Reply.answer("Sorry."))
+
+    with Terminal("chat", "-m", "think", "--tools", tools, "--yes", "Sing.", server=server) as terminal:
+        terminal.see('running "sing\\u001b[2J"')
+        assert terminal.end() == 0
+
+    assert "\x1b[2J" not in terminal.raw
+
+
 def test_progress(server: ScriptedOllama, tools: str, gates: tuple[str, str]) -> None:
     """While a tool runs its progress is shown live, and what it prints stands above."""
     calls = [call("wait", "1", gate=gates[0]), call("complain", "2")]
@@ -136,7 +154,7 @@ def test_progress(server: ScriptedOllama, tools: str, gates: tuple[str, str]) ->
         terminal.see("✗ complain: the tool 'complain' raised RuntimeError: this tool is broken")
         assert terminal.end() == 0
 
-    assert "\noh dear\n" in terminal.screen
+    assert "oh dear" in terminal.screen.splitlines()
     assert "running" not in terminal.screen
     assert "standing" not in terminal.screen
 
@@ -200,6 +218,18 @@ def test_leaving_at_the_question(server: ScriptedOllama, tools: str, keys: str) 
     assert "interrupted after" in terminal.screen.split("\n")[-1]
     assert terminal.raw.rindex("\x1b[?25h") > terminal.raw.rindex("\x1b[?25l")
     assert len(server.requests) == 1
+
+
+def test_terminal_that_a_tool_changed(server: ScriptedOllama, tools: str, gates: tuple[str, str]) -> None:
+    """The terminal is left as it was, even when a tool is left that reads from it."""
+    server.enqueue(Reply.answer("", tool_calls=[call("listen", "1", gate=gates[0])]))
+
+    with Terminal("chat", "-m", "think", "--tools", tools, "-y", "Go.", server=server) as terminal:
+        assert terminal.echoes()
+        terminal.see("listening")
+        assert not terminal.echoes()
+        assert terminal.insist(CTRL_C) == 130
+        assert terminal.echoes()
 
 
 def test_history(server: ScriptedOllama, tools: str) -> None:

@@ -119,7 +119,7 @@ class TestSend:
     def test_limit_of_tokens(self, server: ScriptedOllama, ollama: Ollama) -> None:
         """The estimate of tokens learns from what the server counted."""
         conversation = Conversation(ollama, "m", max_tokens=40)
-        server.enqueue(*[Reply.answer("Yes.", prompt_eval_count=count) for count in (5, 15, 100, 25)])
+        server.enqueue(*[Reply.answer("Yes.", prompt_eval_count=count) for count in (5, 15, 500, 25)])
         for prompt in "1234":
             run(conversation.send(prompt))
 
@@ -428,6 +428,7 @@ def test_refused(ollama: Ollama, change: dict[str, Any], message: str) -> None:
         (5, (), "prompt: "),
         ("Hi", "photo.png", "images: "),
         (Message.user("Hi"), [b"hello"], "images: .* allowed: nothing beside a Message"),
+        (Message.user("Hi"), None, "images: "),
         (Message(content="Hi"), (), "role: "),
     ],
 )

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -151,6 +152,62 @@ def test_no_file(tmp_path: Path, client: Ollama) -> None:
     """A file that is not there is the system's own error."""
     with pytest.raises(FileNotFoundError):
         Conversation.load(tmp_path / "none", client)
+
+
+def test_messages_beside_a_file(tmp_path: Path, client: Ollama) -> None:
+    """A history beside that of the file is refused, rather than forgotten."""
+    terms: Any = {"messages": "Hi"}
+    Conversation(client, "m").save(tmp_path / "talk.jsonl")
+
+    with pytest.raises(InvalidValueError, match=r"messages: .* allowed: those of the file"):
+        Conversation.load(tmp_path / "talk.jsonl", client, **terms)
+
+
+def test_long_turn(tmp_path: Path, client: Ollama) -> None:
+    """The time to load a turn is that of its messages, however many they are."""
+    path = tmp_path / "talk.jsonl"
+
+    def seconds(count: int) -> float:
+        Conversation(client, "m", messages=[Message.user("")] * count).save(path)
+        start = thread_time()
+        Conversation.load(path, client)
+        return thread_time() - start
+
+    # Of a twentieth; were it that of their square, it would be some two hundred times as much.
+    assert min(seconds(40_000) for _ in range(2)) < 80 * min(seconds(2_000) for _ in range(3))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes with names in folders")
+def test_no_regular_file(tmp_path: Path, client: Ollama) -> None:
+    """A pipe or a device is written to, and stays what it is."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        Conversation(client, "m", messages="Hi").save(path)
+        written = os.read(reader, 1 << 12)
+    finally:
+        os.close(reader)
+
+    assert written.splitlines(keepends=True)[1:] == [HI.replace(b"}}", b'},"done":true}')]
+    assert path.is_fifo()
+
+
+def test_full_disk(tmp_path: Path, client: Ollama) -> None:
+    """Where there is no room for the new file, the old one stays, and nothing else."""
+    path = tmp_path / "talk.jsonl"
+    resource = pytest.importorskip("resource", reason="Windows limits no file")
+    Conversation(client, "m", messages="Old").save(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            Conversation(client, "m", messages="New" * 1000).save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert list(tmp_path.iterdir()) == [path]
+    assert Conversation.load(path, client).messages == (Message.user("Old"),)
 
 
 def test_not_replaced(tmp_path: Path, client: Ollama) -> None:

@@ -78,6 +78,26 @@ def test_learning() -> None:
     assert limit.kept(history, PROMPT)[0] == history
 
 
+def test_learning_from_little() -> None:
+    """What a template says by itself is not taken for long words: a greeting does not make the next answer too long."""
+    limit = limits(tokens=6000)
+    _, estimated = limit.kept((), Message.user("Hi"))
+    limit.learn(estimated, 80)
+    answered = (Turn((Message.user("Hi"), Message.assistant("word " * 1500))),)
+
+    assert limit.kept(answered, Message.user("Go on."))[0] == answered
+
+
+def test_learning_from_much() -> None:
+    """Where a letter is a token, the limit is kept from the second turn on."""
+    limit, prompt, other = limits(tokens=6000), Message.user("語" * 4000), Message.user("語" * 2500)
+    _, estimated = limit.kept((), prompt)
+    assert limit.kept((Turn((prompt,)),), other)[0] != ()
+    limit.learn(estimated, 4000)
+
+    assert limit.kept((Turn((prompt,)),), other)[0] == ()
+
+
 @given(
     lengths=st.lists(st.integers(1, 4), max_size=6),
     messages=st.none() | st.integers(1, 20),

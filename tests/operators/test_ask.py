@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import reactivex
@@ -21,7 +22,7 @@ from reactivex.testing.subscription import Subscription
 
 from rxollama.errors import InvalidValueError
 from rxollama.operators import ask
-from rxollama.operators._ask import Policy
+from rxollama.operators._ask import Policy, _Answers
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 
@@ -471,6 +472,46 @@ def test_send_raises(policy: Policy) -> None:
     heard = Heard(reactivex.of("a", "b").pipe(ask(send, policy)))
 
     assert heard.error is MINE
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("answer", [None, "an answer"])
+def test_send_returns_nothing(policy: Policy, answer: Any) -> None:
+    """A `send` that does not return its answer is told of, and the producer of prompts is not."""
+    prompts: Subject[str] = Subject()
+    heard = Heard(prompts.pipe(ask(lambda _: answer, policy)))
+    prompts.on_next("a")
+
+    assert isinstance(heard.error, InvalidValueError)
+    assert not prompts.observers
+
+
+def test_an_end_just_after_an_item() -> None:
+    """An end that comes from another thread just as an item has been emitted is told once."""
+
+    class Lock:
+        """Be a lock that is passed on to another thread when nothing is left to emit."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+            if told and not answers._outbox and not answers._is_emitting:
+                told.clear()
+                answers._end()
+
+    told: list[str] = []
+    ends: list[str] = []
+    observer: Any = SimpleNamespace(on_next=told.append, on_completed=lambda: ends.append("over"))
+    answers: _Answers[str, str] = _Answers(observer, None, reactivex.return_value, "switch")
+    answers._lock = cast("Any", Lock())
+    answers._on_prompt("a")
+
+    assert ends == ["over"]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
