@@ -15,15 +15,15 @@ from typing import Literal
 from rxollama import Ollama, RxOllamaError, iterate
 from rxollama import operators as op
 from rxollama.messages import ContentDelta, Finished, ToolCalled, ToolFailed, ToolProgressed, ToolReturned
-from rxollama.tools import Progress
+from rxollama.tools import ToolProgress
 
 MODEL = os.environ.get("OLLAMA_MODEL", "qwen3")
 STATIONS = {"Oslo": -3.0, "Rome": 14.0}
 
 
-async def get_weather(city: str, unit: Literal["celsius", "kelvin"] = "celsius") -> AsyncIterator[Progress | str]:
+async def get_weather(city: str, unit: Literal["celsius", "kelvin"] = "celsius") -> AsyncIterator[ToolProgress | str]:
     """Tell the current temperature in a city."""
-    yield Progress(f"asking the station in {city}")
+    yield ToolProgress(f"asking the station in {city}")
     await asyncio.sleep(0.2)
     yield f"{STATIONS[city] + (0 if unit == 'celsius' else 273.15)} {unit}"
 

@@ -18,7 +18,7 @@ from rxollama.errors import (
     UnknownToolError,
 )
 from rxollama.messages import ChatChunk, Message, ToolCall
-from rxollama.tools import Denied, Progress, Tool, result_text
+from rxollama.tools import Denied, Tool, ToolProgress, result_text
 from rxollama.tools._approval import decided
 from rxollama.tools._running import was_cancelled
 from rxollama.tools._text import sendable
@@ -90,7 +90,7 @@ class Desk:
         try:
             async with limit, aclosing(tool.items(arguments)) as items:
                 async for item in items:
-                    if isinstance(item, Progress):
+                    if isinstance(item, ToolProgress):
                         self._progress(call, item)
                     else:
                         brought.append(item)
@@ -108,7 +108,7 @@ class Desk:
                 raise ToolTimeoutError(f"the tool {tool.name!r} gave no result in {seconds:g} s", call=call) from error
             raise ToolFailedError(f"the tool {tool.name!r} raised {type(error).__name__}", call=call) from error
 
-    def _progress(self, call: ToolCall, progress: Progress) -> None:
+    def _progress(self, call: ToolCall, progress: ToolProgress) -> None:
         if not progress.text:
             # A chunk that says nothing at all would be taken for the beginning of the result.
             return

@@ -12,13 +12,13 @@ import orjson
 
 from rxollama.messages._check import check_text
 
-__all__ = ("Progress", "builtins_of", "result_text", "sendable")
+__all__ = ("ToolProgress", "builtins_of", "result_text", "sendable")
 
 _DONE = "done"
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 
-class Progress(msgspec.Struct, frozen=True):
+class ToolProgress(msgspec.Struct, frozen=True):
     """
     Be what a tool yields to say how far it is: shown to people, and never told to the model.
 
@@ -43,7 +43,7 @@ def result_text(items: Iterable[Any]) -> str:
     Write what a tool brought as the text that the model is told.
 
     Texts are joined as they are. Any other value is JSON, each on a line of its own; what JSON cannot write is what
-    `str` makes of it. Progress is left out. A function that returns None has told something, `null`, such as that
+    `str` makes of it. ToolProgress is left out. A function that returns None has told something, `null`, such as that
     nothing was found; where there is nothing at all, the text is `done`.
 
     Args:
@@ -54,7 +54,7 @@ def result_text(items: Iterable[Any]) -> str:
 
     .. versionadded:: 0.1
     """
-    told = [item for item in items if not isinstance(item, Progress)]
+    told = [item for item in items if not isinstance(item, ToolProgress)]
     parts: list[str] = []
     for are_texts, group in groupby(told, lambda item: isinstance(item, str)):
         some = list(group)

@@ -137,7 +137,7 @@ class Tool:
             arguments: The arguments, as `arguments` makes them.
 
         Returns:
-            A generator; `Progress` among its items is not for the model.
+            A generator; `ToolProgress` among its items is not for the model.
 
         Raises:
             InvalidValueError: When there is nothing to run.

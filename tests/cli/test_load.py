@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from helper import borrowed
 from json import dumps
-from rxollama.tools import Progress, Tool
+from rxollama.tools import ToolProgress, Tool
 
 LIMIT = 3
 
@@ -40,7 +40,7 @@ again = dig
 
 async def wait(seconds: float) -> None: ...
 async def stream(seconds: float):
-    yield Progress("soon")
+    yield ToolProgress("soon")
 
 @cache
 def look(x: int) -> int: return x

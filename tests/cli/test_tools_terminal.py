@@ -13,26 +13,26 @@ from rxollama.testing import Reply, ScriptedOllama
 
 TOOLS = '''
 from collections.abc import Iterator
-from rxollama.tools import Progress
+from rxollama.tools import ToolProgress
 
 def get_weather(city: str) -> str:
     """Current weather of a city."""
     return f"-3 degrees in {city}"
 
-def wait(gate: str, after: str = "") -> Iterator[Progress | str]:
+def wait(gate: str, after: str = "") -> Iterator[ToolProgress | str]:
     """Wait at a gate."""
-    yield Progress("standing  at\\x1b[2J the gate")
+    yield ToolProgress("standing  at\\x1b[2J the gate")
     open(gate).close()
     print("the gate\\x1b[2J is open")
     if after:
         open(after, "w").close()
     yield "through"
 
-def listen(gate: str) -> Iterator[Progress | str]:
+def listen(gate: str) -> Iterator[ToolProgress | str]:
     """Listen for keys."""
     import tty
     tty.setcbreak(0)
-    yield Progress("listening")
+    yield ToolProgress("listening")
     open(gate).close()
 
 def complain() -> None:

@@ -23,7 +23,7 @@ from rxollama.errors import (
     UnknownToolError,
 )
 from rxollama.testing import Reply, ScriptedOllama
-from rxollama.tools import Progress
+from rxollama.tools import ToolProgress
 
 
 class Failing(NamedTuple):
@@ -88,9 +88,9 @@ def mute() -> str:
     raise MuteError
 
 
-async def broken_off() -> AsyncGenerator[str | Progress, None]:
+async def broken_off() -> AsyncGenerator[str | ToolProgress, None]:
     """Fail when something has come already."""
-    yield Progress("a half")
+    yield ToolProgress("a half")
     yield "half of it"
     raise OSError("the disk is full")
 
@@ -259,9 +259,9 @@ def test_progress_that_nobody_can_take(ollama: Ollama, server: ScriptedOllama) -
     server.enqueue(calls(("f", {})))
     left = threading.Event()
 
-    async def f() -> AsyncGenerator[Progress, None]:
+    async def f() -> AsyncGenerator[ToolProgress, None]:
         try:
-            yield Progress("a half")
+            yield ToolProgress("a half")
             await asyncio.Event().wait()
         finally:
             left.set()

@@ -21,7 +21,7 @@ from rxollama import operators as op
 from rxollama.errors import BusyError, TooManyRoundsError
 from rxollama.messages import ToolProgressed, ToolReturned
 from rxollama.testing import Reply, ScriptedOllama
-from rxollama.tools import Progress
+from rxollama.tools import ToolProgress
 
 
 def test_without_a_call(ollama: Ollama, server: ScriptedOllama) -> None:
@@ -111,14 +111,14 @@ def test_progress(ollama: Ollama, server: ScriptedOllama) -> None:
     server.enqueue(calls(("slow", {}), ("quick", {})), Reply.answer("Done."))
     quick_began = asyncio.Event()
 
-    async def slow() -> AsyncGenerator[str | Progress, None]:
+    async def slow() -> AsyncGenerator[str | ToolProgress, None]:
         await quick_began.wait()
-        yield Progress("a half")
+        yield ToolProgress("a half")
         yield "one, "
         yield "two"
 
-    async def quick() -> AsyncGenerator[str | Progress, None]:
-        yield Progress("begun")
+    async def quick() -> AsyncGenerator[str | ToolProgress, None]:
+        yield ToolProgress("begun")
         quick_began.set()
         yield "three"
 
@@ -135,13 +135,13 @@ def test_progress(ollama: Ollama, server: ScriptedOllama) -> None:
 
 def test_progress_that_says_nothing(ollama: Ollama, server: ScriptedOllama) -> None:
     """A progress without a word is none, and leaves the messages as they are."""
-    silent = Progress("")
+    silent = ToolProgress("")
     server.enqueue(
         Reply.records([{"message": said("", call_of("f"))}, {"message": said("More.")}, {"done": True}]),
         Reply.answer("Done."),
     )
 
-    async def f() -> AsyncGenerator[str | Progress, None]:
+    async def f() -> AsyncGenerator[str | ToolProgress, None]:
         yield silent
         yield "result"
 

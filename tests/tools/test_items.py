@@ -20,7 +20,7 @@ from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
 from rxollama._bridge import aiterate
-from rxollama.tools import Progress, Tool
+from rxollama.tools import Tool, ToolProgress
 
 PATIENCE = 10.0
 NAME: ContextVar[str] = ContextVar("NAME", default="nobody")
@@ -44,7 +44,7 @@ async def coroutine() -> str:
 
 def generator() -> Generator[Any, None, str]:
     """Bring several from a thread."""
-    yield Progress("half")
+    yield ToolProgress("half")
     yield here()
     return "not told"
 
@@ -56,7 +56,7 @@ def iterator() -> Iterator[str]:
 
 async def async_generator() -> AsyncGenerator[Any, None]:
     """Bring several from the loop."""
-    yield Progress("half")
+    yield ToolProgress("half")
     await asyncio.sleep(0)
     yield here()
 
@@ -131,9 +131,9 @@ class Runner:
     [
         (here, ["tool tool"]),
         (coroutine, ["MainThread"]),
-        (generator, [Progress("half"), "tool tool"]),
+        (generator, [ToolProgress("half"), "tool tool"]),
         (iterator, ["1", "2"]),
-        (async_generator, [Progress("half"), "MainThread"]),
+        (async_generator, [ToolProgress("half"), "MainThread"]),
         (observable, [1, 2, 3]),
         (async_observable, [1, 2, 3]),
         (awaitable, ["MainThread"]),

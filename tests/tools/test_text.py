@@ -19,7 +19,7 @@ from strategies import json_values, texts
 from tool_cases import Capital, City, Pair, Point, Unit
 
 from rxollama.errors import InvalidValueError
-from rxollama.tools import Progress, result_text
+from rxollama.tools import ToolProgress, result_text
 
 ITSELF: list[Any] = []
 ITSELF.append(ITSELF)
@@ -81,10 +81,10 @@ class Numbers:
         ([ITSELF], "[[...]]"),
         ([1, {"a": 1}, None], '1\n{"a":1}\nnull'),
         (["Rows", ":", {"a": 1}, {"a": 2}, "That", " is all."], 'Rows:\n{"a":1}\n{"a":2}\nThat is all.'),
-        ([Progress("half"), 1, Progress("all")], "1"),
-        ([Progress("half"), "a", Progress("all"), "b"], "ab"),
+        ([ToolProgress("half"), 1, ToolProgress("all")], "1"),
+        ([ToolProgress("half"), "a", ToolProgress("all"), "b"], "ab"),
         ([], "done"),
-        ([Progress("all")], "done"),
+        ([ToolProgress("all")], "done"),
         (["caf\udce9"], "caf\\udce9"),
         ([{"a": "\ud800"}], "{'a': '\\ud800'}"),
     ],
@@ -98,7 +98,7 @@ def test_text(items: list[Any], text: str) -> None:
 def test_progress() -> None:
     """How far a tool is is a text, and anything else is refused where the tool says it."""
     with pytest.raises(InvalidValueError, match="text: a value of type int"):
-        Progress(50)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - On purpose.
+        ToolProgress(50)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - On purpose.
 
 
 @given(json_values().filter(lambda value: not isinstance(value, str)))
