@@ -45,7 +45,7 @@ class Shape(Generic[T]):
     Models of pydantic follow their own strictness, which is lax unless they say otherwise.
     """
 
-    __slots__ = ("_decoder", "_kind", "_lax", "schema")
+    __slots__ = ("_kind", "_lax", "schema")
 
     schema: Schema
 
@@ -53,7 +53,6 @@ class Shape(Generic[T]):
         self.schema = schema
         self._kind = kind
         self._lax = lax
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind, strict=not lax, dec_hook=foreign_value)
 
     @overload
     @classmethod
@@ -92,34 +91,13 @@ class Shape(Generic[T]):
         Raises:
             Misfit: When it does not fit, with the path to the first fault.
         """
-        return self._read(
-            lambda: msgspec.convert(value, self._kind, strict=not self._lax, str_keys=True, dec_hook=foreign_value)
-        )
-
-    def decode(self, text: str) -> T:
-        """
-        Make a value of the type from JSON.
-
-        Args:
-            text: The JSON.
-
-        Returns:
-            The value.
-
-        Raises:
-            Misfit: When it is no JSON, or does not fit, with the path to the first fault.
-        """
-        return self._read(lambda: self._decoder.decode(text))
-
-    def _read(self, read: Callable[[], T]) -> T:
         try:
-            return read()
+            made: T = msgspec.convert(value, self._kind, strict=not self._lax, str_keys=True, dec_hook=foreign_value)
         except msgspec.ValidationError as error:
             raise _misfit(error) from error
-        except (msgspec.DecodeError, UnicodeError) as error:
-            raise Misfit(str(error)) from error
         except RecursionError as error:
             raise Misfit("it is nested too deeply") from error
+        return made
 
 
 def _misfit(error: msgspec.ValidationError) -> Misfit:
