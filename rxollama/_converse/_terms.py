@@ -10,17 +10,32 @@ from reactivex import Observable
 
 from rxollama._refusal import refuse
 from rxollama.errors import ToolError
-from rxollama.messages import ChatChunk
+from rxollama.messages import ChatChunk, ChatOptions
 from rxollama.operators._timer import check_seconds
 from rxollama.tools import Approve, Tool
 
-__all__ = ("RaiseOn", "Terms", "Through")
+__all__ = ("RaiseOn", "TalkOptions", "Terms", "Through")
 
 RaiseOn: TypeAlias = "type[ToolError] | tuple[type[ToolError], ...]"
 """The errors of tools that end the stream, as after `except`."""
 
 Through: TypeAlias = "Callable[[Observable[ChatChunk]], Observable[ChatChunk]]"
 """An operator for the request of each round."""
+
+
+class TalkOptions(ChatOptions, total=False):
+    """
+    Hold what a conversation may be given beside its model, messages and tools; see `Ollama.converse`.
+
+    .. versionadded:: 0.1
+    """
+
+    max_rounds: int
+    concurrency: int
+    tool_timeout: float | None
+    approve: Approve | None
+    through: Through | None
+    raise_on: RaiseOn
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,13 +55,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         InvalidValueError: When one of these is wrong.
     """
 
-    tools: tuple[Tool, ...] = ()
-    max_rounds: int = 8
-    concurrency: int = 8
-    tool_timeout: float | None = None
-    approve: Approve | None = None
-    through: Through | None = None
-    raise_on: RaiseOn = ()
+    tools: tuple[Tool, ...]
+    max_rounds: int
+    concurrency: int
+    tool_timeout: float | None
+    approve: Approve | None
+    through: Through | None
+    raise_on: RaiseOn
 
     def __post_init__(self) -> None:
         """Refuse what cannot be kept."""

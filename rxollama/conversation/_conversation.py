@@ -13,7 +13,7 @@ from typing import Self, Unpack, cast
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxollama._converse import RaiseOn, Through
+from rxollama._converse import TalkOptions
 from rxollama._refusal import refuse
 from rxollama.client import Ollama
 from rxollama.conversation._file import Saved, read, write
@@ -24,7 +24,7 @@ from rxollama.conversation._turn import Turn, turn_of, turns_of
 from rxollama.messages import ChatChunk, ChatOptions, ChatRequest, ChatResponse, Image, Message, Messages, Metrics
 from rxollama.messages._check import check_text
 from rxollama.messages._message import read_messages
-from rxollama.tools import Approve, Tools, tools_of
+from rxollama.tools import Tools, tools_of
 
 __all__ = ("Conversation",)
 
@@ -52,7 +52,7 @@ class Conversation:
         max_messages: How many messages are sent at most, the prompt included and the system prompt not; None for all.
         max_tokens: How many tokens are sent at most, by an estimate: a quarter of the characters, 4 for each message
             and 512 for each image, corrected upwards by what the server counted last. Leave room for the answer.
-        options: What else `chat` takes, for every request.
+        options: What else `Ollama.converse` takes, for every turn.
 
     Raises:
         InvalidValueError: When one of these is wrong.
@@ -71,13 +71,7 @@ class Conversation:
         keep_unfinished: bool = False,
         max_messages: int | None = None,
         max_tokens: int | None = None,
-        max_rounds: int = 8,
-        concurrency: int = 8,
-        tool_timeout: float | None = None,
-        approve: Approve | None = None,
-        through: Through | None = None,
-        raise_on: RaiseOn = (),
-        **options: Unpack[ChatOptions],
+        **options: Unpack[TalkOptions],
     ) -> None:
         if not isinstance(ollama, Ollama):
             raise refuse("ollama", ollama, "a client, such as Ollama()", show=False)
@@ -86,20 +80,12 @@ class Conversation:
             raise refuse("keep_unfinished", keep_unfinished, "True or False")
         known = tools_of(tools)
         # Options are read once, so that a type is described once, and what is saved is what is sent.
-        request = ChatRequest(model=model, messages=messages, **options)
-        self._options = cast("ChatOptions", {name: getattr(request, name) for name in options})
-        self._ask: Callable[[Messages], Observable[ChatChunk]] = partial(
-            ollama.converse,
-            model,
-            tools=known,
-            max_rounds=max_rounds,
-            concurrency=concurrency,
-            tool_timeout=tool_timeout,
-            approve=approve,
-            through=through,
-            raise_on=raise_on,
-            **self._options,
-        )
+        sent = {name: value for name, value in options.items() if name in ChatOptions.__annotations__}
+        request = ChatRequest(model=model, messages=messages, **cast("ChatOptions", sent))
+        self._options = cast("ChatOptions", {name: getattr(request, name) for name in sent})
+        terms = cast("TalkOptions", {**options, **self._options})
+        self._ask: Callable[[Messages], Observable[ChatChunk]] = partial(ollama.converse, model, tools=known, **terms)
+        # What is wrong is refused here, and not at the first prompt; nothing is sent.
         self._ask(())
         self._model = model
         self._system = (Message.system(system),) if system else ()
