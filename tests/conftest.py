@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +85,20 @@ def http_client(request: pytest.FixtureRequest) -> Iterator[httpx.AsyncClient | 
     client = httpx.AsyncClient()
     yield client
     asyncio.run_coroutine_threadsafe(client.aclose(), background()).result(_PATIENCE)
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """Listen without ever accepting, with a queue that is full: connecting takes for ever."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
 
 
 @pytest.fixture

@@ -59,20 +59,6 @@ def unused_port() -> int:
         return int(taken.getsockname()[1])
 
 
-@pytest.fixture
-def full_port() -> Iterator[int]:
-    """Listen without ever accepting, with a queue that is full: connecting takes for ever."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
-        yield int(listener.getsockname()[1])
-
-
 def told(url: str, http_client: Client) -> StreamError:
     """Ask a server, and return the error that comes."""
     with Ollama(url, http_client=http_client) as ollama:

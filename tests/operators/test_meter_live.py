@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import sys
 import threading
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
@@ -54,20 +53,6 @@ class Reached:
     def wait(self) -> None:
         """Block until it is there."""
         assert self._there.wait(PATIENCE)
-
-
-@pytest.fixture
-def full_port() -> Iterator[int]:
-    """Listen without ever accepting, with a queue that is full: connecting takes for ever."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield int(listener.getsockname()[1])
 
 
 def test_whole(server: ScriptedOllama, http_client: Client) -> None:
