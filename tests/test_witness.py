@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rxollama._loop import background
+from rxollama._runtime._loop import background
 from rxollama._witness import Request, begin, witnessed_by
 
 

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from msgspec import Meta
 from pydantic import BaseModel, ConfigDict
 
-from rxollama.messages._check import is_mapping
+from rxollama._checks import is_mapping
 
 __all__ = (
     "KEPT",

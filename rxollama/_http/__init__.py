@@ -2,6 +2,6 @@
 
 from httpx import AsyncClient
 
-from rxollama._http._transport import HttpTransport
+from rxollama._http._http_transport import HttpTransport
 
 __all__ = ("AsyncClient", "HttpTransport")

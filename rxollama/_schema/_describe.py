@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from rxollama._refusal import refuse
+from rxollama._invalid_value import refuse
 from rxollama._schema._foreign import foreign_schema
 from rxollama._schema._order import ordered
-from rxollama._schema._parts import Schema, with_parts
 from rxollama._schema._pydantic import hoisted
+from rxollama._schema._walk import Schema, with_parts
 
 __all__ = ("schema_of",)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any, TypeGuard
 
-from rxollama._schema._parts import Schema
 from rxollama._schema._pydantic import is_model
+from rxollama._schema._walk import Schema
 
 __all__ = ("foreign_schema", "foreign_value")
 

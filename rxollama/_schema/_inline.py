@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rxollama._refusal import refuse
-from rxollama._schema._notes import noted
-from rxollama._schema._parts import Schema, with_parts
+from rxollama._invalid_value import refuse
+from rxollama._schema._constraints import noted
+from rxollama._schema._walk import Schema, with_parts
 
 __all__ = ("inlined",)
 

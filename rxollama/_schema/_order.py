@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 import msgspec
 from msgspec.inspect import EnumType, TypedDictType, type_info
 
-from rxollama._schema._parts import Schema, with_parts
+from rxollama._schema._walk import Schema, with_parts
 
 __all__ = ("ordered",)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeGuard
 
-from rxollama._schema._parts import Schema, with_parts
+from rxollama._schema._walk import Schema, with_parts
 
 __all__ = ("Model", "hoisted", "is_model")
 

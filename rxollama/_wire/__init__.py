@@ -6,8 +6,7 @@ swallow what came before it: `failure` is set after the good records have been h
 Ollama's JSON.
 """
 
-from rxollama._wire._faults import status_error
-from rxollama._wire._lines import MAX_LINE, BodyDecoder, Decoder, LineDecoder
+from rxollama._wire._decoders import MAX_LINE, BodyDecoder, Decoder, LineDecoder
 from rxollama._wire._records import (
     CHAT,
     GENERATE,
@@ -20,6 +19,7 @@ from rxollama._wire._records import (
     read_version,
 )
 from rxollama._wire._requests import encode, encode_chat, encode_generate
+from rxollama._wire._server_errors import status_error
 
 __all__ = (
     "CHAT",

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeGuard, TypeVar
 import msgspec
 from msgspec.structs import force_setattr
 
-from rxollama._wire._faults import is_object, reported, strange
+from rxollama._wire._server_errors import is_object, reported, strange
 from rxollama.messages import ChatChunk, Message, ModelEntry, Progress, RunningModel, ToolCall
 
 __all__ = (

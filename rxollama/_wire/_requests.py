@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from rxollama._refusal import refuse
+from rxollama._invalid_value import refuse
 from rxollama.messages import ChatRequest, GenerateRequest, Message
 from rxollama.messages._message import read_messages
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager, nullcontext, suppress
 
 from rxollama import Conversation, Ollama, RxOllamaError, run
 from rxollama import operators as op
-from rxollama.cli._answer import Answer
 from rxollama.cli._arguments import Options
 from rxollama.cli._consent import Consent, can_ask
 from rxollama.cli._demo import MODEL, demo_server
 from rxollama.cli._load import load_tools
-from rxollama.cli._log import json_log
+from rxollama.cli._log_file import json_log
 from rxollama.cli._output import CommandError, Output
+from rxollama.cli._show_answer import Answer
 from rxollama.errors import TooManyRoundsError
 from rxollama.messages import ModelEntry
 from rxollama.operators import Logger

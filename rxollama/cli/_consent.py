@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from reactivex import Observable, abc
 
-from rxollama._loop import tell
-from rxollama.cli._calls import cut, shown_call, shown_name
+from rxollama._runtime._loop import tell
+from rxollama.cli._tool_lines import cut, shown_call, shown_name
 from rxollama.messages import ChatChunk, ToolCall
 from rxollama.tools import Approval, Denied
 

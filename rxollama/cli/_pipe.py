@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
-from rxollama.cli._calls import called, returned, shown_result
-from rxollama.cli._numbers import ending, summary
+from rxollama.cli._format import ending, summary
 from rxollama.cli._output import Output
-from rxollama.cli._prose import Marked
+from rxollama.cli._render import Marked
+from rxollama.cli._tool_lines import called, returned, shown_result
 from rxollama.messages import ChatChunk, ChatResponse, ToolCall
 
 __all__ = ("Pipe",)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from rxollama.cli._calls import shown_name, visible
-from rxollama.cli._prose import Marked
+from rxollama.cli._render import Marked
+from rxollama.cli._tool_lines import shown_name, visible
 from rxollama.messages import Message, ToolCall
 
 __all__ = ("Running",)

@@ -7,9 +7,9 @@ from collections.abc import Generator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO, cast
 
-from rxollama.cli._numbers import summary
+from rxollama.cli._captured_output import Overheard
+from rxollama.cli._format import summary
 from rxollama.cli._output import Output
-from rxollama.cli._overheard import Overheard
 from rxollama.cli._view import View
 from rxollama.messages import ChatResponse
 

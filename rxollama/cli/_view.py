@@ -15,12 +15,12 @@ from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
-from rxollama.cli._blocks import Blocks, recent
-from rxollama.cli._calls import called, returned
-from rxollama.cli._numbers import duration
+from rxollama.cli._format import duration
+from rxollama.cli._markdown_blocks import Blocks, recent
 from rxollama.cli._output import clean
-from rxollama.cli._prose import Prose, Thoughts
+from rxollama.cli._render import Prose, Thoughts
 from rxollama.cli._running import Running
+from rxollama.cli._tool_lines import called, returned
 from rxollama.messages import ChatChunk, ToolCall
 
 __all__ = ("View", "waiting")

@@ -13,8 +13,9 @@ from typing import Self, Unpack, cast
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxollama._converse import TalkOptions
-from rxollama._refusal import refuse
+from rxollama._checks import check_text
+from rxollama._invalid_value import refuse
+from rxollama._tool_loop import TalkOptions
 from rxollama.client import Ollama
 from rxollama.conversation._file import Saved, read, write
 from rxollama.conversation._limits import Limits
@@ -22,7 +23,6 @@ from rxollama.conversation._sending import Sending
 from rxollama.conversation._terms import ConversationTerms
 from rxollama.conversation._turn import Turn, turn_of, turns_of
 from rxollama.messages import ChatChunk, ChatOptions, ChatRequest, ChatResponse, Image, Message, Messages, Metrics
-from rxollama.messages._check import check_text
 from rxollama.messages._message import read_messages
 from rxollama.tools import Tools, tools_of
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn, TypeAlias, cast
 
 import msgspec
 
-from rxollama._refusal import InvalidValueError
+from rxollama._invalid_value import InvalidValueError
 from rxollama.conversation._turn import Turn
 from rxollama.messages import ChatOptions, ChatRequest, Message, Metrics
 from rxollama.messages._message import read_messages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from rxollama._refusal import refuse
+from rxollama._invalid_value import refuse
 from rxollama.conversation._turn import Turn
 from rxollama.messages import Message
 

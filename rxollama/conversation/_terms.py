@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rxollama._converse import TalkOptions
+from rxollama._tool_loop import TalkOptions
 from rxollama.tools import Tools
 
 __all__ = ("ConversationTerms",)

@@ -32,8 +32,8 @@ The client raises all of them into `on_error` of the subscription that failed, a
 `iterate`, `aiterate`, `await`) raise them. Every `StreamError` carries in `partial` what had arrived.
 """
 
-from rxollama._refusal import InvalidValueError, RxOllamaError
-from rxollama.errors._status import (
+from rxollama._invalid_value import InvalidValueError, RxOllamaError
+from rxollama.errors._status_errors import (
     BadRequestError,
     BusyError,
     ForbiddenError,
@@ -42,7 +42,7 @@ from rxollama.errors._status import (
     StatusError,
     UnauthorizedError,
 )
-from rxollama.errors._stream import (
+from rxollama.errors._stream_errors import (
     ClientClosedError,
     ConnectionFailedError,
     ConnectionLostError,
@@ -54,8 +54,8 @@ from rxollama.errors._stream import (
     StreamTimeoutError,
     TruncatedError,
 )
-from rxollama.errors._structured import StructuredOutputError
-from rxollama.errors._tools import (
+from rxollama.errors._structured_error import StructuredOutputError
+from rxollama.errors._tool_errors import (
     ToolArgumentsError,
     ToolDeniedError,
     ToolError,

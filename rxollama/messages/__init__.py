@@ -18,9 +18,9 @@ from rxollama.messages._events import (
 )
 from rxollama.messages._image import Image
 from rxollama.messages._message import Function, Message, Messages, ToolCall
+from rxollama.messages._meter_reading import MeterPhase, MeterReading
 from rxollama.messages._metrics import ClientTiming, Metrics
-from rxollama.messages._partial import PartialJson
-from rxollama.messages._reading import MeterPhase, MeterReading
+from rxollama.messages._partial_json import PartialJson
 from rxollama.messages._request import (
     ChatOptions,
     ChatRequest,

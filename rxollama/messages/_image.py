@@ -9,8 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
-from rxollama._refusal import refuse
-from rxollama.messages._check import check_several
+from rxollama._checks import check_several
+from rxollama._invalid_value import refuse
 
 __all__ = ("Image", "encode_image", "encode_images")
 

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec.structs import force_setattr
 
-from rxollama._refusal import InvalidValueError, refuse
-from rxollama.messages._check import check_several, is_mapping
+from rxollama._checks import check_several, is_mapping
+from rxollama._invalid_value import InvalidValueError, refuse
 from rxollama.messages._image import Image, encode_images
 
 __all__ = ("Function", "Message", "Messages", "ToolCall", "read_messages")

@@ -10,8 +10,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 import msgspec
 from msgspec.structs import force_setattr
 
-from rxollama._refusal import refuse
-from rxollama.messages._check import (
+from rxollama._checks import (
     check_flag,
     check_format,
     check_keep_alive,
@@ -22,6 +21,7 @@ from rxollama.messages._check import (
     check_tools,
     check_top_logprobs,
 )
+from rxollama._invalid_value import refuse
 from rxollama.messages._image import Image, encode_images
 from rxollama.messages._message import Messages, read_messages
 

@@ -9,8 +9,8 @@ from ._ask import ask
 from ._extract import extract_thinking
 from ._fallback import fallback
 from ._hedge import hedge
+from ._log import Logger, log
 from ._meter import meter
-from ._observe import Logger, log
 from ._pace import coalesce, debounce, throttle
 from ._reduce import accumulate, collect
 from ._retry import retry

@@ -10,8 +10,8 @@ from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from .._refusal import refuse
-from .._rx import Operator, end
+from .._invalid_value import refuse
+from ._ending import Operator, end
 
 __all__ = ("Policy", "ask")
 

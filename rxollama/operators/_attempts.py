@@ -13,9 +13,9 @@ from collections.abc import Callable
 from reactivex import Observable, abc
 from reactivex.disposable import SerialDisposable, SingleAssignmentDisposable
 
-from .._refusal import refuse
-from .._rx import finish
+from .._invalid_value import refuse
 from ..messages import ChatChunk
+from ._ending import finish
 
 __all__ = ("Attempts", "check_predicate", "check_source", "is_answer", "note", "words_of")
 

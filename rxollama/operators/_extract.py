@@ -8,10 +8,10 @@ from operator import itemgetter
 from msgspec.structs import replace
 from reactivex import Observable, abc
 
-from .._refusal import refuse
-from .._rx import Operator, finish
+from .._invalid_value import refuse
 from ..messages import ChatChunk, Message
-from ._speaker import Speaker
+from ._ending import Operator, finish
+from ._message_boundary import Speaker
 from ._tags import CONTENT, THINKING, Piece, TagSplitter
 
 __all__ = ("extract_thinking",)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from reactivex import Observable, abc
 
-from .._refusal import refuse
-from .._rx import Operator
+from .._invalid_value import refuse
 from ..errors import ClientClosedError, StreamError
 from ..messages import ChatChunk
 from ._attempts import Attempts, check_predicate, check_source
+from ._ending import Operator
 
 __all__ = ("fallback",)
 

@@ -7,11 +7,11 @@ import threading
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from .._rx import Operator, finish
 from ..messages import ChatChunk
 from ._attempts import check_source, is_answer, note, words_of
-from ._clock import Clock, clock_of, given_clock
-from ._timer import Timer, check_seconds
+from ._ending import Operator, finish
+from ._timing.clock import Clock, clock_of, given_clock
+from ._timing.timer import Timer, check_seconds
 
 __all__ = ("hedge",)
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from .._rx import Operator, end
 from .._witness import witnessed_by
 from ..messages import ChatChunk, MeterReading
-from ._clock import Clock, clock_of, given_clock
-from ._gauge import Gauge
-from ._timer import EARLY, Timer, check_seconds
+from ._ending import Operator, end
+from ._meter_state import Gauge
+from ._timing.clock import Clock, clock_of, given_clock
+from ._timing.timer import EARLY, Timer, check_seconds
 
 __all__ = ("meter",)
 

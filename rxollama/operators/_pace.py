@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from .._refusal import refuse
+from .._invalid_value import refuse
 from ..messages._backlog import Backlog, adds_up
-from ._clock import given_clock
-from ._pacer import Latest, Pacer, QuietRhythm, Rhythm, WindowRhythm
+from ._timing.clock import given_clock
+from ._timing.pacer import Latest, Pacer, QuietRhythm, Rhythm, WindowRhythm
 
 __all__ = ("coalesce", "debounce", "throttle")
 

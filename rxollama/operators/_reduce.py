@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from reactivex import Observable, abc
 
-from .._rx import Operator, finish
 from ..messages import ChatChunk, ChatResponse
 from ..messages._response import ResponseBuilder
+from ._ending import Operator, finish
 
 __all__ = ("accumulate", "collect")
 

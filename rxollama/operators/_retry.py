@@ -10,8 +10,7 @@ from collections.abc import Callable
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
-from .._refusal import refuse
-from .._rx import Operator
+from .._invalid_value import refuse
 from ..errors import (
     BusyError,
     ConnectionFailedError,
@@ -23,8 +22,9 @@ from ..errors import (
 )
 from ..messages import ChatChunk
 from ._attempts import Attempts, check_predicate
-from ._clock import Clock, clock_of, given_clock
-from ._timer import Timer, check_seconds
+from ._ending import Operator
+from ._timing.clock import Clock, clock_of, given_clock
+from ._timing.timer import Timer, check_seconds
 
 __all__ = ("retry",)
 

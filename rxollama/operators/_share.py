@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from .._rx import end
 from ..messages._backlog import Backlog
+from ._ending import end
 
 __all__ = ("share",)
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from reactivex import Observable, abc
 
-from .._rx import Operator, finish
 from ..messages import ChatChunk, ChatEvent
+from ._ending import Operator, finish
+from ._event_builder import Story
 from ._share import share
-from ._story import Story
 
 __all__ = ("content", "events", "split", "thinking")
 

@@ -8,11 +8,11 @@ from typing import Any, TypeVar, overload
 
 from reactivex import Observable, abc
 
-from .._refusal import refuse
-from .._rx import Operator, finish
+from .._invalid_value import refuse
 from .._schema import Shape
 from ..messages import ChatChunk, PartialJson
-from ._answer import JsonAnswer, Path
+from ._ending import Operator, finish
+from ._json_answer import JsonAnswer, Path
 
 __all__ = ("elements", "parse", "partial_json")
 

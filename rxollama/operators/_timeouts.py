@@ -8,14 +8,14 @@ import threading
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from .._refusal import refuse
-from .._rx import Operator, end
+from .._invalid_value import refuse
 from ..errors import StreamTimeoutError
 from ..messages import ChatChunk
 from ..messages._response import ResponseBuilder
 from ._attempts import is_answer
-from ._clock import Clock, clock_of, given_clock
-from ._timer import EARLY, Timer, check_seconds
+from ._ending import Operator, end
+from ._timing.clock import Clock, clock_of, given_clock
+from ._timing.timer import EARLY, Timer, check_seconds
 
 __all__ = ("timeouts",)
 

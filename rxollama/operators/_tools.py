@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from reactivex import Observable, abc
 
-from .._rx import Operator, finish
 from ..messages import ChatChunk, ToolCall
-from ._speaker import Speaker
+from ._ending import Operator, finish
+from ._message_boundary import Speaker
 
 __all__ = ("gather_tool_calls", "tool_calls")
 

@@ -7,10 +7,10 @@ on request. It is independent of the rest of rxollama, and of any test framework
 .. versionadded:: 0.1
 """
 
+from rxollama.testing._journal import SeenRequest
 from rxollama.testing._pieces import Piece
 from rxollama.testing._recording import RecordedRequest, Recording
-from rxollama.testing._requests import SeenRequest
-from rxollama.testing._script import Reply
+from rxollama.testing._reply import Reply
 from rxollama.testing._server import ScriptedOllama
 
 __all__ = ("Piece", "RecordedRequest", "Recording", "Reply", "ScriptedOllama", "SeenRequest")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from rxollama.testing import _chat
+from rxollama.testing import _chat_records
+from rxollama.testing._journal import SeenRequest
 from rxollama.testing._recording import Recording
-from rxollama.testing._requests import SeenRequest
-from rxollama.testing._script import Reply
+from rxollama.testing._reply import Reply
 
 _POSTS = (
     "/api/chat",
@@ -92,7 +92,7 @@ def builtin(seen: SeenRequest) -> Reply | None:
     said = fields.get("messages") if chat else fields.get("prompt")
     if seen.method != "POST" or seen.path not in _POSTS[:2] or said or "model" not in fields:
         return None
-    return Reply.json(_chat.loaded(fields["model"], unload=fields.get("keep_alive") == 0, chat=chat))
+    return Reply.json(_chat_records.loaded(fields["model"], unload=fields.get("keep_alive") == 0, chat=chat))
 
 
 def refusal(seen: SeenRequest) -> Reply:

@@ -11,8 +11,8 @@ import time
 
 from aiohttp import web
 
-from rxollama.testing._requests import Journal, SeenRequest
-from rxollama.testing._script import Reply
+from rxollama.testing._journal import Journal, SeenRequest
+from rxollama.testing._reply import Reply
 
 # Linger on, for no time: closing then resets the connection. Windows has shorter fields.
 _LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)

@@ -10,11 +10,11 @@ from typing import Self, TypeAlias
 from aiohttp import web
 
 from rxollama.testing._builtin import builtin, matching, refusal
-from rxollama.testing._listen import ServerThread
+from rxollama.testing._journal import Journal, SeenRequest
 from rxollama.testing._play import Player
 from rxollama.testing._recording import Recording
-from rxollama.testing._requests import Journal, SeenRequest
-from rxollama.testing._script import Reply
+from rxollama.testing._reply import Reply
+from rxollama.testing._server_thread import ServerThread
 
 Recordings: TypeAlias = Mapping[str, Recording] | Sequence[Recording]
 Standing: TypeAlias = Reply | Callable[[SeenRequest], Reply]

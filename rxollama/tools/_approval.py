@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 import msgspec
 from reactivex import Observable
 
-from rxollama._refusal import refuse
+from rxollama._checks import is_mapping
+from rxollama._invalid_value import refuse
 from rxollama.messages import ToolCall
-from rxollama.messages._check import is_mapping
-from rxollama.tools._callable import is_async
-from rxollama.tools._running import run_here, run_in_thread, was_cancelled
+from rxollama.tools._execution import run_here, run_in_thread, was_cancelled
+from rxollama.tools._signature import is_async
 
 __all__ = ("Approval", "Approve", "Denied", "decided")
 

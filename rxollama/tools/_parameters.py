@@ -8,10 +8,10 @@ from typing import Annotated, Any, NotRequired, TypedDict, cast, get_args, get_o
 
 import msgspec
 
+from rxollama._checks import is_mapping
 from rxollama._schema import Misfit, Shape, inlined, schema_of
-from rxollama.messages._check import is_mapping
-from rxollama.tools._callable import hint_of, parameters_of
-from rxollama.tools._text import builtins_of
+from rxollama.tools._result import builtins_of
+from rxollama.tools._signature import hint_of, parameters_of
 
 __all__ = ("Parameters",)
 

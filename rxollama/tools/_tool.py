@@ -6,12 +6,12 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from rxollama._refusal import InvalidValueError, refuse
+from rxollama._checks import check_several, check_text, is_mapping
+from rxollama._invalid_value import InvalidValueError, refuse
 from rxollama._schema import Misfit
-from rxollama.messages._check import check_several, check_text, is_mapping
-from rxollama.tools._callable import docs_of, is_async, is_silent, name_of
+from rxollama.tools._execution import run_here, run_in_thread, without_none
 from rxollama.tools._parameters import Parameters
-from rxollama.tools._running import run_here, run_in_thread, without_none
+from rxollama.tools._signature import docs_of, is_async, is_silent, name_of
 
 __all__ = ("Dumped", "Tool", "Tools", "tools_of")
 

@@ -31,7 +31,7 @@ def test_over_the_limit(
     monkeypatch: pytest.MonkeyPatch, server: ScriptedOllama, http_client: Client, size: int, ended: bool
 ) -> None:
     """A record over the limit ends the stream with what came before it, and names the setting."""
-    monkeypatch.setattr("rxollama._source._LINGER_SECONDS", 0.05)
+    monkeypatch.setattr("rxollama.client._source._LINGER_SECONDS", 0.05)
     long = b'{"message":{"content":"' + b"x" * 2 * LIMIT + (b'"}}\n' if ended else b"")
     reply = Reply.records([record(0), record(1), long, *([record(3)] if ended else [])]).cut(size)
     server.enqueue(reply if ended else reply.stalled(len(reply.pieces)))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rxollama._refusal import InvalidValueError
+from rxollama._invalid_value import InvalidValueError
 from rxollama.messages import Message
 from rxollama.messages._image import encode_image, encode_images
 

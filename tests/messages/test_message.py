@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from strategies import messages, tool_calls
 
-from rxollama._refusal import InvalidValueError
+from rxollama._invalid_value import InvalidValueError
 from rxollama.messages import Function, Message, ToolCall
 from rxollama.messages._message import read_messages
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rxollama._refusal import InvalidValueError, RxOllamaError, refuse
+from rxollama._invalid_value import InvalidValueError, RxOllamaError, refuse
 
 
 def _nested(depth: int) -> list[Any]:

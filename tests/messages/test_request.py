@@ -15,7 +15,7 @@ import msgspec
 import pydantic
 import pytest
 
-from rxollama._refusal import InvalidValueError
+from rxollama._invalid_value import InvalidValueError
 from rxollama.messages import ChatRequest, GenerateRequest, Message
 
 _TOOL: dict[str, Any] = {

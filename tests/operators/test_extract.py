@@ -11,7 +11,7 @@ from reactivex.testing import ReactiveTest
 from reactivex.testing.subscription import Subscription
 from recorded import recorded
 
-from rxollama._refusal import InvalidValueError
+from rxollama._invalid_value import InvalidValueError
 from rxollama.messages import ChatChunk, ChatResponse, Function, Logprob, Message, ToolCall
 from rxollama.operators._extract import extract_thinking
 from rxollama.operators._reduce import collect

@@ -25,8 +25,8 @@ from reactivex.testing.subscription import Subscription
 from rxollama.errors import InvalidValueError, StreamTimeoutError
 from rxollama.messages import ChatChunk, ChatResponse, Message
 from rxollama.operators import timeouts
-from rxollama.operators._clock import clock_of
 from rxollama.operators._timeouts import _Limits, _Watch
+from rxollama.operators._timing.clock import clock_of
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 

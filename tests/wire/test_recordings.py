@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from wire_cases import RECORDINGS, cut, decode, decoder_of, every_cut, slices
 
 from rxollama._wire import status_error
-from rxollama._wire._faults import is_object
 from rxollama._wire._records import _is_list
+from rxollama._wire._server_errors import is_object
 from rxollama.errors import ReportedError, TruncatedError
 from rxollama.messages import ChatChunk
 from rxollama.testing import Recording

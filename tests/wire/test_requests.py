@@ -12,7 +12,7 @@ import pytest
 from wire_cases import RECORDINGS
 
 from rxollama._wire import encode, encode_chat, encode_generate
-from rxollama._wire._faults import is_object
+from rxollama._wire._server_errors import is_object
 from rxollama.errors import InvalidValueError
 from rxollama.messages import ChatRequest, Function, GenerateRequest, Message, ToolCall
 

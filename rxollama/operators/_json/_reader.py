@@ -8,12 +8,12 @@ from io import StringIO
 from typing import Any, TypeAlias, final
 
 from ...messages import PartialJson
-from ...messages._partial import partial_of
+from ...messages._partial_json import partial_of
+from ._container import Mark, Open
 from ._escapes import EscapeScanner
 from ._faults import JsonFault
 from ._fences import FenceScanner
 from ._numbers import NUMBER_STARTS, NumberScanner
-from ._spine import Mark, Open
 
 __all__ = ("JsonReader",)
 

@@ -1,0 +1,1 @@
+"""Where a stream lives: its loop, its subscription, and the ways out of Rx."""

@@ -1,0 +1,186 @@
+"""The rounds: ask, run what is called, ask again with the results."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from msgspec.structs import replace
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from rxollama._runtime._loop import running, tell
+from rxollama._runtime._subscription import Streams, Subscription
+from rxollama._tool_loop._options import Terms
+from rxollama._tool_loop._tool_call import Desk
+from rxollama._witness import begin, witnessed_by
+from rxollama.errors import StreamError, TooManyRoundsError
+from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ToolCall
+from rxollama.messages._message import read_messages
+from rxollama.messages._response import ResponseBuilder
+
+__all__ = ("converse",)
+
+Send = Callable[[ChatRequest], Observable[ChatChunk]]
+
+
+def converse(request: ChatRequest, terms: Terms, send: Send, streams: Streams) -> Observable[ChatChunk]:
+    """
+    Build the observable of a conversation.
+
+    Args:
+        request: The first request; the messages of each round are added for the next.
+        terms: Its terms.
+        send: Makes the observable of a request.
+        streams: The live streams of the client.
+
+    Returns:
+        A cold observable: each subscription is a conversation of its own.
+    """
+
+    def subscribe(
+        observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        talk = _Talk(observer, streams, request, terms=terms, send=send, scheduler=scheduler)
+        talk.start()
+        return Disposable(talk.dispose)
+
+    return Observable(subscribe)
+
+
+class _Talk(Subscription[ChatChunk]):
+    """Be one conversation."""
+
+    def __init__(
+        self,
+        observer: abc.ObserverBase[ChatChunk],
+        streams: Streams,
+        request: ChatRequest,
+        *,
+        terms: Terms,
+        send: Send,
+        scheduler: abc.SchedulerBase | None,
+    ) -> None:
+        super().__init__(observer, streams, f"the conversation with model {request.model!r}")
+        self._request = request
+        self._terms = terms
+        self._send = send
+        self._scheduler = scheduler
+        self._builder = ResponseBuilder()
+        self._broken = False
+        # The first request begins only in the task: who watches hears here that there will be one.
+        begin()
+
+    def _complete(self, error: StreamError) -> None:
+        error.model = error.model or self._request.model
+        error.endpoint = error.endpoint or "POST /api/chat"
+        said = self._builder.snapshot()
+        error.partial = ChatResponse(
+            message=said.message,
+            messages=said.messages,
+            metrics=said.metrics,
+            model=said.model,
+            logprobs=said.logprobs,
+        )
+
+    async def _live(self) -> None:
+        # The lock and the places of a desk belong to the loop that this runs on.
+        desk = Desk(self._terms, self._emit)
+        request, left = self._request, self._terms.max_rounds
+        asked = read_messages(request.messages)
+        while True:
+            left -= 1
+            if not await self._round(request, desk, is_last=not left):
+                return
+            request = replace(request, messages=(*asked, *self._builder.snapshot().messages))
+
+    async def _round(self, request: ChatRequest, desk: Desk, *, is_last: bool) -> bool:
+        """Play one round, the answer to a request and the results of what it calls; tell whether it called anything."""
+        calls: list[ToolCall] = []
+        running_calls: list[asyncio.Task[ChatChunk]] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+
+                def take(chunk: ChatChunk) -> None:
+                    self._emit(chunk)
+                    for call in chunk.message.tool_calls:
+                        calls.append(call)
+                        # Nothing is run whose result nobody will be told.
+                        if not (is_last or self._over or self._broken):
+                            running_calls.append(group.create_task(self._see_to(desk, call)))
+
+                await self._hear(request, take)
+                if is_last and calls:
+                    raise TooManyRoundsError(_TOO_MANY.format(rounds=self._terms.max_rounds))
+                for ended in running_calls:
+                    result = await ended
+                    # What a subscriber asks because of it is no request of this conversation.
+                    with witnessed_by(None):
+                        self._emit(result)
+        except BaseExceptionGroup as several:
+            [failure, *_] = several.exceptions
+        else:
+            return bool(calls)
+        raise failure
+
+    async def _see_to(self, desk: Desk, call: ToolCall) -> ChatChunk:
+        try:
+            return await desk.see_to(call)
+        except Exception:
+            # From here on the group takes nothing in.
+            self._broken = True
+            raise
+
+    def _emit(self, chunk: ChatChunk) -> None:
+        if not self._over:
+            self._builder.add(chunk)
+            self._observer.on_next(chunk)
+
+    async def _hear(self, request: ChatRequest, take: Callable[[ChatChunk], None]) -> None:
+        """Take in the answer to a request, on this loop, from whichever thread it comes."""
+        loop, through = self.loop, self._terms.through
+        ended = asyncio.Event()
+        failures: list[Exception] = []
+
+        def on_next(chunk: ChatChunk) -> None:
+            if running() is loop:
+                take(chunk)
+            else:
+                tell(loop, partial(take_safely, chunk))
+
+        def take_safely(chunk: ChatChunk) -> None:
+            if ended.is_set():
+                # It was on its way when this round ended, and its calls would find nobody to run them.
+                return
+            try:
+                take(chunk)
+            except Exception as raised:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
+                end(raised)
+
+        def end(error: Exception | None = None) -> None:
+            failures.extend([error] if error is not None else [])
+            ended.set()
+
+        def on_error(error: Exception) -> None:
+            tell(loop, partial(end, error))
+
+        def on_completed() -> None:
+            tell(loop, end)
+
+        stream = self._send(request)
+        heard = stream if through is None else through(stream)
+        subscription = heard.subscribe(on_next, on_error, on_completed, scheduler=self._scheduler)
+        try:
+            await ended.wait()
+        finally:
+            ended.set()
+            subscription.dispose()
+        if failures:
+            raise failures[0]
+
+
+_TOO_MANY = (
+    "the model still called tools in round {rounds}, the last of max_rounds={rounds}; "
+    "allow more rounds, or ask for less at a time"
+)

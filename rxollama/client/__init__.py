@@ -1,0 +1,5 @@
+"""The client: chats and all other calls as observables."""
+
+from rxollama.client._client import Ollama
+
+__all__ = ("Ollama",)

@@ -1,0 +1,222 @@
+"""
+From a request to a cold observable: one subscription, one request; dispose, and it is closed.
+
+The body is read as fast as it comes, whatever the subscribers do: a client that stops reading wedges the model for
+everybody (https://github.com/ollama/ollama/issues/17131). So a callback that holds the loop is told about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from http import HTTPStatus
+from time import monotonic, perf_counter_ns
+from typing import Generic, TypeVar, cast
+
+import msgspec
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from rxollama._runtime._subscription import Streams, Subscription
+from rxollama._wire import Decoder, status_error
+from rxollama._witness import begin
+from rxollama.errors import SlowCallbackWarning, StreamError
+from rxollama.messages import ChatChunk, ChatResponse, ClientTiming
+from rxollama.messages._response import ResponseBuilder
+from rxollama.transport import Call, Reply, Transport
+
+__all__ = ("Plan", "source")
+
+T = TypeVar("T")
+
+_SLOW_SECONDS = 0.25
+_LINGER_SECONDS = 1.0
+_REFUSAL_SECONDS = 5.0
+_REFUSAL_LENGTH = 1024 * 1024
+
+
+class Plan(msgspec.Struct, Generic[T], frozen=True):
+    """
+    Say what a subscription does.
+
+    Args:
+        transport: Where to send the request.
+        call: The request.
+        decoder: Makes the decoder of one answer.
+        streams: The live streams of the client.
+        model: The model, for errors and warnings.
+        is_chat: Whether the records are chunks, so that errors carry what arrived.
+    """
+
+    transport: Transport
+    call: Call
+    decoder: Callable[[], Decoder[T]]
+    streams: Streams
+    model: str
+    is_chat: bool = False
+
+    @property
+    def name(self) -> str:
+        """What to call the stream in a warning."""
+        return f"the stream of {self.call.path}" + (f" with model {self.model!r}" if self.model else "")
+
+
+def source(plan: Plan[T]) -> Observable[T]:
+    """
+    Build the observable of a request.
+
+    Args:
+        plan: What a subscription does.
+
+    Returns:
+        A cold observable: each subscription sends the request once, on the running loop or else on the background
+        loop. Disposing, from any thread, closes the request at once. It ends with completion, or with a
+        `StreamError` that carries what arrived.
+    """
+
+    def subscribe(observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        stream = _Stream(plan, observer)
+        stream.start()
+        return Disposable(stream.dispose)
+
+    return Observable(subscribe)
+
+
+class _Stream(Subscription[T]):
+    """Read the answer, and hand on its records."""
+
+    def __init__(self, plan: Plan[T], observer: abc.ObserverBase[T]) -> None:
+        super().__init__(observer, plan.streams, plan.name)
+        self._plan = plan
+        self._tally = _Tally()
+        self._told_slow = False
+        self._request = begin() if plan.is_chat else None
+
+    def _complete(self, error: StreamError) -> None:
+        plan = self._plan
+        error.model = error.model or plan.model
+        error.endpoint = error.endpoint or f"{plan.call.method} {plan.call.path}"
+        if error.partial is None and plan.is_chat:
+            error.partial = self._tally.partial()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if self._request is not None:
+            self._request.over()
+        super()._end(task)
+
+    async def _live(self) -> None:
+        plan, call, request = self._plan, self._plan.call, self._request
+        self._tally.begin()
+        if request is not None:
+            request.connecting()
+            call = msgspec.structs.replace(call, sent=request.sent)
+        async with plan.transport.open(call) as reply:
+            if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+                raise status_error(reply.status, reply.headers, await _refusal(reply))
+            decoder = plan.decoder()
+            body = aiter(reply)
+            async for data in body:
+                self._hand_on(decoder.feed(data))
+                if decoder.over:
+                    await _linger(body)
+                    break
+            else:
+                self._hand_on(decoder.flush())
+        if decoder.failure is not None:
+            raise decoder.failure
+
+    def _hand_on(self, records: list[T]) -> None:
+        if not records:
+            return
+        if self._plan.is_chat:
+            self._tally.take(cast("list[ChatChunk]", records))
+        on_next = self._observer.on_next
+        began = monotonic()
+        for record in records:
+            if self._over:
+                return
+            on_next(record)
+        held = monotonic() - began
+        if held > _SLOW_SECONDS and not self._told_slow:
+            self._told_slow = True
+            warnings.warn(_SLOW.format(name=self._plan.name, held=held), SlowCallbackWarning, stacklevel=1)
+
+
+_SLOW = (
+    "the callbacks of {name} held its event loop for {held:.1f} s, and with it every stream that lives there; "
+    "use iterate(), run() or a scheduler of your own for work that blocks"
+)
+
+
+async def _refusal(reply: Reply) -> bytes:
+    """Read the body of an error, but not for ever; the status counts, also where the body breaks off."""
+    pieces: list[bytes] = []
+    with suppress(TimeoutError, StreamError):
+        async with asyncio.timeout(_REFUSAL_SECONDS):
+            async for data in reply:
+                pieces.append(data)
+                if sum(map(len, pieces)) > _REFUSAL_LENGTH:
+                    break
+    return b"".join(pieces)
+
+
+async def _linger(body: AsyncIterator[bytes]) -> None:
+    """
+    Read on to the end of the body, so that the connection can serve the next request.
+
+    Nothing more is wanted from it, so that it may neither take long nor fail.
+    """
+    with suppress(TimeoutError, StreamError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            async for _ in body:
+                pass
+
+
+class _Tally:
+    """Keep what arrived, and when, for the last chunk and for errors."""
+
+    __slots__ = ("_began", "_builder", "_content", "_count", "_first", "_token")
+
+    def __init__(self) -> None:
+        self._builder = ResponseBuilder()
+        self._began = self._count = 0
+        self._first: int | None = None
+        self._token: int | None = None
+        self._content: int | None = None
+
+    def begin(self) -> None:
+        """Take notice that the request is being sent."""
+        self._began = perf_counter_ns()
+
+    def take(self, chunks: list[ChatChunk]) -> None:
+        """Take in the chunks of a read, and put into the last one, if it is that of the answer, what the client saw."""
+        self._builder.extend(chunks)
+        self._count += len(chunks)
+        if self._content is None:
+            self._mark(chunks)
+        if chunks[-1].done:
+            chunks[-1] = msgspec.structs.replace(chunks[-1], client=self._timing())
+
+    def partial(self) -> ChatResponse:
+        """Tell what has arrived."""
+        return self._builder.snapshot(self._timing())
+
+    def _mark(self, chunks: list[ChatChunk]) -> None:
+        now = perf_counter_ns() - self._began
+        if self._first is None:
+            self._first = now
+        if self._token is None and any(chunk.visible for chunk in chunks):
+            self._token = now
+        if any(chunk.message.content for chunk in chunks):
+            self._content = now
+
+    def _timing(self) -> ClientTiming:
+        return ClientTiming(
+            time_to_first_chunk=self._first,
+            time_to_first_token=self._token,
+            time_to_first_content=self._content,
+            wall_duration=perf_counter_ns() - self._began,
+            chunk_count=self._count,
+        )

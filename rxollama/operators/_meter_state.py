@@ -1,0 +1,289 @@
+"""What a meter counts, chunk by chunk: no Rx, and no clock of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple, final
+
+from msgspec.structs import replace
+
+from ..messages import ChatChunk, MeterPhase, MeterReading, Metrics
+from ..messages._chunk import metrics_of
+from ._message_boundary import Speaker
+
+__all__ = ("Gauge",)
+
+_WINDOW = 2.0
+_SHORTEST = 0.25
+_MARKS = 16
+_PER_SECOND = 1e9
+
+
+@final
+class Gauge:
+    """
+    Count what comes, and know what the chat is about.
+
+    All moments are of one clock, in seconds. Only `goes_on` may run beside another method.
+
+    Args:
+        now: The moment at which it begins.
+        seconds: The interval in which it is read.
+    """
+
+    __slots__ = (
+        "_began",
+        "_calls",
+        "_content",
+        "_failures",
+        "_first",
+        "_last",
+        "_longest",
+        "_metrics",
+        "_open",
+        "_others",
+        "_pace",
+        "_pending",
+        "_requests",
+        "_results",
+        "_rounds",
+        "_since",
+        "_speaker",
+        "_thinking",
+        "_written",
+        "phase",
+    )
+
+    def __init__(self, now: float, seconds: float) -> None:
+        self.phase: MeterPhase = "waiting"
+        self._began = self._since = now
+        self._speaker = Speaker()
+        self._pace = _Pace(max(seconds, _WINDOW))
+        self._written = self._others = self._content = self._thinking = 0
+        self._calls = self._pending = self._results = self._failures = self._rounds = self._requests = 0
+        self._first: int | None = None
+        self._last = now
+        self._longest = 0.0
+        # Whether a message of the model has begun to be seen, and is not over.
+        self._open = False
+        self._metrics: Metrics | None = None
+
+    def goes_on(self, chunk: ChatChunk, now: float) -> bool:
+        """
+        Count a chunk that only goes on with the text that came last, as nearly all do.
+
+        Of any other chunk nothing is taken, and False is told; `take` is for those.
+        """
+        message, phase = chunk.message, self.phase
+        content = message.content
+        if (
+            not self._open
+            or (phase != "answering" if content else phase != "thinking" or not message.thinking)
+            or message.role != self._speaker.role
+            or message.tool_calls
+            or chunk.done
+        ):
+            return False
+        self._written += 1
+        self._content += len(content)
+        self._thinking += len(message.thinking)
+        gap = now - self._last
+        if gap > self._longest:  # noqa: PLR1730 - This is done for every chunk, and a call costs more.
+            self._longest = gap
+        self._last = now
+        return True
+
+    def take(self, chunk: ChatChunk, now: float) -> bool:
+        """Count a chunk of any kind, and tell whether it changed the phase, or ended one more answer."""
+        if chunk.aside:
+            self._others += 1
+            return not self._open and self._enter("calling_tools", now)
+        if self._speaker.changes(chunk):
+            self._close(self._last)
+        role = self._speaker.role
+        if chunk.done:
+            self._speaker.restart()
+        if role == "tool":
+            self._others += 1
+            return self._returned(chunk, now)
+        return self._spoken(chunk, now)
+
+    def _returned(self, chunk: ChatChunk, now: float) -> bool:
+        if not chunk.done:
+            return self._enter("calling_tools", now)
+        self._results += 1
+        self._failures += chunk.tool_failed
+        self._pending = max(0, self._pending - 1)
+        return self._enter("calling_tools" if self._pending else "waiting", now)
+
+    def _spoken(self, chunk: ChatChunk, now: float) -> bool:
+        phase, until = self.phase, self._last
+        if self._open:
+            self._longest = max(self._longest, now - until)
+            self._last = now
+        elif chunk.visible or chunk.done:
+            self._rounds += 1
+            self._pending = 0
+        if chunk.visible:
+            phase, until = self._said(chunk, now), now
+        else:
+            self._others += 1
+            phase = phase if self._open else "waiting"
+        if chunk.done:
+            self._close(until)
+            metrics = metrics_of(chunk)
+            self._metrics = metrics if self._metrics is None else self._metrics + metrics
+            phase = "calling_tools" if self._pending else "done"
+            if phase == self.phase == "done":
+                # A whole answer in one chunk, right behind another: the phase begins anew.
+                self._since = now
+                return True
+        return self._enter(phase, now)
+
+    def _said(self, chunk: ChatChunk, now: float) -> MeterPhase:
+        message = chunk.message
+        self._written += 1
+        self._content += len(message.content)
+        self._thinking += len(message.thinking)
+        self._calls += len(message.tool_calls)
+        self._pending += len(message.tool_calls)
+        if not self._open:
+            self._open, self._last = True, now
+            self._pace.begin(self._mark(now))
+            if self._first is None:
+                self._first = _nanoseconds(now - self._began)
+        return "calling_tools" if message.tool_calls else "answering" if message.content else "thinking"
+
+    def connecting(self, now: float) -> bool:
+        """Hear that a request begins, and tell whether that changed the phase; with another on its way it does not."""
+        if self._requests:
+            return False
+        self._close(self._last)
+        return self._enter("connecting", now)
+
+    def sent(self, now: float) -> bool:
+        """Hear that a request is on its way, and tell whether that changed the phase."""
+        self._requests += 1
+        return self.phase == "connecting" and self._enter("waiting", now)
+
+    def over(self, _: float) -> bool:
+        """Hear that a request is over; what comes next is told by what comes."""
+        self._requests -= 1
+        return False
+
+    def end(self, now: float, *, failed: bool) -> bool:
+        """End, and tell whether that changed the phase."""
+        if self._open:
+            self._longest = max(self._longest, now - self._last)
+            self._close(self._last)
+        return self._enter("failed" if failed else "done", now)
+
+    def read(self, now: float) -> MeterReading:
+        """Tell all that is known."""
+        # A clock on the wall may be put back: no duration is less than nothing.
+        self._began, self._since = min(self._began, now), min(self._since, now)
+        last = min(self._last, now)
+        gap = now - last if self._open else None
+        chunks_lately, characters_lately = self._pace.lately(self._mark(now))
+        chunks, characters = self._pace.wholly(self._mark(last))
+        metrics = self._metrics
+        if metrics is not None and self._results:
+            metrics = replace(metrics, tool_result_count=self._results, tool_failure_count=self._failures)
+        return MeterReading(
+            phase=self.phase,
+            wall_duration=_nanoseconds(now - self._began),
+            phase_duration=_nanoseconds(now - self._since),
+            time_to_first_token=self._first,
+            gap_duration=None if gap is None else _nanoseconds(gap),
+            longest_gap_duration=None if self._first is None else _nanoseconds(max(self._longest, gap or 0.0)),
+            chunk_count=self._written + self._others,
+            content_length=self._content,
+            thinking_length=self._thinking,
+            tool_call_count=self._calls,
+            round_count=self._rounds,
+            chunks_per_second=chunks_lately,
+            characters_per_second=characters_lately,
+            mean_chunks_per_second=chunks,
+            mean_characters_per_second=characters,
+            metrics=metrics,
+        )
+
+    def _mark(self, moment: float) -> _Mark:
+        return _Mark(moment, self._written, self._content + self._thinking)
+
+    def _close(self, until: float) -> None:
+        """Take notice that the model writes no more, and until when it did."""
+        if self._open:
+            self._open = False
+            self._pace.end(self._mark(until))
+
+    def _enter(self, phase: MeterPhase, now: float) -> bool:
+        if phase == self.phase:
+            return False
+        self.phase, self._since = phase, now
+        return True
+
+
+class _Mark(NamedTuple):
+    moment: float
+    chunks: int
+    characters: int
+
+
+class _Pace:
+    """
+    Know how fast the model writes, lately and on the whole.
+
+    It counts from the first token of each round: how long that took to come says nothing about the pace.
+    """
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._marks: deque[_Mark] = deque()
+        self._first = self._spent = _Mark(0.0, 0, 0)
+
+    def begin(self, mark: _Mark) -> None:
+        """Begin with the first token of a round, which itself is not counted."""
+        self._first = mark
+        self._marks.append(mark)
+
+    def end(self, mark: _Mark) -> None:
+        """End the round."""
+        self._spent = self._until(mark)
+        self._marks.clear()
+
+    def lately(self, mark: _Mark) -> tuple[float | None, float | None]:
+        """Tell chunks and characters per second, lately."""
+        marks = self._marks
+        if not marks:
+            return None, None
+        while len(marks) > 1 and mark.moment - marks[1].moment >= self._window:
+            marks.popleft()
+        known = _rates(_since(marks[0], mark), _SHORTEST)
+        # However often it is read, a few marks are enough to look back to.
+        if mark.moment - marks[-1].moment >= self._window / _MARKS:
+            marks.append(mark)
+        return known
+
+    def wholly(self, mark: _Mark) -> tuple[float | None, float | None]:
+        """Tell chunks and characters per second, on the whole."""
+        return _rates(self._until(mark), 0.0)
+
+    def _until(self, mark: _Mark) -> _Mark:
+        if not self._marks:
+            return self._spent
+        spent, more = self._spent, _since(self._first, mark)
+        return _Mark(spent.moment + more.moment, spent.chunks + more.chunks, spent.characters + more.characters)
+
+
+def _since(earlier: _Mark, mark: _Mark) -> _Mark:
+    return _Mark(mark.moment - earlier.moment, mark.chunks - earlier.chunks, mark.characters - earlier.characters)
+
+
+def _rates(spent: _Mark, least: float) -> tuple[float | None, float | None]:
+    seconds = spent.moment
+    return (spent.chunks / seconds, spent.characters / seconds) if seconds > 0 and seconds >= least else (None, None)
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(max(0.0, seconds) * _PER_SECOND)

@@ -1,0 +1,1 @@
+"""Time: clocks, one timer, and the engine under the pacing operators."""

@@ -1,0 +1,96 @@
+"""The words for calls and results."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from rxollama.cli._running import Running
+from rxollama.cli._tool_lines import called, cut, returned, shown_call, shown_result
+from rxollama.messages import ChatChunk, Function, Message, ToolCall
+
+
+def call(name: str, **arguments: object) -> ToolCall:
+    """Make a call."""
+    return ToolCall(Function(name, dict(arguments)))
+
+
+def test_call() -> None:
+    """A call is written as in Python, with values as in JSON."""
+    line = shown_call(call("get_weather", city="Zürich", days=3, exact=None, at=[{"x": 1.5}]))
+
+    assert line == 'get_weather(city="Zürich", days=3, exact=null, at=[{"x": 1.5}])'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[2J\r\n\x7f\x9b", '"\\u001b[2J\\r\\n\\u007f\\u009b"'),
+        ("a\u202eb\u2066\u200b\ufeff", '"a\\u202eb\\u2066\\u200b\\ufeff"'),
+        ("\u3164\u115f\ufe0f\u2800\U000e0101", '"\\u3164\\u115f\\ufe0f\\u2800\\U000e0101"'),
+        ("\u00a0\u2028\ud800\U000e0041", '"\\u00a0\\u2028\\ud800\\U000e0041"'),
+        ('", path="/etc', '"\\", path=\\"/etc"'),
+        ("\\u202e", '"\\\\u202e"'),
+    ],
+)
+def test_nothing_stays_unseen(text: str, shown: str) -> None:
+    """What has no shape, or would steer the terminal, is written out."""
+    assert shown_call(call("f", x=text)) == f"f(x={shown})"
+
+
+def test_names_cannot_pretend() -> None:
+    """A name that is none is in quotes: no argument looks like two."""
+    odd = ToolCall(Function("rm\x1b(", {'a="1", b': 2}))
+
+    assert shown_call(odd) == '"rm\\u001b("("a=\\"1\\", b"=2)'
+
+
+def test_cut() -> None:
+    """Of a long text the middle is left out, and how much is told."""
+    assert cut("x" * 30, 30) == "x" * 30
+    assert cut("a" * 20 + "b" * 20, 30) == "a" * 20 + "[… 10 characters …]" + "b" * 10
+
+
+def test_result() -> None:
+    """A result is one line; of a failure the word that says so is the mark."""
+    message = Message.tool("Error: it\n  broke\x1b[0m", call=call("f"))
+
+    assert shown_result(ChatChunk(message=message)) == "f: Error: it broke\\u001b[0m"
+    assert shown_result(ChatChunk(message=message, tool_failed=True)) == "f: it broke\\u001b[0m"
+
+
+def test_layout() -> None:
+    """A call and a failure take as many lines as they need, a result takes one."""
+    console = Console(width=20, color_system=None)
+    long = Message.tool("word " * 10, call=call("f"))
+    with console.capture() as capture:
+        console.print(called(shown_call(call("f", x="word word word"))))
+        console.print(returned(ChatChunk(message=long)))
+        console.print(returned(ChatChunk(message=long, tool_failed=True)))
+
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    assert lines[:3] == ['→ f(x="word word', '  word")', "✓ f: word word word…"]
+    assert lines[3] == "✗ f: word word word"
+    assert len(lines) == 7
+
+
+def test_running() -> None:
+    """What runs has a title, and the latest word of each tool that says one."""
+    running = Running()
+    first, second = call("dig", at=1), ToolCall(Function("dig", {"at": 2}), id="2")
+    assert (running.title, running.tail(5)) == ("", None)
+
+    running.start(first)
+    running.start(second)
+    assert (running.title, running.tail(5)) == ("running 2 tools", None)
+
+    running.progress(Message.tool("", call=second), "40 %\n\x1b[2J")
+    running.progress(Message.tool("", name="other"), "lost")
+    console = Console(width=40, color_system=None)
+    with console.capture() as capture:
+        console.print(running.tail(5))
+    assert capture.get().strip() == "· dig: 40 % \\u001b[2J"
+
+    running.end(call("never started"))
+    running.end(second)
+    assert (running.title, running.tail(5)) == ("running dig", None)

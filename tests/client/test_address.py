@@ -1,0 +1,169 @@
+"""Tests of the rules of `OLLAMA_HOST`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rxollama.client._address import base_url
+from rxollama.errors import InvalidValueError
+
+_HOSTS = [
+    ("", "http://127.0.0.1:11434"),
+    ("   ", "http://127.0.0.1:11434"),
+    ("1.2.3.4", "http://1.2.3.4:11434"),
+    ("example.com", "http://example.com:11434"),
+    ("example.com.", "http://example.com.:11434"),
+    ("localhost:1234", "http://localhost:1234"),
+    ("gpu_box-2", "http://gpu_box-2:11434"),
+    ("bücher.example", "http://bücher.example:11434"),
+    (":1234", "http://127.0.0.1:1234"),
+    ("h:00080", "http://h:80"),
+    ("h:65535", "http://h:65535"),
+    ("http://h", "http://h:80"),
+    ("https://h", "https://h:443"),
+    ("http://h:8080", "http://h:8080"),
+    ("https://h/ollama", "https://h:443/ollama"),
+    ("https://h/ollama/v2/", "https://h:443/ollama/v2"),
+    ("https://h/", "https://h:443"),
+    ("h/prefix", "http://h:11434/prefix"),
+    ("http://", "http://127.0.0.1:80"),
+    ("::1", "http://[::1]:11434"),
+    ("[::1]", "http://[::1]:11434"),
+    ("[::1]:1337", "http://[::1]:1337"),
+    ("https://[2001:DB8::1]/x", "https://[2001:db8::1]:443/x"),
+    ("fe80::1%eth0", "http://[fe80::1%eth0]:11434"),
+    ("ollama.com", "https://ollama.com:443"),
+    ("ollama.com/api", "https://ollama.com:443/api"),
+    ("https://ollama.com", "https://ollama.com:443"),
+    ("ollama.com:8080", "http://ollama.com:8080"),
+    ("api.ollama.com", "http://api.ollama.com:11434"),
+    (' "1.2.3.4" ', "http://1.2.3.4:11434"),
+    ("' h:1 '", "http://h:1"),
+    ("0.0.0.0", "http://127.0.0.1:11434"),  # noqa: S104 - Nothing is bound here.
+    ("http://0.0.0.0:8080", "http://127.0.0.1:8080"),
+    ("[::]", "http://[::1]:11434"),
+    ("::", "http://[::1]:11434"),
+    ("[0:0::0]:9", "http://[::1]:9"),
+    ("HTTP://H", "http://H:11434"),
+    ("HTTPS://h", "https://h:11434"),
+    ("Https://h:8", "https://h:8"),
+    ("http://h?key=secret", "http://h:80"),
+    ("http://h/p?key=secret#part", "http://h:80/p"),
+    ("h#part", "http://h:11434"),
+    ("h?next=http://other", "http://h:11434"),
+    ("http://h/@scope", "http://h:80/@scope"),
+]
+
+_NONSENSE = [
+    *(":66000", ":65536", ":abc", ":0", "h:0", "h:-1", "h:+80", "h: 80", "h:", ":", "h:1:2", "h:80\u0663"),
+    *("h:" + "9" * 5000, "http:/h", "http://http://h", "localhost::1234", "[::1]:x"),
+    *("ftp://h", "ws://h", "://h", "unix:///tmp/socket", "file:///x"),
+    *("a b", "h\x00", "http://h\r\nX: y", "http://h/a b", "http://h/a\x00", "-h", "a..b", ".", "..", ".h", "*", "h\\x"),
+    *("[", "]", "[::1", "[zzz]", "[1::2::3]", "[]", "[]:80", "h]", "%41", "h,b", "h=b"),
+    *("//h:80", "/path", "http:///path"),
+    *("11434", "0", "1.2.3", "256.1.1.1", "1.2.3.4.5", "a.1", "0x7f.1"),
+]
+
+
+@pytest.mark.parametrize(("host", "url"), _HOSTS)
+def test_host(host: str, url: str) -> None:
+    """A host in any form is read as Ollama's own tools read it, and as one that can be connected to."""
+    assert url == base_url(host)
+
+
+@pytest.mark.parametrize(("host", "url"), _HOSTS)
+def test_host_from_the_environment(monkeypatch: pytest.MonkeyPatch, host: str, url: str) -> None:
+    """The variable holds a host in the same forms."""
+    monkeypatch.setenv("OLLAMA_HOST", host)
+
+    assert url == base_url()
+
+
+def test_no_host_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a host and without the variable, it is the local server."""
+    monkeypatch.delenv("OLLAMA_HOST", raising=False)
+
+    assert "http://127.0.0.1:11434" == base_url()
+
+
+def test_host_that_is_given_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that is given is taken, whatever the variable holds, also where it is empty."""
+    monkeypatch.setenv("OLLAMA_HOST", "other")
+
+    assert "http://h:11434" == base_url("h")
+    assert "http://127.0.0.1:11434" == base_url("")
+
+
+@pytest.mark.parametrize("host", _NONSENSE)
+def test_nonsense(host: str) -> None:
+    """What is no host, or has no port that can be connected to, is refused."""
+    with pytest.raises(InvalidValueError, match=r"^host: .* is not allowed; allowed: ") as refused:
+        base_url(host)
+
+    assert "host" == refused.value.field
+
+
+@pytest.mark.parametrize(
+    ("host", "hint"),
+    [("h:0", "port"), ("ftp://h", "scheme"), ("a b", "host name"), ("u@h", "api_key="), ("h/a b", "without spaces")],
+)
+def test_refusal_says_what_is_allowed(host: str, hint: str) -> None:
+    """The refusal says what would be right."""
+    with pytest.raises(InvalidValueError) as refused:
+        base_url(host)
+
+    assert hint in refused.value.allowed
+
+
+def test_refusal_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal of what the variable holds names the variable."""
+    monkeypatch.setenv("OLLAMA_HOST", "h:99999")
+
+    with pytest.raises(InvalidValueError, match=r"^OLLAMA_HOST: 'h:99999' is not allowed"):
+        base_url()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "http://user:secret@h",
+        "user:secret@h:80",
+        "http://user:sec/secret@h",
+        "http://secret@h",
+        "http://user:secret@",
+        "http://h:port?key=secret",
+        "http://h:port#secret",
+    ],
+)
+def test_secrets_are_not_shown(host: str) -> None:
+    """A refused host that holds credentials or a key is not shown."""
+    with pytest.raises(InvalidValueError) as refused:
+        base_url(host)
+
+    assert "secret" not in str(refused.value)
+    assert "secret" not in refused.value.given
+
+
+@pytest.mark.parametrize("host", [11434, b"localhost", ["h"], httpx.URL("http://h")])
+def test_other_types(host: Any) -> None:
+    """What is no text is refused."""
+    with pytest.raises(InvalidValueError, match=r"^host: a value of type \w+ is not allowed"):
+        base_url(host)
+
+
+@given(host=st.text(max_size=12) | st.text(alphabet="http:/[].@?#%h1 0", max_size=16))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_a_host_or_refused(host: str) -> None:
+    """Any text is refused, or it comes to a URL that comes to itself."""
+    try:
+        url = base_url(host)
+    except InvalidValueError:
+        return
+
+    assert url == base_url(url)
+    assert url.startswith(("http://", "https://"))

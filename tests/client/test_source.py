@@ -1,0 +1,630 @@
+"""A request as a cold observable: where it runs, how it ends, what it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import warnings
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from heard import PATIENCE, Heard, left_after, settle, soon, text_of
+from reactivex import Observable
+from reactivex import operators as rx
+
+from rxollama import Ollama
+from rxollama._runtime import _subscription
+from rxollama._runtime._loop import background
+from rxollama.errors import (
+    ClientClosedError,
+    ConnectionLostError,
+    NotFoundError,
+    ReportedError,
+    SlowCallbackWarning,
+    StatusError,
+    StreamError,
+    TruncatedError,
+)
+from rxollama.messages import ChatChunk
+from rxollama.testing import Piece, Reply, ScriptedOllama
+from rxollama.transport import Call
+from rxollama.transport import Reply as TransportReply
+
+WORDS = ["One", " two", " three"]
+
+
+def chat(ollama: Ollama) -> Observable[ChatChunk]:
+    """Ask something."""
+    return ollama.chat("m", "Count.")
+
+
+def goes_on(chunk: ChatChunk) -> bool:
+    """Tell whether this is not the last."""
+    return not chunk.done
+
+
+class TestWhere:
+    """The loop a stream lives on."""
+
+    def test_background(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Subscribed from outside of any loop, a stream lives on the background thread."""
+        server.enqueue(Reply.answer(WORDS))
+        heard = Heard(chat(ollama)).wait()
+        assert text_of(heard.items) == "One two three"
+        assert heard.threads == {"rxollama"}
+
+    async def test_running_loop(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Subscribed from a coroutine, a stream lives on its loop."""
+        server.enqueue(Reply.answer(WORDS))
+        heard = Heard[ChatChunk]()
+        over = asyncio.Event()
+        chat(ollama).subscribe(heard.on_next, heard.on_error, over.set)
+        await over.wait()
+        assert text_of(heard.items) == "One two three"
+        assert heard.threads == {threading.current_thread().name}
+
+    def test_one_loop_after_another(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """One client serves several event loops one after another, and threads between them."""
+        server.always(Reply.answer(WORDS))
+
+        async def ask() -> bool:
+            return (await chat(ollama)).done
+
+        assert [asyncio.run(ask()), Heard(chat(ollama)).wait().completed, asyncio.run(ask())] == [True] * 3
+
+    def test_many_threads(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """One client serves many threads at once, each with its own loop or none."""
+        server.always(Reply.answer(WORDS))
+        texts: list[str] = []
+        start = threading.Barrier(16)
+
+        async def ask() -> list[ChatChunk]:
+            return await chat(ollama).pipe(rx.to_list())
+
+        def work(number: int) -> None:
+            start.wait()
+            for _ in range(3):
+                chunks = asyncio.run(ask()) if number % 2 else Heard(chat(ollama)).wait().items
+                texts.append(text_of(chunks))
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert texts == ["One two three"] * 48
+
+    async def test_hundreds(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """A hundred and fifty streams run at the same time on one loop."""
+        server.always(Reply.answer(WORDS).stalled(1))
+        first = [chat(ollama).pipe(rx.first()).pipe(rx.to_future()) for _ in range(150)]
+        chunks = await asyncio.gather(*first)
+        assert len(server.requests) == len(chunks) == 150
+
+    def test_cold(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Each subscription sends the request once; without one nothing is sent."""
+        server.always(Reply.answer(WORDS))
+        asked = chat(ollama)
+        assert server.requests == ()
+        assert [text_of(Heard(asked).wait().items) for _ in range(2)] == ["One two three"] * 2
+        assert len(server.requests) == 2
+
+
+class TestDispose:
+    """Leaving a stream, from another thread and at any moment."""
+
+    @pytest.mark.parametrize("pieces", [0, 2], ids=["before the headers", "between chunks"])
+    def test_silent(self, ollama: Ollama, server: ScriptedOllama, pieces: int) -> None:
+        """The server sees it at once, and nothing is emitted afterwards."""
+        server.always(Reply.answer(WORDS).stalled(pieces))
+
+        def attempt() -> float:
+            count = len(server.requests)
+            heard = Heard(chat(ollama)).wait_items(pieces)
+            seen = server.wait_for(count + 1)[-1]
+            left = left_after(seen, heard.dispose())
+            settle()
+            assert len(heard.items) == pieces
+            assert not heard.over.is_set()
+            return left
+
+        soon(attempt)
+
+    def test_streaming(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """In the middle of a quick answer the server sees it at once, and nothing is emitted afterwards."""
+        server.always(Reply.answer(["word "] * 20_000, gap=0.0001))
+
+        def attempt() -> float:
+            count = len(server.requests)
+            heard = Heard(chat(ollama)).wait_items(100)
+            moment = heard.dispose()
+            left = left_after(server.wait_for(count + 1)[-1], moment)
+            settle()
+            there = len(heard.items)
+            settle()
+            assert len(heard.items) == there
+            assert not heard.over.is_set()
+            return left
+
+        soon(attempt)
+
+    def test_in_a_callback(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Within a callback it ends the stream there, whatever came in the same read."""
+        server.always(Reply.answer(WORDS).cut(10_000))
+
+        def attempt() -> float:
+            count = len(server.requests)
+            server.enqueue(
+                Reply(pieces=(Piece(b"".join(line.data for line in Reply.answer(WORDS).pieces[:3])),)).stalled(1)
+            )
+            heard = Heard[ChatChunk]()
+            moments: list[float] = []
+
+            def leave(chunk: ChatChunk) -> None:
+                heard.on_next(chunk)
+                ready.wait()
+                moments.append(time.monotonic())
+                subscription.dispose()
+
+            ready = threading.Event()
+            subscription = chat(ollama).subscribe(leave, heard.on_error, heard.on_completed)
+            ready.set()
+            seen = server.wait_for(count + 1)[-1]
+            left = seen.wait_left() - moments[0]
+            settle()
+            assert text_of(heard.items) == "One"
+            assert not heard.over.is_set()
+            return left
+
+        soon(attempt)
+
+    def test_after_the_end(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """After the end it does nothing, and the connection serves the next request."""
+        server.always(Reply.answer(WORDS))
+        for _ in range(2):
+            heard = Heard(chat(ollama)).wait()
+            heard.dispose()
+            heard.dispose()
+        assert len({seen.peer_port for seen in server.requests}) == 1
+        assert [seen.left_at for seen in server.requests] == [None, None]
+
+    def test_in_the_last_callback(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """At the chunk that is done it drops the completion, and nothing else."""
+        server.enqueue(Reply.answer(WORDS))
+        heard = Heard(chat(ollama).pipe(rx.take_while(goes_on, inclusive=True))).wait()
+        assert text_of(heard.items) == "One two three"
+        assert heard.completed
+
+    def test_twice(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Twice is once."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        heard = Heard(chat(ollama)).wait_items(1)
+        heard.dispose()
+        heard.dispose()
+        server.requests[0].wait_left()
+
+    def test_before_it_began(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Before its loop came to it nothing is sent, and nothing remembered."""
+        held, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            held.set()
+            release.wait()
+
+        background().call_soon_threadsafe(hold)
+        held.wait()
+        heard = Heard(chat(ollama))
+        heard.dispose()
+        release.set()
+        settle()
+        assert server.requests == ()
+        assert not heard.over.is_set()
+        assert not ollama._streams._live
+
+    async def test_before_its_first_step(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """In the coroutine that subscribed nothing is sent, and nothing remembered."""
+        heard = Heard(chat(ollama))
+        heard.dispose()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert server.requests == ()
+        assert not ollama._streams._live
+
+    def test_when_its_loop_is_gone(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """After its loop was closed it does nothing."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        heard = Heard[ChatChunk]()
+
+        async def begin() -> None:
+            came = asyncio.Event()
+            heard.subscription = chat(ollama).subscribe(lambda _: came.set(), heard.on_error)
+            await came.wait()
+
+        asyncio.run(begin())
+        heard.dispose()
+        assert isinstance(heard.failure, ClientClosedError)
+
+    async def test_task_cancelled(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Cancelling the task that awaits an observable closes the request."""
+        server.always(Reply.answer(WORDS).stalled(0))
+
+        async def ask() -> ChatChunk:
+            return await chat(ollama)
+
+        task = asyncio.create_task(ask())
+        seen = (await asyncio.to_thread(server.wait_for, 1))[0]
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(seen.wait_left)
+
+    @pytest.mark.parametrize("uncounted", [True, False])
+    async def test_lost(self, monkeypatch: pytest.MonkeyPatch, *, uncounted: bool) -> None:
+        """A cancel that is swallowed on the way, as anyio may do it while it connects, is repeated."""
+        monkeypatch.setattr(_subscription, "_CLOSING_SECONDS", 0.05)
+        carrier = Swallowing(uncounted=uncounted)
+        heard = Heard(chat(Ollama(transport=carrier)))
+        assert await asyncio.to_thread(carrier.opened.wait, PATIENCE)
+        heard.dispose()
+        async with asyncio.timeout(PATIENCE):
+            await carrier.left.wait()
+        assert not heard.over.is_set()
+
+    async def test_slow_closing(self) -> None:
+        """A closing that takes its time is not interrupted."""
+        carrier = Swallowing(uncounted=False)
+        heard = Heard(chat(Ollama(transport=carrier)))
+        assert await asyncio.to_thread(carrier.opened.wait, PATIENCE)
+        heard.dispose()
+        async with asyncio.timeout(PATIENCE):
+            await carrier.swallowed.wait()
+        # By then it has been looked at three times.
+        await asyncio.sleep(8 * _subscription._LOST_SECONDS)
+        assert not carrier.left.is_set()
+        carrier.go_on.set()
+        async with asyncio.timeout(PATIENCE):
+            await carrier.left.wait()
+
+
+class Swallowing:
+    """Be a transport that swallows the first cancel, and takes its time afterwards."""
+
+    def __init__(self, *, uncounted: bool) -> None:
+        self.opened, self.left = threading.Event(), asyncio.Event()
+        self.swallowed, self.go_on = asyncio.Event(), asyncio.Event()
+        self._uncounted = uncounted
+
+    @asynccontextmanager
+    async def open(self, _: Call) -> AsyncGenerator[TransportReply, None]:
+        """Never answer."""
+        self.opened.set()
+        try:
+            yield await self._swallow()
+        finally:
+            self.left.set()
+
+    async def _swallow(self) -> TransportReply:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if self._uncounted:
+                task.uncancel()
+            self.swallowed.set()
+            await self.go_on.wait()
+            raise
+        raise AssertionError("cancelled by nobody")
+
+
+class TestConnection:
+    """What becomes of the connection."""
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            Reply.answer(WORDS),
+            Reply.answer(WORDS).with_error("It broke", after=1),
+            Reply.error(404, {"error": "model 'm' not found"}),
+            Reply.json({"message": {"content": "Whole"}, "done": True}),
+        ],
+        ids=["done", "error record", "status", "whole"],
+    )
+    def test_reuse(self, ollama: Ollama, server: ScriptedOllama, reply: Reply) -> None:
+        """After an answer that ended properly the next request goes over the same connection."""
+        server.enqueue(reply, Reply.answer(WORDS))
+        Heard(chat(ollama)).wait()
+        assert Heard(chat(ollama)).wait().completed
+        assert len({seen.peer_port for seen in server.requests}) == 1
+
+    def test_never_ending(self, ollama: Ollama, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server that keeps the answer open after it is done keeps nobody waiting for long."""
+        monkeypatch.setattr("rxollama.client._source._LINGER_SECONDS", 0.05)
+        server.enqueue(Reply.answer(WORDS).stalled(4))
+        heard = Heard(chat(ollama)).wait()
+        assert heard.completed
+        assert heard.items[-1].done
+        server.requests[0].wait_left()
+
+    def test_broken_after_done(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """A connection that breaks after the answer is done changes nothing."""
+        server.enqueue(Reply.answer(WORDS).reset(10_000))
+        assert text_of(Heard(chat(ollama)).wait().items) == "One two three"
+
+    def test_talking_on(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """What comes after the answer is done is passed over."""
+        pieces = Reply.answer(WORDS).pieces
+        server.enqueue(Reply(pieces=(*pieces, *(Piece(piece.data, 0.005) for piece in pieces))))
+        heard = Heard(chat(ollama)).wait()
+        assert (text_of(heard.items), heard.completed) == ("One two three", True)
+
+    def test_slow_refusal(self, ollama: Ollama, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The body of a refusal that does not end is given up."""
+        monkeypatch.setattr("rxollama.client._source._REFUSAL_SECONDS", 0.05)
+        server.enqueue(Reply(status=500, pieces=(Piece(b"It "), Piece(b"broke"))).stalled(1))
+        failure = Heard(chat(ollama)).failure
+        assert isinstance(failure, StatusError)
+        assert failure.detail == "It"
+
+    def test_long_refusal(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Of the body of a refusal only so much is read."""
+        server.enqueue(Reply.error(500, "x" * 3_000_000))
+        failure = Heard(chat(ollama)).failure
+        assert isinstance(failure, StatusError)
+        assert len(failure.detail) == 2000
+
+
+class TestErrors:
+    """What the subscriber is told."""
+
+    @pytest.mark.parametrize(
+        ("reply", "kind"),
+        [
+            (Reply.answer(WORDS).truncated(2), TruncatedError),
+            (Reply.answer(WORDS).dropped(200), ConnectionLostError),
+            (Reply.answer(WORDS).with_error("It broke", after=2), ReportedError),
+            (Reply.error(404, {"error": "model 'm' not found"}), NotFoundError),
+        ],
+        ids=["truncated", "dropped", "reported", "refused"],
+    )
+    def test_what_they_carry(
+        self, ollama: Ollama, server: ScriptedOllama, reply: Reply, kind: type[StreamError]
+    ) -> None:
+        """Every error carries the model, the endpoint and what had arrived."""
+        server.enqueue(reply)
+        heard = Heard(chat(ollama))
+        failure = heard.failure
+        assert type(failure) is kind
+        assert isinstance(failure, kind)
+        assert (failure.model, failure.endpoint) == ("m", "POST /api/chat")
+        assert failure.partial is not None
+        assert failure.partial.message.content == text_of(heard.items)
+        assert not failure.partial.done
+        assert failure.partial.metrics.chunk_count == len(heard.items)
+        assert str(failure).endswith("(model 'm', POST /api/chat)")
+
+    def test_of_another_call(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """The error of a call that brings no chat has nothing partial, and names what it has."""
+        server.enqueue(Reply.error(500, "no"))
+        failure = Heard(ollama.version()).failure
+        assert isinstance(failure, StatusError)
+        assert (failure.model, failure.endpoint, failure.partial) == ("", "GET /api/version", None)
+
+    def test_in_a_callback(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """A callback that raises ends its own subscription, which is told of it, and no other."""
+        server.always(Reply.answer(WORDS).stalled(2))
+
+        def fail(_: ChatChunk) -> None:
+            raise ValueError("a bug")
+
+        sibling = Heard(chat(ollama)).wait_items(2)
+        failed = Heard(chat(ollama), fail)
+        assert repr(failed.failure) == "ValueError('a bug')"
+        server.wait_for(2)[1].wait_left()
+        settle()
+        assert not sibling.over.is_set()
+        sibling.dispose()
+
+    async def test_in_a_callback_without_handler(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """A callback that raises, where nothing handles errors, is reported to the loop."""
+        server.enqueue(Reply.answer(WORDS))
+        told = reports()
+
+        def fail(_: ChatChunk) -> None:
+            raise ValueError("a bug")
+
+        chat(ollama).subscribe(fail)
+        context = await told.get()
+        assert repr(context["exception"]) == "ValueError('a bug')"
+        assert context["message"] == "the subscriber of the stream of /api/chat with model 'm' does not handle its end"
+
+    async def test_in_a_callback_after_dispose(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """A callback that disposes and then raises is reported to the loop."""
+        server.enqueue(Reply.answer(WORDS))
+        told = reports()
+
+        def fail(_: ChatChunk) -> None:
+            subscription.dispose()
+            raise ValueError("a bug")
+
+        subscription = chat(ollama).subscribe(fail)
+        context = await told.get()
+        assert repr(context["exception"]) == "ValueError('a bug')"
+        assert "after it was disposed" in context["message"]
+
+    async def test_without_handler(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """An error that nothing handles is reported to the loop."""
+        server.enqueue(Reply.error(500, "no"))
+        told = reports()
+        ollama.version().subscribe()
+        context = await told.get()
+        assert isinstance(context["exception"], StatusError)
+        assert "the stream of /api/version does" in context["message"]
+
+    async def test_in_the_handler(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """A handler that raises is reported to the loop."""
+        server.enqueue(Reply.answer(WORDS))
+        told = reports()
+
+        def fail() -> None:
+            raise ValueError("a bug")
+
+        chat(ollama).subscribe(on_completed=fail)
+        assert repr((await told.get())["exception"]) == "ValueError('a bug')"
+
+
+def reports() -> asyncio.Queue[dict[str, Any]]:
+    """Take in what is reported to the running loop."""
+    told = asyncio.Queue[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.put_nowait(context))
+    return told
+
+
+class TestTiming:
+    """What the client saw."""
+
+    def test_last_chunk(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """The last chunk, and only it, tells what the client saw, in the order in which it happened."""
+        server.enqueue(Reply.answer(WORDS, thinking=["Hm"], gap=0.01, first=0.02))
+        *others, last = Heard(chat(ollama)).wait().items
+        seen = last.client
+        assert [chunk.client for chunk in others] == [None] * 4
+        assert seen is not None
+        assert seen.chunk_count == 5
+        assert seen.time_to_first_chunk == seen.time_to_first_token
+        moments = (seen.time_to_first_chunk, seen.time_to_first_content, seen.wall_duration)
+        known = [moment for moment in moments if moment is not None]
+        assert len(known) == 3
+        assert 15_000_000 < known[0] < known[1] < known[2] < 10_000_000_000
+        assert known[2] - known[1] > 25_000_000
+        assert last.metrics is not None
+        assert last.metrics.wall_duration == seen.wall_duration
+
+    def test_whole(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Without streaming there is one chunk, with all that the client saw."""
+        server.enqueue(Reply.json({"message": {"role": "assistant", "content": "Yes."}, "done": True}))
+        (chunk,) = Heard(ollama.chat("m", "Well?", stream=False)).wait().items
+        assert chunk.client is not None
+        assert chunk.client.chunk_count == 1
+        assert chunk.client.time_to_first_content == chunk.client.time_to_first_chunk is not None
+
+    def test_nothing_said(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """An answer without a word has no first token."""
+        server.enqueue(Reply.answer([]))
+        (chunk,) = Heard(chat(ollama)).wait().items
+        assert chunk.client is not None
+        assert chunk.client.time_to_first_token is chunk.client.time_to_first_content is None
+
+
+class TestSlowCallback:
+    """Callbacks that hold the loop."""
+
+    def test_told_once(self, ollama: Ollama, server: ScriptedOllama, caplog: pytest.LogCaptureFixture) -> None:
+        """A callback that holds the loop is warned of once, by name, with the seconds and the way out."""
+        server.enqueue(Reply.answer(WORDS).slow(0.01))
+        caplog.set_level(logging.ERROR)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            heard = Heard(chat(ollama), lambda chunk: chunk.done or threading.Event().wait(0.26)).wait()
+        assert heard.completed
+        (warning,) = caught
+        assert warning.category is SlowCallbackWarning
+        assert str(warning.message) == (
+            "the callbacks of the stream of /api/chat with model 'm' held its event loop for 0.3 s, and with it every "
+            "stream that lives there; use iterate(), run() or a scheduler of your own for work that blocks"
+        )
+
+
+class TestClose:
+    """A client that is closed while its streams run."""
+
+    def test_from_outside(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """When it returns every stream was told, with what had arrived, and the server was left."""
+        server.always(Reply.answer(WORDS).stalled(2))
+        streams = [Heard(chat(ollama)).wait_items(2) for _ in range(3)]
+        ollama.close()
+        assert all(heard.over.is_set() for heard in streams)
+        for heard in streams:
+            assert isinstance(heard.failure, ClientClosedError)
+            assert heard.failure.partial is not None
+            assert heard.failure.partial.message.content == "One two"
+        for seen in server.requests:
+            seen.wait_left()
+        server.wait_closed()
+
+    def test_from_a_callback(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """In a callback it does not wait for itself."""
+        server.always(Reply.answer(WORDS).stalled(2))
+        heard = Heard(chat(ollama), lambda _: ollama.close())
+        assert isinstance(heard.failure, ClientClosedError)
+        assert len(heard.items) < 3
+
+    async def test_in_a_coroutine(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """`aclose` waits for the streams of every loop."""
+        server.always(Reply.answer(WORDS).stalled(2))
+        here = Heard(chat(ollama))
+        there = await asyncio.to_thread(Heard, chat(ollama))
+        await asyncio.to_thread(here.wait_items, 2)
+        await asyncio.to_thread(there.wait_items, 2)
+        await ollama.aclose()
+        assert isinstance(here.error, ClientClosedError)
+        assert isinstance(there.error, ClientClosedError)
+        await asyncio.to_thread(server.wait_closed)
+
+    def test_before_it_began(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """A stream whose loop has not come to it yet is told as well."""
+        held, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            held.set()
+            release.wait()
+
+        background().call_soon_threadsafe(hold)
+        held.wait()
+        heard, left = Heard(chat(ollama)), Heard(chat(ollama))
+        left.dispose()
+        closing = threading.Thread(target=ollama.close)
+        closing.start()
+        while not ollama._streams.closed:
+            pass
+        release.set()
+        closing.join()
+        assert isinstance(heard.failure, ClientClosedError)
+        assert not left.over.is_set()
+        assert server.requests == ()
+
+    def test_without_handler(self, ollama: Ollama, server: ScriptedOllama, caplog: pytest.LogCaptureFixture) -> None:
+        """A stream without a handler is closed without a report: who closes knows."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        heard = Heard[ChatChunk]()
+        chat(ollama).subscribe(heard.on_next)
+        heard.wait_items(1)
+        ollama.close()
+        settle()
+        assert caplog.records == []
+
+    def test_handler_that_fails(self, ollama: Ollama, server: ScriptedOllama, caplog: pytest.LogCaptureFixture) -> None:
+        """A handler that raises at that is reported."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+
+        def fail(_: Exception) -> None:
+            raise ValueError("a bug")
+
+        heard = Heard[ChatChunk]()
+        chat(ollama).subscribe(heard.on_next, fail)
+        heard.wait_items(1)
+        ollama.close()
+        settle()
+        assert ["a bug" in str(record.exc_info) for record in caplog.records] == [True]
+
+    def test_twice_and_after(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Closing twice is closing once; a stream that is subscribed after that is told so, and sends nothing."""
+        ollama.close()
+        ollama.close()
+        failure = Heard(chat(ollama)).failure
+        assert str(failure) == "the client was closed: make a new one (model 'm', POST /api/chat)"
+        assert server.requests == ()

@@ -1,0 +1,383 @@
+"""What a meter counts, moment by moment."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import pytest
+from guards import CALL, DONE, EMPTY, HEL, HM, LO, RESULT
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from strategies import conversations
+
+from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, Function, Message, MeterReading, Metrics, ToolCall
+from rxollama.messages._response import ResponseBuilder
+from rxollama.operators._meter_state import _MARKS, Gauge
+
+SECOND = 1_000_000_000
+RETURNED = ChatChunk(message=Message.tool("42", name="f"), done=True)
+FAILED = replace(RETURNED, tool_failed=True)
+ASIDE = ChatChunk(message=Message("tool", tool_name="f"), tool_progress="half of it")
+TWO = ChatChunk(message=Message("assistant", tool_calls=(ToolCall(Function("f")), ToolCall(Function("g")))))
+LOADED = ChatChunk(message=Message("assistant"), done=True, done_reason="load")
+NOTHING = ChatChunk()
+WORD = ChatChunk(message=Message("", "word"))
+BOTH = ChatChunk(message=Message("assistant", "So", thinking="Hm"))
+
+WITHIN = {"thinking", "answering", "calling_tools"}
+
+
+class Step(NamedTuple):
+    """A chunk, how long after the one before it comes, and what the phase is then."""
+
+    chunk: ChatChunk
+    phase: str
+    after: float = 1.0
+
+
+def fed(*chunks: ChatChunk, apart: float = 1.0, seconds: float = 1.0) -> tuple[Gauge, float]:
+    """Make a gauge, count chunks at a steady pace, and return it with the time it is."""
+    gauge, now = Gauge(0.0, seconds), 0.0
+    for chunk in chunks:
+        now += apart
+        count(gauge, chunk, now)
+    return gauge, now
+
+
+def count(gauge: Gauge, chunk: ChatChunk, now: float) -> bool:
+    """Count a chunk as the operator does."""
+    return not gauge.goes_on(chunk, now) and gauge.take(chunk, now)
+
+
+# Phases.
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [Step(EMPTY, "waiting"), Step(HM, "thinking"), Step(HEL, "answering"), Step(LO, "answering")],
+        [Step(HEL, "answering"), Step(HM, "thinking"), Step(HM, "thinking"), Step(EMPTY, "thinking")],
+        [Step(BOTH, "answering"), Step(BOTH, "answering"), Step(HM, "thinking"), Step(BOTH, "answering")],
+        [Step(WORD, "answering"), Step(WORD, "answering"), Step(DONE, "done"), Step(WORD, "answering")],
+        [Step(DONE, "done"), Step(EMPTY, "waiting"), Step(HEL, "answering"), Step(DONE, "done")],
+        [Step(LOADED, "done"), Step(HEL, "answering")],
+        [Step(CALL, "calling_tools"), Step(HM, "thinking"), Step(DONE, "calling_tools"), Step(RETURNED, "waiting")],
+        [Step(TWO, "calling_tools"), Step(DONE, "calling_tools"), Step(RETURNED, "calling_tools")],
+        [Step(TWO, "calling_tools"), Step(RETURNED, "calling_tools"), Step(FAILED, "waiting"), Step(EMPTY, "waiting")],
+        [Step(replace(CALL, done=True), "calling_tools"), Step(RESULT, "calling_tools"), Step(EMPTY, "waiting")],
+        [Step(replace(CALL, done=True), "calling_tools"), Step(HEL, "answering"), Step(DONE, "done")],
+        [Step(CALL, "calling_tools"), Step(ASIDE, "calling_tools"), Step(HM, "thinking"), Step(ASIDE, "thinking")],
+        [Step(DONE, "done"), Step(ASIDE, "calling_tools"), Step(HEL, "answering")],
+        [Step(HEL, "answering"), Step(RETURNED, "waiting"), Step(HEL, "answering")],
+        [Step(NOTHING, "waiting"), Step(HEL, "answering"), Step(NOTHING, "answering")],
+    ],
+)
+def test_phases(steps: list[Step]) -> None:
+    """Each chunk leads to its phase, and a change of it is told."""
+    gauge, now = Gauge(0.0, 1.0), 0.0
+    for step in steps:
+        before, now = gauge.phase, now + step.after
+
+        changed = count(gauge, step.chunk, now)
+
+        assert step.phase == gauge.phase
+        assert changed == (before != step.phase)
+
+
+def test_requests() -> None:
+    """A request is connecting, then it is waited for."""
+    gauge = Gauge(0.0, 1.0)
+
+    assert gauge.connecting(1.0)
+    assert not gauge.connecting(2.0)
+    assert gauge.sent(3.0)
+    assert gauge.phase == "waiting"
+    assert gauge.read(4.0).phase_duration == SECOND
+
+
+def test_a_second_request_beside_the_first() -> None:
+    """While a request is on its way, another that begins beside it changes nothing; once it is over, it does."""
+    gauge = Gauge(0.0, 1.0)
+    gauge.connecting(1.0)
+    gauge.sent(2.0)
+
+    assert not gauge.connecting(3.0)
+    assert not gauge.sent(4.0)
+    assert not gauge.over(5.0)
+    assert not gauge.connecting(6.0)
+    assert not gauge.over(7.0)
+    assert gauge.connecting(8.0)
+    assert gauge.phase == "connecting"
+
+
+def test_sent_after_the_first_chunk() -> None:
+    """A transport that tells too late changes nothing."""
+    gauge, now = fed(HEL)
+
+    assert not gauge.sent(now)
+    assert gauge.phase == "answering"
+
+
+def test_another_request_in_mid_answer() -> None:
+    """A request that begins where an answer broke off ends its gaps."""
+    gauge, now = fed(HEL, LO)
+
+    assert gauge.connecting(now + 5)
+    assert gauge.read(now + 6).gap_duration is None
+    assert gauge.read(now + 6).longest_gap_duration == SECOND
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_end(failed: bool) -> None:
+    """The end is a phase as well, and the silence before it counts as a gap."""
+    gauge, now = fed(HEL, LO)
+
+    assert gauge.end(now + 3, failed=failed)
+    reading = gauge.read(now + 3)
+    assert reading.phase == ("failed" if failed else "done")
+    assert reading.gap_duration is None
+    assert reading.longest_gap_duration == 3 * SECOND
+
+
+def test_end_after_the_answer() -> None:
+    """A stream that completes after its answer is done changes nothing, unless it fails."""
+    gauge, now = fed(HEL, DONE)
+
+    assert not gauge.end(now + 3, failed=False)
+    assert gauge.end(now + 4, failed=True)
+
+
+# Durations.
+
+
+def test_nothing_yet() -> None:
+    """Before the first chunk only the time is known."""
+    assert Gauge(5.0, 1.0).read(7.5) == MeterReading(
+        phase="waiting", wall_duration=5 * SECOND // 2, phase_duration=5 * SECOND // 2
+    )
+
+
+def test_time_to_first_token() -> None:
+    """It counts to the first chunk with something to see, in the first round."""
+    gauge, now = fed(EMPTY, HM, DONE, RETURNED, HEL)
+
+    assert gauge.read(now).time_to_first_token == 2 * SECOND
+
+
+def test_gaps() -> None:
+    """Gaps count in the middle of an answer, empty chunks being no silence, and the one that goes on counts too."""
+    gauge, _ = fed(EMPTY, HEL, EMPTY, LO)
+
+    assert gauge.read(4.5).gap_duration == SECOND // 2
+    assert gauge.read(4.5).longest_gap_duration == SECOND
+    assert gauge.read(9.0).gap_duration == gauge.read(9.0).longest_gap_duration == 5 * SECOND
+    count(gauge, DONE, 11.0)
+    assert gauge.read(20.0).gap_duration is None
+    assert gauge.read(20.0).longest_gap_duration == 7 * SECOND
+
+
+def test_no_gap_between_rounds() -> None:
+    """What lies between two answers is no gap."""
+    gauge, _ = fed(CALL, DONE)
+    count(gauge, RETURNED, 50.0)
+    count(gauge, HEL, 99.0)
+
+    assert gauge.read(99.0).longest_gap_duration == SECOND
+
+
+def test_no_gap_to_a_tool() -> None:
+    """A tool that speaks ends the message without a gap."""
+    gauge, _ = fed(HEL, LO)
+    count(gauge, RESULT, 50.0)
+
+    assert gauge.read(60.0).longest_gap_duration == SECOND
+    assert gauge.read(60.0).gap_duration is None
+
+
+def test_a_clock_that_is_put_back() -> None:
+    """Nothing is ever less than nothing."""
+    gauge, _ = fed(HEL, LO)
+    gauge.read(2.0)
+    reading = gauge.read(-100.0)
+
+    assert reading.wall_duration == reading.phase_duration == reading.gap_duration == 0
+    assert reading.longest_gap_duration == SECOND
+    assert reading.mean_chunks_per_second is None
+    assert gauge.read(-90.0).wall_duration == 10 * SECOND
+
+
+# Rates.
+
+
+def test_rates() -> None:
+    """The pace is counted from the first token, which itself is not."""
+    gauge, _ = fed(EMPTY, HM, HEL, LO, apart=0.5)
+    reading = gauge.read(2.0)
+
+    assert (reading.chunks_per_second, reading.characters_per_second) == (2.0, 5.0)
+    assert (reading.mean_chunks_per_second, reading.mean_characters_per_second) == (2.0, 5.0)
+
+
+def test_no_rate_by_chance() -> None:
+    """In the first moment a rate would be chance."""
+    gauge, now = fed(HEL, LO, apart=0.125)
+
+    assert gauge.read(now).chunks_per_second is None
+    assert gauge.read(now).mean_chunks_per_second == 8.0
+    assert gauge.read(now + 0.125).chunks_per_second == 4.0
+
+
+def test_one_chunk_has_no_rate() -> None:
+    """A whole answer in one chunk has no pace."""
+    gauge, now = fed(replace(HEL, done=True))
+
+    reading = gauge.read(now)
+    assert (reading.chunks_per_second, reading.mean_chunks_per_second) == (None, None)
+    assert (reading.chunk_count, reading.round_count, reading.phase) == (1, 1, "done")
+
+
+@pytest.mark.parametrize(("seconds", "lately"), [(1.0, 0.0), (0.001, 0.0), (10.0, 0.5)])
+def test_lately(seconds: float, lately: float) -> None:
+    """What was longer ago than the window does not count any more, however often the meter is read."""
+    gauge = Gauge(0.0, seconds)
+    count(gauge, HEL, 0.0)
+    for now in range(1, 6):
+        count(gauge, LO, float(now))
+        gauge.read(float(now))
+    for now in range(50, 100):
+        gauge.read(now / 10)
+    reading = gauge.read(10.0)
+
+    assert reading.chunks_per_second == lately
+    assert reading.mean_chunks_per_second == 1.0
+
+
+def test_few_marks() -> None:
+    """However often it is read, it remembers little."""
+    gauge = Gauge(0.0, 0.001)
+    count(gauge, HEL, 0.0)
+    for now in range(10_000):
+        gauge.read(now / 1000)
+
+    assert len(gauge._pace._marks) <= _MARKS + 2
+
+
+def test_rates_over_rounds() -> None:
+    """Of several rounds only the time counts in which the model wrote."""
+    gauge = Gauge(0.0, 1.0)
+    for chunk, now in [(CALL, 10.0), (HEL, 11.0), (DONE, 12.0), (RETURNED, 50.0), (HEL, 90.0), (LO, 91.0), (LO, 92.0)]:
+        count(gauge, chunk, now)
+
+    assert gauge.read(92.0).chunks_per_second == 1.0
+    assert gauge.read(92.0).mean_chunks_per_second == 1.0
+    count(gauge, DONE, 99.0)
+    assert gauge.read(99.0).chunks_per_second is None
+    assert gauge.read(99.0).mean_chunks_per_second == 1.0
+
+
+# Laws.
+
+
+class Timed(NamedTuple):
+    """What a source sends, with the time between."""
+
+    chunks: list[ChatChunk]
+    gaps: list[float]
+
+
+@st.composite
+def timed(draw: st.DrawFn) -> Timed:
+    """Draw a conversation, at whatever pace, with progress of tools here and there."""
+    chunks = list(itertools.chain.from_iterable(draw(conversations())))
+    for place in draw(st.lists(st.integers(0, len(chunks)), max_size=2)):
+        chunks.insert(place, ASIDE)
+    gaps = draw(st.lists(st.floats(0, 100), min_size=len(chunks), max_size=len(chunks)))
+    return Timed(chunks, gaps)
+
+
+def reduced(chunks: list[ChatChunk]) -> ChatResponse:
+    """Reduce chunks to a response."""
+    builder = ResponseBuilder()
+    builder.extend(chunks)
+    return builder.snapshot(ClientTiming())
+
+
+@given(timed(), st.booleans())
+def test_totals(sent: Timed, failed: bool) -> None:
+    """Whatever the timing, the last reading is what all chunks came to."""
+    gauge, now = Gauge(0.0, 1.0), 0.0
+    for chunk, gap in zip(*sent, strict=True):
+        now += gap
+        count(gauge, chunk, now)
+        gauge.read(now)
+    gauge.end(now, failed=failed)
+    last = gauge.read(now)
+    spoken = [message for message in reduced(sent.chunks).messages if message.role != "tool"]
+
+    assert last.chunk_count == len(sent.chunks)
+    assert last.content_length == sum(len(message.content) for message in spoken)
+    assert last.thinking_length == sum(len(message.thinking) for message in spoken)
+    assert last.tool_call_count == sum(len(message.tool_calls) for message in spoken)
+    assert last.phase == ("failed" if failed else "done")
+    assert last.gap_duration is None
+
+
+@given(timed())
+def test_metrics(sent: Timed) -> None:
+    """Once an answer is done, its numbers are those of the response."""
+    gauge, now = fed(*sent.chunks)
+    metrics = gauge.read(now).metrics
+    response = reduced(sent.chunks)
+    known = any(chunk.done for chunk in sent.chunks if chunk.message.role != "tool")
+
+    assert (metrics is not None) == known
+    if metrics is not None and response.done:
+        assert metrics == response.metrics
+
+
+@given(timed())
+def test_transitions(sent: Timed) -> None:
+    """A change of phase is told, as is each answer that is done; none is one that only a request or the end brings."""
+    gauge, now = Gauge(0.0, 1.0), 0.0
+    for chunk, gap in zip(*sent, strict=True):
+        before, now = gauge.phase, now + gap
+        changed = count(gauge, chunk, now)
+
+        assert changed == (before != gauge.phase or gauge.phase == "done")
+        assert gauge.phase in WITHIN | {"waiting", "done"}
+        if changed and gauge.phase == "waiting":
+            assert before in {"calling_tools", "done"} or chunk.message.role == "tool"
+        if changed and gauge.phase == "done":
+            assert chunk.done
+        if chunk.visible and chunk.message.role != "tool" and not chunk.done:
+            assert gauge.phase in WITHIN
+
+
+@given(timed(), st.integers(1, 50))
+def test_reading_changes_nothing(sent: Timed, often: int) -> None:
+    """However often it is read in between, the end is the same."""
+    seldom, frequent, now = Gauge(0.0, 1.0), Gauge(0.0, 1.0), 0.0
+    for chunk, gap in zip(*sent, strict=True):
+        for part in range(often):
+            frequent.read(now + gap * part / often)
+        now += gap
+        count(seldom, chunk, now)
+        count(frequent, chunk, now)
+    seldom.end(now, failed=False)
+    frequent.end(now, failed=False)
+
+    assert seldom.read(now) == frequent.read(now)
+
+
+def test_tools_are_counted() -> None:
+    """The numbers tell of tools as the response does."""
+    chunks = [TWO, DONE, RETURNED, FAILED, HEL, DONE]
+    gauge, now = fed(*chunks)
+    metrics = gauge.read(now).metrics
+
+    assert isinstance(metrics, Metrics)
+    assert (metrics.tool_result_count, metrics.tool_failure_count) == (2, 1)
+    assert metrics == reduced(chunks).metrics
+    assert gauge.read(now).round_count == len(metrics.rounds) == 2

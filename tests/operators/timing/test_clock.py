@@ -1,0 +1,228 @@
+"""The clocks of timed operators: whose time they tell, where they act, and that they can be called off."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+
+import pytest
+from reactivex import abc
+from reactivex.internal.exceptions import DisposedException
+from reactivex.scheduler import (
+    CurrentThreadScheduler,
+    EventLoopScheduler,
+    ImmediateScheduler,
+    TrampolineScheduler,
+)
+from reactivex.scheduler.eventloop import AsyncIOScheduler, AsyncIOThreadSafeScheduler
+from reactivex.testing import TestScheduler
+
+from rxollama._runtime._loop import background
+from rxollama.operators._timing.clock import Clock, clock_of, given_clock
+
+PATIENCE = 10.0
+
+
+def turn_background() -> None:
+    """Block until the background loop has done all that it had to do."""
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), background()).result(PATIENCE)
+
+
+def loop_of(clock: Clock | None) -> asyncio.AbstractEventLoop:
+    """Tell whose loop a clock acts on, by acting there."""
+    assert clock is not None
+    acted: list[asyncio.AbstractEventLoop] = []
+    done = threading.Event()
+
+    def act() -> None:
+        acted.append(asyncio.get_running_loop())
+        done.set()
+
+    clock.after(0, act)
+    assert done.wait(PATIENCE)
+    return acted[0]
+
+
+def test_argument_comes_first() -> None:
+    """The operator's own scheduler tells the time, whatever the subscriber passes."""
+    mine, theirs = TestScheduler(100.0), TestScheduler(7.0)
+    clock = given_clock(mine, theirs)
+
+    assert clock is not None
+    assert clock.now() == 100.0
+
+
+def test_subscribers_comes_second() -> None:
+    """Without an argument the subscriber's scheduler tells the time."""
+    clock = given_clock(None, TestScheduler(7.0))
+
+    assert clock is not None
+    assert clock.now() == 7.0
+
+
+@pytest.mark.parametrize(
+    "scheduler", [None, ImmediateScheduler(), CurrentThreadScheduler.singleton(), TrampolineScheduler()]
+)
+def test_blocking_subscribers_are_passed_over(scheduler: abc.SchedulerBase | None) -> None:
+    """A subscriber's scheduler that can only block is as good as none."""
+    assert given_clock(None, scheduler) is None
+
+
+def test_blocking_argument_is_taken() -> None:
+    """As an argument it is what was asked for."""
+    acted: list[str] = []
+    clock = given_clock(ImmediateScheduler(), None)
+
+    assert clock is not None
+    clock.after(0, lambda: acted.append("now"))
+    assert acted == ["now"]
+
+
+def test_background_loop() -> None:
+    """Away from any loop it is the background loop's clock, and the caller must hop."""
+    clock = clock_of(None)
+
+    assert loop_of(clock) is background()
+    assert not clock.is_here()
+    assert abs(clock.now() - background().time()) < PATIENCE
+
+
+async def test_running_loop() -> None:
+    """On a loop it is this loop's clock, and the caller may emit."""
+    clock, loop = clock_of(None), asyncio.get_running_loop()
+
+    assert clock.is_here()
+    assert await asyncio.to_thread(clock.is_here) is False
+    assert await asyncio.to_thread(loop_of, clock) is loop
+
+
+@pytest.mark.parametrize("kind", [AsyncIOScheduler, AsyncIOThreadSafeScheduler])
+async def test_asyncio_scheduler(kind: type[AsyncIOScheduler]) -> None:
+    """A scheduler of asyncio is its loop, which may then be reached from any thread."""
+    loop = asyncio.get_running_loop()
+    clock = clock_of(kind(loop))
+
+    assert clock.is_here()
+    assert await asyncio.to_thread(loop_of, clock) is loop
+
+
+async def test_loop_acts_later() -> None:
+    """What is set on the loop is done there, after its time."""
+    clock, rang = clock_of(None), asyncio.Event()
+    began = clock.now()
+    clock.after(0.01, rang.set)
+    await rang.wait()
+
+    assert clock.now() - began >= 0.009
+
+
+def test_loop_acts_later_for_others() -> None:
+    """What is set from another thread is done on the loop, after its time."""
+    clock, rang = clock_of(None), threading.Event()
+    began = clock.now()
+    clock.after(0.01, rang.set)
+
+    assert rang.wait(PATIENCE)
+    assert clock.now() - began >= 0.009
+
+
+@pytest.mark.parametrize("seconds", [0, 0.005])
+async def test_loop_calls_off(seconds: float) -> None:
+    """What is called off on the loop is not done."""
+    clock, rang = clock_of(None), asyncio.Event()
+    clock.after(seconds, rang.set)()
+    await asyncio.sleep(2 * seconds)
+
+    assert not rang.is_set()
+
+
+class Action:
+    """Be something to do, which can be seen to be kept or forgotten."""
+
+    def __init__(self) -> None:
+        self.rang = threading.Event()
+
+    def __call__(self) -> None:
+        """Ring."""
+        self.rang.set()
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_loop_calls_off_for_others_before_it_hears(seconds: float) -> None:
+    """A timer that is set and called off while the loop is busy is never armed."""
+    clock, gate, action = clock_of(None), threading.Event(), Action()
+    background().call_soon_threadsafe(gate.wait, PATIENCE)
+    kept, rang = weakref.ref(action), action.rang
+    cancel = clock.after(seconds, action)
+    cancel()
+    gate.set()
+    turn_background()
+    del cancel, action
+
+    assert not rang.is_set()
+    assert kept() is None
+
+
+def test_loop_calls_off_for_others() -> None:
+    """A timer that the loop has armed is called off from another thread, and what it would have done is forgotten."""
+    clock, action = clock_of(None), Action()
+    kept = weakref.ref(action)
+    cancel = clock.after(60, action)
+    turn_background()
+    del action
+    assert kept() is not None
+    cancel()
+    turn_background()
+    del cancel
+
+    assert kept() is None
+
+
+def test_closed_loop() -> None:
+    """On a loop that is closed nothing can be set, and the caller is told; calling off is no error."""
+    loop = asyncio.new_event_loop()
+    clock = clock_of(AsyncIOScheduler(loop))
+    cancel = clock.after(60, threading.Event().set)
+    loop.close()
+
+    cancel()
+    for seconds in (0, 60):
+        with pytest.raises(RuntimeError, match="closed"):
+            clock.after(seconds, threading.Event().set)
+
+
+def test_scheduler_acts() -> None:
+    """A scheduler acts at its own time, and must be hopped to."""
+    scheduler = TestScheduler()
+    clock = clock_of(scheduler)
+    acted: list[float] = []
+    clock.after(0, lambda: acted.append(clock.now()))
+    clock.after(2.5, lambda: acted.append(clock.now()))
+    clock.after(1, lambda: acted.append(clock.now()))()
+    scheduler.start()
+
+    assert acted == [0, 2.5]
+    assert not clock.is_here()
+
+
+def test_scheduler_on_its_thread(desktop: EventLoopScheduler) -> None:
+    """A scheduler with a thread of its own acts there."""
+    names: list[str] = []
+    done = threading.Event()
+
+    def act() -> None:
+        names.append(threading.current_thread().name)
+        done.set()
+
+    clock_of(desktop).after(0.001, act)
+
+    assert done.wait(PATIENCE)
+    assert names == ["desktop"]
+
+
+def test_scheduler_disposed(desktop: EventLoopScheduler) -> None:
+    """A scheduler that is disposed says so to whoever sets a timer."""
+    desktop.dispose()
+    with pytest.raises(DisposedException):
+        clock_of(desktop).after(1, Action())

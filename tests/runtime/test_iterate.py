@@ -1,0 +1,443 @@
+"""Leaving Rx: blocking, iterating, awaiting, and consumers as slow as they like."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import reactivex
+from heard import Heard, settle, soon, text_of
+from programs import Program
+from reactivex import Observable, abc
+from reactivex import operators as rx
+from reactivex.disposable import Disposable
+from reactivex.internal.exceptions import SequenceContainsNoElementsError
+from reactivex.subject import Subject
+
+from rxollama import Ollama, aiterate, iterate, run
+from rxollama._runtime._iterate import AsyncIteration, Iteration
+from rxollama.errors import (
+    ClientClosedError,
+    InvalidValueError,
+    NotFoundError,
+    ReportedError,
+    RunningLoopError,
+)
+from rxollama.messages import ChatChunk
+from rxollama.testing import Reply, ScriptedOllama
+
+WORDS = ["One", " two", " three"]
+
+
+def content(chunk: ChatChunk) -> str:
+    """Take the content."""
+    return chunk.message.content
+
+
+def chat(ollama: Ollama) -> Observable[ChatChunk]:
+    """Ask something."""
+    return ollama.chat("m", "Count.")
+
+
+def texts(ollama: Ollama) -> Observable[str]:
+    """Ask something, for the content alone."""
+    return chat(ollama).pipe(rx.map(content))
+
+
+class TestRun:
+    """Blocking until the last item."""
+
+    def test_last(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """It returns the last item."""
+        server.enqueue(Reply.answer(WORDS))
+        assert run(chat(ollama)).done
+
+    def test_synchronous(self) -> None:
+        """An observable that is there at once is as good."""
+        assert run(reactivex.of(1, 2, 3)) == 3
+
+    def test_empty(self) -> None:
+        """An observable without an item raises what `await` would."""
+        with pytest.raises(SequenceContainsNoElementsError):
+            run(reactivex.empty())
+
+    def test_error(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """The error that ends the observable is raised, with what had arrived."""
+        server.enqueue(Reply.answer(WORDS).with_error("It broke", after=2))
+        with pytest.raises(ReportedError, match="It broke") as raised:
+            run(chat(ollama))
+        assert raised.value.partial is not None
+        assert raised.value.partial.message.content == "One two"
+
+    async def test_in_a_loop(self) -> None:
+        """Inside a loop, which it would block for ever, it refuses, and names the other way."""
+        with pytest.raises(RunningLoopError, match=r"run\(...\) would block .*: use `await source`"):
+            run(reactivex.of(1))
+
+    def test_interrupt(self, start: Callable[..., Program], server: ScriptedOllama) -> None:
+        """Ctrl-C closes the request, and is raised as usual."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        program = start(
+            """
+            from reactivex import operators as rx
+            from rxollama import Ollama, run
+
+            with Ollama(sys.argv[1]) as ollama:
+                try:
+                    run(ollama.chat("m", "Hello").pipe(rx.do_action(lambda _: print("came", flush=True))))
+                except KeyboardInterrupt:
+                    print("interrupted", flush=True)
+                    sys.stdin.readline()
+            """,
+            server.url,
+        )
+        assert program.line() == "came"
+        program.interrupt()
+        server.requests[0].wait_left()
+        assert program.line() == "interrupted"
+        assert program.end() == ""
+
+
+class TestIterate:
+    """Iterating in a plain `for`."""
+
+    def test_items(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """It brings the items as they come, and ends with the observable."""
+        server.enqueue(Reply.answer(WORDS, gap=0.01))
+        assert "".join(iterate(texts(ollama))) == "One two three"
+        assert server.requests[0].left_at is None
+
+    def test_lazy(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """It asks at the first step, and not before."""
+        iterate(texts(ollama))
+        settle()
+        assert server.requests == ()
+
+    def test_synchronous(self) -> None:
+        """An observable that is there at once is as good; what adds up is added up."""
+        assert list(iterate(reactivex.of(1, 2, 3))) == [1, 2, 3]
+        assert list(iterate(reactivex.of("a", "b"))) == ["ab"]
+        assert list(iterate(reactivex.empty())) == []
+
+    def test_break(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Leaving the loop closes the request at once."""
+        server.always(Reply.answer(WORDS).stalled(1))
+
+        def attempt() -> float:
+            count = len(server.requests)
+            for _ in iterate(chat(ollama)):
+                break
+            moment = time.monotonic()
+            return server.wait_for(count + 1)[-1].wait_left() - moment
+
+        soon(attempt)
+
+    def test_exception(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """An exception in the body of the loop closes the request, even while it is being handled."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+
+        def fail() -> None:
+            for _ in iterate(chat(ollama)):
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            fail()
+        server.requests[0].wait_left()
+
+    def test_close(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """`close` closes the request, and nothing more is handed out."""
+        server.enqueue(Reply.answer(WORDS).stalled(3))
+        chunks = iterate(chat(ollama), overflow="keep")
+        assert next(chunks).message.content == "One"
+        chunks.close()
+        server.requests[0].wait_left()
+        assert list(chunks) == []
+
+    def test_with(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Leaving a `with` closes the request."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        with iterate(chat(ollama)) as chunks:
+            next(chunks)
+            assert server.requests[0].left_at is None
+        server.requests[0].wait_left()
+
+    def test_close_by_another(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Closing wakes a thread that waits for the next item."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        chunks = iterate(chat(ollama))
+        got: list[str] = []
+        came = threading.Event()
+
+        def consume() -> None:
+            for chunk in chunks:
+                got.append(content(chunk))
+                came.set()
+
+        consumer = threading.Thread(target=consume)
+        consumer.start()
+        came.wait()
+        chunks.close()
+        consumer.join(5)
+        assert not consumer.is_alive()
+        assert got == ["One"]
+
+    def test_closed_while_it_subscribes(self) -> None:
+        """Closed while it subscribes, it disposes what it has subscribed to."""
+        disposed: list[bool] = []
+
+        def subscribe(_: abc.ObserverBase[int], __: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            items.close()
+            return Disposable(lambda: disposed.append(True))
+
+        items = iterate(Observable(subscribe))
+        assert list(items) == []
+        assert disposed == [True]
+
+    def test_error(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """The error comes after the items, once."""
+        server.enqueue(Reply.answer(WORDS).with_error("It broke", after=2))
+        chunks = iterate(chat(ollama))
+        got = [content(next(chunks))]
+        with pytest.raises(ReportedError):
+            got.extend(content(chunk) for chunk in chunks)
+        assert "".join(got) == "One two" or got == ["One"]
+        assert list(chunks) == []
+
+    def test_client_closed(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Closing the client ends it with that error."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        chunks = iterate(chat(ollama))
+        next(chunks)
+        ollama.close()
+        with pytest.raises(ClientClosedError):
+            next(chunks)
+
+    async def test_in_a_loop(self) -> None:
+        """Inside a loop it refuses, at the call and at the first step, and names the other way."""
+        with pytest.raises(RunningLoopError, match=r"use `async for item in aiterate\(source\)`"):
+            iterate(reactivex.of(1))
+        items = await asyncio.to_thread(iterate, reactivex.of(1))
+        with pytest.raises(RunningLoopError, match="iterate"):
+            next(items)
+        assert await asyncio.to_thread(list[int], items) == [1]
+
+    @pytest.mark.parametrize("make", [iterate, aiterate])
+    def test_overflow_of_another_kind(self, make: Callable[..., object]) -> None:
+        """An overflow that there is not is refused."""
+        with pytest.raises(InvalidValueError, match="'sum', 'keep' or 'latest'"):
+            make(reactivex.of(1), overflow="drop")
+
+    def test_source_that_goes_on(self) -> None:
+        """A source that goes on after it was left fills no memory."""
+        subject = Subject[str]()
+        items = iterate(subject)
+        begun = items._inbox
+        begun.begin()
+        subject.on_next("a")
+        items.close()
+        begun._on_next("b")
+        begun._on_next("c")
+        assert begun._waiting.take() == ["c"]
+        assert list(items) == []
+
+
+class TestSlowConsumer:
+    """A consumer that does not come to it while the server floods."""
+
+    RECORDS = 4000
+    TEXT = "word " * 1000
+
+    def flood(self) -> Reply:
+        """Send 20 MB, as fast as it goes."""
+        return Reply.answer([self.TEXT] * self.RECORDS)
+
+    def test_sum(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """The server is never kept waiting, nothing is lost, and memory stays near the size of the text."""
+        server.enqueue(self.flood())
+        size = self.RECORDS * len(self.TEXT)
+        with iterate(texts(ollama)) as got:
+            parts = [next(got)]
+            before, peak = self.measured(server)
+            parts += got
+        assert "".join(parts) == self.TEXT * self.RECORDS
+        assert len(parts) < self.RECORDS / 10
+        assert peak - before < 4 * size
+
+    def measured(self, server: ScriptedOllama) -> tuple[int, int]:
+        """Be idle until the server has sent all, and tell the memory before that and at its peak."""
+        gc.collect()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        seen = server.requests[0]
+        seen.wait_finished(30)
+        settle()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert seen.longest_write_wait < 0.5
+        return before, peak
+
+    @pytest.mark.parametrize("overflow", ["keep", "latest", "sum"])
+    def test_overflow(self, ollama: Ollama, server: ScriptedOllama, overflow: Any) -> None:
+        """What waited is found whole, or only the latest of it, or as a sum."""
+        server.enqueue(Reply.answer(WORDS * 100))
+        with iterate(chat(ollama), overflow=overflow) as got:
+            chunks = [next(got)]
+            server.requests[0].wait_finished()
+            settle()
+            chunks += got
+        if overflow == "latest":
+            assert len(chunks) <= 2
+            assert chunks[-1].done
+        else:
+            assert text_of(chunks) == "".join(WORDS * 100)
+            assert (len(chunks) == 301) == (overflow == "keep")
+
+    async def test_async(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """An asynchronous consumer that is busy elsewhere keeps nobody waiting either."""
+        server.enqueue(self.flood())
+        parts: list[str] = []
+        async with aiterate(texts(ollama)) as got:
+            async for part in got:
+                if not parts:
+                    await asyncio.to_thread(server.requests[0].wait_finished, 30)
+                parts.append(part)
+        assert "".join(parts) == self.TEXT * self.RECORDS
+        assert len(parts) < self.RECORDS / 10
+        assert server.requests[0].longest_write_wait < 0.5
+
+
+class TestAiterate:
+    """Iterating in an `async for`."""
+
+    async def test_items(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """It brings the items as they come, and ends with the observable."""
+        server.enqueue(Reply.answer(WORDS, gap=0.01))
+        assert "".join([text async for text in aiterate(texts(ollama))]) == "One two three"
+        assert server.requests[0].left_at is None
+
+    async def test_synchronous(self) -> None:
+        """An observable that is there at once is as good."""
+        assert [item async for item in aiterate(reactivex.of(1, 2, 3))] == [1, 2, 3]
+        assert [item async for item in aiterate(reactivex.empty())] == []
+
+    async def test_break(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Leaving the loop closes the request at once."""
+        server.always(Reply.answer(WORDS).stalled(1))
+        taken: list[float] = []
+        for count in range(3):
+            async for _ in aiterate(chat(ollama)):
+                break
+            moment = time.monotonic()
+            left = await asyncio.to_thread(server.wait_for(count + 1)[-1].wait_left)
+            taken.append(left - moment)
+        assert min(taken) < 0.05
+
+    async def test_cancel(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """Cancelling the task closes the request."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        came = asyncio.Event()
+
+        async def consume() -> None:
+            async for _ in aiterate(chat(ollama)):
+                came.set()
+
+        task = asyncio.create_task(consume())
+        await came.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(server.requests[0].wait_left)
+
+    async def test_aclose(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """`aclose` closes the request, wakes who waits, and nothing more is handed out."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        chunks = aiterate(chat(ollama))
+        assert content(await anext(chunks)) == "One"
+        waiting = asyncio.create_task(self.rest(chunks))
+        await asyncio.sleep(0)
+        await chunks.aclose()
+        assert await waiting == []
+        await asyncio.to_thread(server.requests[0].wait_left)
+
+    async def rest(self, chunks: AsyncIteration[ChatChunk]) -> list[ChatChunk]:
+        """Collect what still comes."""
+        return [chunk async for chunk in chunks]
+
+    async def test_error(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """The error comes after the items, once."""
+        server.enqueue(Reply.error(404, {"error": "model 'm' not found"}))
+        chunks = aiterate(chat(ollama))
+        with pytest.raises(NotFoundError):
+            await anext(chunks)
+        assert await self.rest(chunks) == []
+
+    async def test_from_another_thread(self) -> None:
+        """Items from another thread wake it, once for many, and none is lost."""
+        subject = Subject[str]()
+        got = aiterate(subject)
+        first = asyncio.create_task(anext(got))
+        await asyncio.sleep(0)
+
+        def speak() -> None:
+            for number in range(1000):
+                subject.on_next(f"{number} ")
+            subject.on_completed()
+
+        speaking = asyncio.create_task(asyncio.to_thread(speak))
+        parts = [await first] + [part async for part in got]
+        await speaking
+        assert "".join(parts) == "".join(f"{number} " for number in range(1000))
+        assert len(parts) < 900
+
+    def test_loop_gone(self) -> None:
+        """Items for a loop that was closed are nobody's any more, and no error of the source."""
+        subject = Subject[int]()
+        got = aiterate(subject)
+
+        async def step() -> int:
+            waiting = asyncio.ensure_future(anext(got))
+            await asyncio.sleep(0)
+            subject.on_next(1)
+            return await waiting
+
+        assert asyncio.run(step()) == 1
+        subject.on_next(2)
+
+    async def test_dropped(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """An iterator that is dropped in the middle closes its request."""
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        chunks = aiterate(chat(ollama))
+        await anext(chunks)
+        del chunks
+        await asyncio.to_thread(server.requests[0].wait_left)
+
+
+class TestAwait:
+    """Awaiting an observable."""
+
+    async def test_last(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """It brings the last item, on the caller's own loop."""
+        server.enqueue(Reply.answer(WORDS))
+        assert (await chat(ollama)).done
+
+    async def test_error(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """It raises the error that ends the observable."""
+        server.enqueue(Reply.error(404, {"error": "model 'm' not found"}))
+        with pytest.raises(NotFoundError):
+            await chat(ollama)
+
+
+def test_as_they_come(ollama: Ollama, server: ScriptedOllama) -> None:
+    """Iterators are what their names say, for those who annotate."""
+    server.enqueue(Reply.answer(WORDS))
+    chunks = iterate(chat(ollama))
+    assert isinstance(chunks, Iteration)
+    assert isinstance(aiterate(chat(ollama)), AsyncIteration)
+    assert text_of(list(chunks)) == "One two three"
+    assert text_of(Heard(reactivex.empty()).wait().items) == ""

@@ -1,0 +1,659 @@
+"""The seam to the network, and what the network does wrong, over both kinds of HTTP client."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import sys
+import threading
+import traceback
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal
+
+import httpx
+import pytest
+from heard import Heard, settle, soon, text_of
+from httpx_aiohttp import AiohttpTransport
+from programs import Program
+
+from rxollama import Ollama
+from rxollama._http import HttpTransport
+from rxollama._http._network_errors import failure
+from rxollama._runtime._loop import background
+from rxollama.errors import (
+    ClientClosedError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    InvalidValueError,
+    ProtocolError,
+    StatusError,
+    StreamError,
+    StreamTimeoutError,
+    UnauthorizedError,
+)
+from rxollama.messages import ChatChunk
+from rxollama.testing import Reply, ScriptedOllama
+from rxollama.transport import Call
+from rxollama.transport import Reply as HttpReply
+
+Client = httpx.AsyncClient | None
+WORDS = ["One", " two", " three"]
+KEY = "the-secret-key"
+
+
+@pytest.fixture
+def chat(server: ScriptedOllama, http_client: Client) -> Iterator[Callable[[], Heard[ChatChunk]]]:
+    """Ask something over either HTTP client."""
+    with Ollama(server.url, http_client=http_client) as ollama:
+        yield lambda: Heard(ollama.chat("m", "Count."))
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """Find a port at which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def told(url: str, http_client: Client) -> StreamError:
+    """Ask a server, and return the error that comes."""
+    with Ollama(url, http_client=http_client) as ollama:
+        failure = Heard(ollama.chat("m", "Hello")).failure
+    assert isinstance(failure, StreamError)
+    return failure
+
+
+class TestNoConnection:
+    """A server that is not there."""
+
+    def test_refused(self, http_client: Client, unused_port: int) -> None:
+        """A refused connection says what to start or to set."""
+        error = told(f"http://127.0.0.1:{unused_port}", http_client)
+        assert type(error) is ConnectionFailedError
+        assert error.args[0] == (
+            f"nothing listens at http://127.0.0.1:{unused_port}: "
+            "start Ollama there (`ollama serve`), or set OLLAMA_HOST to where it is"
+        )
+
+    def test_refused_at_each_address(self, http_client: Client, unused_port: int) -> None:
+        """A name with several addresses, all of which refuse, is told in the same words."""
+        assert "nothing listens at" in str(told(f"http://localhost:{unused_port}", http_client))
+
+    @pytest.mark.parametrize("host", ["nowhere.invalid", "x" * 64 + ".example"])
+    def test_unresolvable(self, http_client: Client, host: str) -> None:
+        """A host that cannot be resolved, or cannot be one, is told so."""
+        error = told(f"http://{host}:11434", http_client)
+        assert type(error) is ConnectionFailedError
+        assert "OLLAMA_HOST right" in str(error) or "asked" in str(error)
+
+    def test_no_tls(self, http_client: Client, server: ScriptedOllama) -> None:
+        """A server that speaks no TLS is told so."""
+        error = told(f"https://127.0.0.1:{server.port}", http_client)
+        assert type(error) is ConnectionFailedError
+        assert "does this server speak https?" in str(error)
+
+    def test_closed_client(self, server: ScriptedOllama) -> None:
+        """An HTTP client that was closed by its owner is told so."""
+        client = httpx.AsyncClient()
+        asyncio.run(client.aclose())
+        error = told(server.url, client)
+        assert type(error) is ClientClosedError
+        assert "the HTTP client cannot be used" in str(error)
+
+
+class TestBroken:
+    """A server that breaks off, or is none."""
+
+    @pytest.mark.parametrize(
+        ("reply", "when"),
+        [
+            (Reply.answer(WORDS).dropped(0), "before the answer began"),
+            (Reply.answer(WORDS).dropped(200), "in the middle of the answer"),
+            (Reply.answer(WORDS).reset(0), "before the answer began"),
+            (Reply.answer(WORDS).reset(200), "in the middle of the answer"),
+        ],
+        ids=["dropped at once", "dropped later", "reset at once", "reset later"],
+    )
+    def test_lost(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama, reply: Reply, when: str) -> None:
+        """A connection that breaks is told with when, and what arrived before was handed on."""
+        server.enqueue(reply)
+        heard = chat()
+        assert type(heard.failure) is ConnectionLostError
+        assert f"broke {when}; a retry can help" in str(heard.failure)
+        assert text_of(heard.items) in {"", "One"}
+
+    @pytest.mark.parametrize(
+        "garbage",
+        [b"220 mail.example ESMTP\r\n\r\n", b"\x00\x01\x02\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"],
+        ids=["mail", "binary", "status"],
+    )
+    def test_garbage(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama, garbage: bytes) -> None:
+        """What is no HTTP is told so."""
+        server.enqueue(Reply.raw(garbage))
+        assert type(chat().failure) is ProtocolError
+
+    def test_garbage_later(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
+        """What stops being HTTP in the middle is told so, and what arrived before was handed on."""
+        line = Reply.answer(WORDS).pieces[0].data
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\nthis is no length\r\n" % (
+            len(line),
+            line,
+        )
+        server.enqueue(Reply.raw(head))
+        heard = chat()
+        assert type(heard.failure) in {ProtocolError, ConnectionLostError}
+
+    def test_page(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
+        """A page where a stream should be is told so."""
+        server.enqueue(Reply.error(200, "<html>Hello</html>", content_type="text/html"))
+        assert "a page (HTML or XML)" in str(chat().failure)
+
+    def test_redirect(self, http_client: Client, server: ScriptedOllama) -> None:
+        """A redirect is not followed, since the key must not be; it is told with its target."""
+        with ScriptedOllama() as other, Ollama(server.url, api_key=KEY, http_client=http_client) as ollama:
+            server.enqueue(Reply.error(307, "", headers={"location": other.url + "/api/chat"}))
+            failure = Heard(ollama.chat("m", "Hello")).failure
+            assert isinstance(failure, StatusError)
+            assert failure.status == 307
+            assert f"it redirects to {other.url}/api/chat: set OLLAMA_HOST" in str(failure)
+            assert other.requests == ()
+
+    @pytest.mark.parametrize("answering", [False, True])
+    def test_not_reading(self, http_client: Client, answering: bool) -> None:
+        """A server that does not read the request is left at once, and not sent what is left of it."""
+        answering = answering and http_client is None  # httpx itself reads nothing before all is sent.
+        began, disposed = threading.Event(), threading.Event()
+        got: list[int] = []
+
+        def serve(listener: socket.socket) -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(ConnectionError):
+                got.append(len(connection.recv(1000)))
+                if answering:
+                    line = Reply.answer(WORDS).pieces[0].data
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(line))
+                    connection.sendall(line + b"\r\n")
+                began.set()
+                assert disposed.wait(10)
+                while part := len(connection.recv(1 << 20)):
+                    got.append(part)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            serving = threading.Thread(target=serve, args=(listener,))
+            serving.start()
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            with Ollama(url, http_client=http_client) as ollama:
+                heard = Heard(ollama.chat("m", "long " * 10_000_000)).wait_items(int(answering))
+                began.wait()
+                heard.dispose()
+                settle()
+                disposed.set()
+                serving.join()
+        assert sum(got) < 40_000_000
+
+
+class TestEncodings:
+    """Bodies that were compressed though nobody asked for it."""
+
+    @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+    def test_decoded(
+        self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama, encoding: Literal["gzip", "deflate"]
+    ) -> None:
+        """They are decoded as they come."""
+        server.enqueue(Reply.answer(WORDS).encoded(encoding).stalled(2), Reply.answer(WORDS).encoded(encoding))
+        first = chat().wait_items(2)
+        first.dispose()
+        assert text_of(chat().wait().items) == "One two three"
+        assert server.requests[0].headers["accept-encoding"] == "identity"
+
+    def test_not_what_it_says(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
+        """A body that is not encoded as it says is told so."""
+        server.enqueue(Reply.answer(WORDS).with_headers({"content-encoding": "gzip"}))
+        assert type(chat().failure) is ProtocolError
+
+
+class TestDispose:
+    """Leaving, over both HTTP clients."""
+
+    @pytest.mark.parametrize("pieces", [0, 2])
+    def test_silent(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama, pieces: int) -> None:
+        """The server sees it at once."""
+        server.always(Reply.answer(WORDS).stalled(pieces))
+
+        def attempt() -> float:
+            count = len(server.requests)
+            heard = chat().wait_items(pieces)
+            seen = server.wait_for(count + 1)[-1]
+            moment = heard.dispose()
+            return seen.wait_left() - moment
+
+        soon(attempt)
+
+    def test_reuse(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
+        """A finished stream leaves its connection to the next."""
+        server.always(Reply.answer(WORDS))
+        assert [chat().wait().completed for _ in range(3)] == [True] * 3
+        assert len({seen.peer_port for seen in server.requests}) == 1
+
+    @pytest.mark.parametrize("client", ["None", "httpx.AsyncClient()"])
+    def test_nothing_left(self, start: Callable[..., Program], server: ScriptedOllama, client: str) -> None:
+        """After callbacks that raise, disposal and errors no task is left, and nobody complains."""
+        server.always(Reply.answer(WORDS).stalled(2))
+        server.enqueue(Reply.answer(WORDS).reset(200), path="/api/generate")
+        program = start(
+            f"""
+            import asyncio, gc, httpx
+            from rxollama import Ollama
+
+            async def main():
+                asyncio.get_running_loop().slow_callback_duration = 10  # httpx loads as it goes.
+                client = {client}
+                ollama = Ollama(sys.argv[1], http_client=client)
+                over = asyncio.Queue()
+                def fail(_):
+                    raise ValueError
+                ollama.chat("m", "Hello").subscribe(fail, over.put_nowait)
+                ollama.generate("m", "Hello").subscribe(on_error=over.put_nowait)
+                print(sorted([type(await over.get()).__name__ for _ in range(2)]))
+                came = asyncio.Event()
+                subscription = ollama.chat("m", "Hello").subscribe(lambda _: came.set())
+                await came.wait()
+                subscription.dispose()
+                for _ in range(5):
+                    gc.collect()
+                    await asyncio.sleep(0)
+                print(len(asyncio.all_tasks()))
+                await ollama.aclose()
+                if client:
+                    await client.aclose()
+
+            asyncio.run(main(), debug=True)
+            gc.collect()
+            """,
+            server.url,
+        )
+        assert program.end() == "['ConnectionLostError', 'ValueError']\n1"
+
+
+class TestTimeouts:
+    """How long to wait for a server."""
+
+    def test_httpx_default(self, server: ScriptedOllama) -> None:
+        """Neither the client's own nor httpx's default lets a slow model time out."""
+        server.enqueue(Reply.answer(WORDS))
+        sent: list[Any] = []
+        client = httpx.AsyncClient()
+        build = client.build_request
+
+        def spy(*args: Any, **kwargs: Any) -> httpx.Request:
+            sent.append(kwargs["timeout"])
+            return build(*args, **kwargs)
+
+        client.build_request = spy  # type: ignore[method-assign] # To see what is asked of it.
+        with Ollama(server.url, http_client=client) as ollama:
+            assert Heard(ollama.chat("m", "Hello")).wait().completed
+        asyncio.run_coroutine_threadsafe(client.aclose(), background()).result(10)
+        assert sent == [httpx.Timeout(None, connect=10)]
+
+    @pytest.mark.parametrize("over", ["httpx", "aiohttp"])
+    @pytest.mark.parametrize(("pieces", "phase"), [(0, "first_chunk"), (2, "gap")])
+    def test_explicit(self, server: ScriptedOllama, over: str, pieces: int, phase: str) -> None:
+        """The timeouts of a given client count, and are told with the phase."""
+        transport = AiohttpTransport() if over == "aiohttp" else None
+        client = httpx.AsyncClient(timeout=httpx.Timeout(None, read=0.1), transport=transport)
+        server.enqueue(Reply.answer(WORDS).stalled(pieces))
+        failure = told(server.url, client)
+        assert isinstance(failure, StreamTimeoutError)
+        assert failure.phase == phase
+        assert failure.partial is not None
+        assert failure.partial.message.content == "".join(WORDS[:pieces])
+        server.requests[0].wait_left()
+        asyncio.run_coroutine_threadsafe(client.aclose(), background()).result(10)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses instead")
+    @pytest.mark.parametrize("over", ["httpx", "aiohttp"])
+    def test_connect(self, full_port: int, over: str) -> None:
+        """A server that does not accept is told as the phase of connecting."""
+        transport = AiohttpTransport() if over == "aiohttp" else None
+        client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=0.1), transport=transport)
+        failure = told(f"http://127.0.0.1:{full_port}", client)
+        assert isinstance(failure, StreamTimeoutError)
+        assert failure.phase == "connect"
+        asyncio.run_coroutine_threadsafe(client.aclose(), background()).result(10)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses instead")
+    def test_own_connect(self, full_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Only connecting has a limit of its own."""
+        monkeypatch.setattr("rxollama._http._http_transport._PATIENT", httpx.Timeout(None, connect=0.1))
+        failure = told(f"http://127.0.0.1:{full_port}", None)
+        assert isinstance(failure, StreamTimeoutError)
+        assert (failure.phase, "is the server there?" in str(failure)) == ("connect", True)
+
+    def test_pool(self, server: ScriptedOllama) -> None:
+        """A given client whose connections are all in use is told as the phase of connecting."""
+        limits, timeout = httpx.Limits(max_connections=1), httpx.Timeout(None, pool=0.1)
+        client = httpx.AsyncClient(limits=limits, timeout=timeout)
+        server.always(Reply.answer(WORDS).stalled(1))
+        with Ollama(server.url, http_client=client) as ollama:
+            Heard(ollama.chat("m", "Hello")).wait_items(1)
+            failure = Heard(ollama.chat("m", "Hello")).failure
+        assert isinstance(failure, StreamTimeoutError)
+        assert failure.phase == "connect"
+        asyncio.run_coroutine_threadsafe(client.aclose(), background()).result(10)
+
+
+class TestKey:
+    """The API key."""
+
+    def test_sent(self, http_client: Client, server: ScriptedOllama) -> None:
+        """It is sent as Bearer; what else is sent says who asks and what."""
+        server.enqueue(Reply.answer(WORDS))
+        with Ollama(server.url, api_key=KEY, headers={"X-Team": "blue"}, http_client=http_client) as ollama:
+            Heard(ollama.chat("m", "Hello")).wait()
+        sent = server.requests[0].headers
+        assert sent["authorization"] == f"Bearer {KEY}"
+        assert sent["x-team"] == "blue"
+        assert sent["content-type"] == "application/json"
+        assert sent["user-agent"].startswith("rxollama/")
+
+    def test_header_wins(self, http_client: Client, server: ScriptedOllama) -> None:
+        """A header of the caller's own wins over it."""
+        headers = {"Authorization": "Basic abc", "User-Agent": "mine"}
+        with Ollama(server.url, api_key=KEY, headers=headers, http_client=http_client) as ollama:
+            Heard(ollama.version()).wait()
+        assert server.requests[0].headers["authorization"] == "Basic abc"
+        assert server.requests[0].headers["user-agent"] == "mine"
+        assert "content-type" not in server.requests[0].headers
+
+    def test_from_the_environment(self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Host and key are read from the environment at construction, not later."""
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        monkeypatch.setenv("OLLAMA_API_KEY", f" {KEY}\n")
+        with Ollama() as ollama, Ollama(api_key="") as keyless:
+            monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:1")
+            monkeypatch.setenv("OLLAMA_API_KEY", "another")
+            Heard(ollama.version()).wait()
+            Heard(keyless.version()).wait()
+        assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
+        assert "authorization" not in server.requests[1].headers
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            Reply.raw(b"220 mail.example ESMTP\r\n"),
+            Reply.error(401, {"error": "unauthorized"}),
+            Reply.answer(WORDS).reset(200),
+            Reply.answer(WORDS).reset(0),
+        ],
+        ids=["garbage", "status", "reset", "reset at once"],
+    )
+    def test_never_shown(
+        self, http_client: Client, server: ScriptedOllama, caplog: pytest.LogCaptureFixture, reply: Reply
+    ) -> None:
+        """It is in no repr, no error, no cause of an error and no log."""
+        caplog.set_level(0)
+        server.enqueue(reply)
+        with Ollama(server.url, api_key=KEY, http_client=http_client) as ollama:
+            failure = Heard(ollama.chat("m", "Hello")).failure
+            shown = [repr(ollama), repr(vars(ollama)), *traceback.format_exception(failure), caplog.text]
+        link: BaseException | None = failure
+        while link is not None:
+            shown += [repr(link), str(link), repr(link.args)]
+            link = link.__cause__ or link.__context__
+        assert KEY not in "\n".join(shown)
+
+    def test_large(self, http_client: Client, server: ScriptedOllama) -> None:
+        """A large request, as one with pictures, is sent whole, and with its length."""
+        server.enqueue(Reply.answer(WORDS), Reply.answer(WORDS))
+        with Ollama(server.url, http_client=http_client) as ollama:
+            for _ in range(2):
+                assert Heard(ollama.chat("m", "long " * 1_000_000)).wait().completed
+        for seen in server.requests:
+            assert seen.json["messages"] == [{"role": "user", "content": "long " * 1_000_000}]
+            assert seen.headers["content-length"] == str(len(seen.body))
+            assert "transfer-encoding" not in seen.headers
+        assert len({seen.peer_port for seen in server.requests}) == 1
+
+    def test_unauthorized(self, http_client: Client, server: ScriptedOllama) -> None:
+        """A server that wants one says where to get it."""
+        server.enqueue(Reply.error(401, {"error": "unauthorized", "signin_url": "https://ollama.com/connect"}))
+        failure = told(server.url, http_client)
+        assert isinstance(failure, UnauthorizedError)
+        assert failure.signin_url == "https://ollama.com/connect"
+
+
+class TestProxies:
+    """Proxies of the environment."""
+
+    def test_for_others(self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server elsewhere is asked through the proxy."""
+        monkeypatch.setenv("http_proxy", server.url)
+        server.enqueue(Reply.answer(WORDS))
+        with Ollama("http://ollama.example:11434") as ollama:
+            assert text_of(Heard(ollama.chat("m", "Hello")).wait().items) == "One two three"
+        assert server.requests[0].headers["host"] == "ollama.example:11434"
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+    def test_not_for_this_machine(
+        self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch, host: str, unused_port: int
+    ) -> None:
+        """A server on this machine is asked without one."""
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port}")
+        server.enqueue(Reply.answer(WORDS))
+        with Ollama(f"http://{host}:{server.port}") as ollama:
+            assert Heard(ollama.chat("m", "Hello")).wait().completed
+
+    def test_excepted(self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server that the environment excepts is asked without one."""
+        monkeypatch.setenv("all_proxy", server.url)
+        monkeypatch.setenv("no_proxy", "nowhere.invalid:11434")
+        assert "cannot be resolved" in str(told("http://nowhere.invalid:11434", None))
+        assert server.requests == ()
+
+    def test_unreachable(self, monkeypatch: pytest.MonkeyPatch, unused_port: int) -> None:
+        """A proxy that is not there is told as no connection."""
+        monkeypatch.setenv("all_proxy", f"http://user:{KEY}@127.0.0.1:{unused_port}")
+        error = told("http://ollama.example:11434", None)
+        assert type(error) is ConnectionFailedError
+        assert KEY not in str(error)
+
+    def test_refusing(self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proxy that lets nobody through is told as no connection."""
+        monkeypatch.setenv("https_proxy", server.url)
+        error = told("https://ollama.example", None)
+        assert type(error) is ConnectionFailedError
+
+    def test_of_another_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proxy of a kind that is not supported is told as no connection."""
+        monkeypatch.setenv("http_proxy", "gopher://127.0.0.1:70")
+        error = told("http://ollama.example:11434", None)
+        assert type(error) is ConnectionFailedError
+
+
+class TestGivenClient:
+    """An HTTP client of the caller's own."""
+
+    async def test_never_closed(self, server: ScriptedOllama) -> None:
+        """It is never closed here."""
+        async with httpx.AsyncClient() as client:
+            async with Ollama(server.url, http_client=client) as ollama:
+                assert await ollama.version() == "0.0.0"
+            ollama.close()
+            assert not client.is_closed
+
+    async def test_tests_of_others(self) -> None:
+        """It may be one that has no network at all."""
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"version": "1.2.3"}))
+        async with httpx.AsyncClient(transport=transport) as client:
+            assert await Ollama(http_client=client).version() == "1.2.3"
+
+
+class _Spoken:
+    """Be an answer without a network."""
+
+    status = 200
+    headers: Mapping[str, str] = {}
+
+    def __init__(self, pieces: tuple[bytes, ...]) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Bring the pieces."""
+        for piece in self._pieces:
+            yield piece
+
+
+class _Speaking:
+    """Be a transport without a network."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.calls: list[Call] = []
+        self._pieces = pieces
+
+    def open(self, call: Call) -> AbstractAsyncContextManager[HttpReply]:
+        """Answer."""
+        self.calls.append(call)
+        return self._answer()
+
+    @asynccontextmanager
+    async def _answer(self) -> AsyncGenerator[HttpReply, None]:
+        yield _Spoken(self._pieces)
+
+
+class TestSeam:
+    """Transports of the caller's own."""
+
+    async def test_used(self) -> None:
+        """One method is all that a transport needs."""
+        transport = _Speaking(b'{"version":', b'"1.2.3"}')
+        async with Ollama(transport=transport) as ollama:
+            assert await ollama.version() == "1.2.3"
+        assert transport.calls == [Call(method="GET", path="/api/version")]
+        assert transport.calls[0].body is None
+
+    async def test_eager_tasks(self) -> None:
+        """It works on a loop that begins tasks at once, where there is one."""
+        factory: Any = getattr(asyncio, "eager_task_factory", None)
+        asyncio.get_running_loop().set_task_factory(factory)
+        assert await Ollama(transport=_Speaking(b'{"version": "1"}')).version() == "1"
+
+
+class TestLoops:
+    """One HTTP client for each loop."""
+
+    def test_forgotten_with_their_loops(self, server: ScriptedOllama) -> None:
+        """What belongs to a closed loop is let go."""
+        transport = HttpTransport(server.url)
+
+        async def ask() -> int:
+            async with transport.open(Call(method="GET", path="/api/version")) as reply:
+                return reply.status
+
+        assert [asyncio.run(ask()) for _ in range(3)] == [200] * 3
+        assert len(transport._kept) == 1
+        server.wait_closed()
+
+    def test_closed(self, server: ScriptedOllama) -> None:
+        """A transport that was closed sends nothing more."""
+        transport = HttpTransport(server.url)
+        transport.close()
+
+        async def ask() -> None:
+            async with transport.open(Call(method="GET", path="/api/version")):
+                pytest.fail("it was sent")
+
+        with pytest.raises(ClientClosedError, match="make a new one"):
+            asyncio.run(ask())
+
+    async def test_closed_meanwhile(self, server: ScriptedOllama) -> None:
+        """What breaks because the transport is being closed is told so."""
+        transport = HttpTransport(server.url)
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+
+        async def ask() -> None:
+            async with transport.open(Call(method="POST", path="/api/chat", body=b"{}")) as reply:
+                async for _ in reply:
+                    await transport.aclose()
+
+        with pytest.raises(ClientClosedError, match="the client was closed"):
+            await ask()
+
+
+class TestFailure:
+    """Faults that no server can be made to show."""
+
+    def test_context_of_the_loop(self, unused_port: int, server: ScriptedOllama) -> None:
+        """What is being handled around the loop is no reason for what fails within it."""
+        server.enqueue(Reply.answer(WORDS).dropped(0))
+        ollama = Ollama(server.url)
+
+        async def ask() -> ChatChunk:
+            return await ollama.chat("m", "Hello")
+
+        try:
+            socket.create_connection(("127.0.0.1", unused_port))
+        except ConnectionRefusedError:
+            with pytest.raises(ConnectionLostError):
+                asyncio.run(ask())
+
+    @pytest.mark.parametrize(
+        ("fault", "phase", "kind"),
+        [
+            (ssl.SSLError("bad record"), "body", ConnectionLostError),
+            (httpx.InvalidURL("no"), "headers", ConnectionFailedError),
+            (httpx.UnsupportedProtocol("no"), "headers", ConnectionFailedError),
+            (httpx.LocalProtocolError("no"), "headers", ConnectionFailedError),
+            (httpx.ConnectError("no"), "headers", ConnectionFailedError),
+            (httpx.ReadError("no"), "body", ConnectionLostError),
+            (httpx.StreamConsumed(), "body", ConnectionLostError),
+            (ValueError("no"), "headers", ConnectionFailedError),
+            (BaseExceptionGroup("all", [ConnectionRefusedError()]), "headers", ConnectionFailedError),
+        ],
+        ids=repr,
+    )
+    def test_kind(self, fault: BaseException, phase: str, kind: type[StreamError]) -> None:
+        """Each becomes one of our own errors."""
+        assert type(failure(fault, phase, "http://example")) is kind
+
+
+class TestRefused:
+    """What a client cannot be made of."""
+
+    @pytest.mark.parametrize(
+        ("field", "options"),
+        [
+            ("host", {"host": "http://h:99999"}),
+            ("api_key", {"api_key": "clé"}),
+            ("api_key", {"api_key": "a\nb"}),
+            ("api_key", {"api_key": 1}),
+            ("headers", {"headers": "x: y"}),
+            ("headers", {"headers": {"x": "a\r\nb"}}),
+            ("headers", {"headers": {"x y": "a"}}),
+            ("headers", {"headers": {"x": 1}}),
+            ("headers", {"headers": {1: "x"}}),
+            ("http_client", {"http_client": httpx.Client}),
+            ("http_client", {"http_client": object()}),
+            ("http_client", {"http_client": httpx.AsyncClient(), "transport": HttpTransport("http://h:1")}),
+            ("transport", {"transport": object()}),
+            ("max_line", {"max_line": 0}),
+            ("max_line", {"max_line": "1"}),
+        ],
+    )
+    def test_refused(self, field: str, options: dict[str, Any]) -> None:
+        """It is refused at construction, by the name of the argument and without showing what is secret."""
+        with pytest.raises(InvalidValueError) as refusal:
+            Ollama(**options)
+        assert refusal.value.field == field
+        assert "clé" not in str(refusal.value)
+
+    def test_max_line(self, server: ScriptedOllama) -> None:
+        """A record that is longer than is taken is told so."""
+        server.enqueue(Reply.answer(["x" * 2000]))
+        with Ollama(server.url, max_line=1000) as ollama:
+            failure = Heard(ollama.chat("m", "Hello")).failure
+        assert isinstance(failure, ProtocolError)
+        assert "raise max_line" in str(failure)
