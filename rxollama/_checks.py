@@ -10,7 +10,7 @@ from typing import Any, TypeGuard, TypeVar, get_origin
 
 import msgspec
 
-from rxollama._invalid_value import refuse
+from rxollama._invalid_value import invalid_value
 from rxollama._schema import schema_of
 
 __all__ = (
@@ -82,7 +82,7 @@ def check_several(field: str, values: object, allowed: str = "several, in a list
         InvalidValueError: When it is one value.
     """
     if not _is_several(values):
-        raise refuse(field, values, allowed, show=False)
+        raise invalid_value(field, values, allowed, show=False)
     return tuple(values)
 
 
@@ -90,26 +90,28 @@ def check_model(model: object) -> None:
     """Refuse what is no model name."""
     if not isinstance(model, str) or not model.strip():
         # Who forgets the model gives the messages in its place, and these are not to be shown.
-        raise refuse("model", model, "a model's name, such as 'qwen3' or 'qwen3:8b'", show=isinstance(model, str))
+        raise invalid_value(
+            "model", model, "a model's name, such as 'qwen3' or 'qwen3:8b'", show=isinstance(model, str)
+        )
 
 
 def check_text(field: str, text: object) -> None:
     """Refuse what is no text."""
     if not isinstance(text, str):
-        raise refuse(field, text, "a text", show=False)
+        raise invalid_value(field, text, "a text", show=False)
 
 
 def check_flag(field: str, flag: object) -> None:
     """Refuse what is no flag."""
     if flag is not None and not isinstance(flag, bool):
-        raise refuse(field, flag, "True or False")
+        raise invalid_value(field, flag, "True or False")
 
 
 def check_think(think: object) -> None:
     """Refuse what is no level of thinking."""
     if think is None or isinstance(think, bool) or (isinstance(think, str) and think in _THINK_LEVELS):
         return
-    raise refuse("think", think, "True, False, 'low', 'medium', 'high' or 'max'")
+    raise invalid_value("think", think, "True, False, 'low', 'medium', 'high' or 'max'")
 
 
 def check_top_logprobs(top_logprobs: object, logprobs: object) -> None:
@@ -118,9 +120,9 @@ def check_top_logprobs(top_logprobs: object, logprobs: object) -> None:
         return
     whole = isinstance(top_logprobs, int) and not isinstance(top_logprobs, bool)
     if not (whole and top_logprobs in range(_TOP_LOGPROBS + 1)):
-        raise refuse("top_logprobs", top_logprobs, f"a whole number from 0 to {_TOP_LOGPROBS}")
+        raise invalid_value("top_logprobs", top_logprobs, f"a whole number from 0 to {_TOP_LOGPROBS}")
     if top_logprobs and not logprobs:
-        raise refuse("top_logprobs", top_logprobs, "nothing without logprobs=True")
+        raise invalid_value("top_logprobs", top_logprobs, "nothing without logprobs=True")
 
 
 def check_format(value: object) -> dict[str, Any] | str | None:
@@ -141,7 +143,7 @@ def check_format(value: object) -> dict[str, Any] | str | None:
     if is_mapping(value):
         return _check_json("format", dict(value))
     if not _is_type(value):
-        raise refuse("format", value, "'json' or a JSON schema as a dict, or a type")
+        raise invalid_value("format", value, "'json' or a JSON schema as a dict, or a type")
     return schema_of(value, field="format")
 
 
@@ -167,7 +169,7 @@ def check_keep_alive(value: object) -> float | str | None:
     if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
         return value.strip()
     hint = "seconds as a number, a duration with units such as '5m', '1h30m' or '300s', a timedelta; negative: for ever"
-    raise refuse("keep_alive", value, hint)
+    raise invalid_value("keep_alive", value, hint)
 
 
 def check_options(options: object) -> dict[str, Any] | None:
@@ -186,10 +188,10 @@ def check_options(options: object) -> dict[str, Any] | None:
     if options is None:
         return None
     if not is_mapping(options):
-        raise refuse("options", options, "a dict of option names and values")
+        raise invalid_value("options", options, "a dict of option names and values")
     for name, value in options.items():
         if not isinstance(name, str):
-            raise refuse("options", name, "names that are texts")
+            raise invalid_value("options", name, "names that are texts")
         if value is not None:
             _check_option(name, value)
     return _check_json("options", dict(options))
@@ -198,13 +200,13 @@ def check_options(options: object) -> dict[str, Any] | None:
 def _check_option(name: str, value: object) -> None:
     field = f"options.{name}"
     if name in _WHOLE and not (_is_number(value) and value % 1 == 0):
-        raise refuse(field, value, "a whole number")
+        raise invalid_value(field, value, "a whole number")
     if name in _FLOATING and not _is_number(value):
-        raise refuse(field, value, "a number")
+        raise invalid_value(field, value, "a number")
     if name == "use_mmap" and not isinstance(value, bool):
-        raise refuse(field, value, "True or False")
+        raise invalid_value(field, value, "True or False")
     if name == "stop" and not (_is_list(value) and all(isinstance(stop, str) for stop in value)):
-        raise refuse(field, value, "a list of texts")
+        raise invalid_value(field, value, "a list of texts")
 
 
 def check_tools(tools: object) -> tuple[Mapping[str, Any], ...]:
@@ -226,7 +228,7 @@ def check_tools(tools: object) -> tuple[Mapping[str, Any], ...]:
     for place, tool in enumerate(found):
         function = tool.get("function") if is_mapping(tool) else None
         if not is_mapping(function) or not isinstance(function.get("name"), str):
-            raise refuse(
+            raise invalid_value(
                 f"tools[{place}]",
                 tool,
                 "{'type': 'function', 'function': {'name': ..., 'parameters': {...}}}",
@@ -238,7 +240,7 @@ def _check_json(field: str, value: T) -> T:
     try:
         msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise refuse(field, value, f"what can be written as JSON ({error})") from error
+        raise invalid_value(field, value, f"what can be written as JSON ({error})") from error
     return value
 
 

@@ -7,7 +7,7 @@ ends a stream carries a `ChatResponse`.
 
 from __future__ import annotations
 
-__all__ = ("InvalidValueError", "RxOllamaError", "refuse")
+__all__ = ("InvalidValueError", "RxOllamaError", "invalid_value")
 
 _SHOWN = 80
 
@@ -44,7 +44,7 @@ class InvalidValueError(RxOllamaError, ValueError):
         self.allowed = allowed
 
 
-def refuse(field: str, given: object, allowed: str, *, show: bool = True) -> InvalidValueError:
+def invalid_value(field: str, given: object, allowed: str, *, show: bool = True) -> InvalidValueError:
     """
     Build the error for a wrong value.
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-from rxollama._runtime._loop import report
+from rxollama._runtime._loop import report_error
 
 __all__ = ("Request", "Witness", "begin", "witnessed_by")
 
@@ -92,4 +92,4 @@ class Request:
         try:
             hear()
         except Exception as error:  # noqa: BLE001 - Who only watches is no reason to lose an answer.
-            report("the witness of a request raised", error)
+            report_error("the witness of a request raised", error)

@@ -115,9 +115,9 @@ def timings() -> SearchStrategy[ClientTiming]:
 def messages(draw: DrawFn, role: str | None = None) -> Message:
     """Draw what a chunk adds, of one role or of any."""
     name, call_id = draw(_NAMES) if role is None else ("", "")
-    speaker = draw(_ROLES) if role is None else role
+    boundary = draw(_ROLES) if role is None else role
     images, calls = draw(_THINGS)
-    return Message(speaker, draw(_TEXTS), draw(_TEXTS), images, calls, name, call_id)
+    return Message(boundary, draw(_TEXTS), draw(_TEXTS), images, calls, name, call_id)
 
 
 @st.composite

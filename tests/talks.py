@@ -33,7 +33,7 @@ def said(content: str, *called: dict[str, Any]) -> dict[str, Any]:
 
 def results_of(chunks: list[ChatChunk]) -> list[str]:
     """List what tools gave."""
-    return [chunk.message.content for chunk in chunks if chunk.message.role == "tool" and not chunk.aside]
+    return [chunk.message.content for chunk in chunks if chunk.message.role == "tool" and not chunk.is_tool_progress]
 
 
 def failures_of(chunks: list[ChatChunk]) -> list[str]:

@@ -11,15 +11,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "rxollama"
-MAX_LINES = 350
+MAX_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 # From the floor up; a module may import those below it, and those of its own row only in this order.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("_refusal", "_schema", "messages", "errors"),
-    ("_loop", "_witness", "_rx", "_arguments", "_host", "transport", "_wire", "operators", "_bridge"),
-    ("_http", "_default", "_subscription", "_source", "tools", "_converse"),
-    ("_calls", "client", "conversation", "testing"),
+    ("_invalid_value", "_schema", "_checks", "messages", "errors"),
+    ("transport", "_wire", "_runtime"),
+    ("_witness", "operators", "tools", "_http"),
+    ("_tool_loop", "client"),
+    ("conversation", "testing"),
     ("", "cli", "__main__"),
 )
 RANKS = {name: (layer, place) for layer, row in enumerate(LAYERS) for place, name in enumerate(row)}
@@ -32,11 +33,11 @@ EDGES = {
     "docstring_parser": {"tools"},
     "structlog": {"operators", "cli"},
     "rich": {"cli"},
-    "uvloop": {"_loop"},
+    "uvloop": {"_runtime"},
 }
 
 # The default transport takes a third of the import time, and loads when a client first connects.
-IMPORTS_IN_FUNCTIONS = {("_default", "rxollama._http")}
+IMPORTS_IN_FUNCTIONS = {("client", "rxollama._http")}
 
 
 def modules() -> list[Path]:

@@ -80,7 +80,7 @@ class TestNoConnection:
         )
 
     def test_refused_at_each_address(self, http_client: Client, unused_port: int) -> None:
-        """A name with several addresses, all of which refuse, is told in the same words."""
+        """A name with several addresses, all of which invalid_value, is told in the same words."""
         assert "nothing listens at" in str(told(f"http://localhost:{unused_port}", http_client))
 
     @pytest.mark.parametrize("host", ["nowhere.invalid", "x" * 64 + ".example"])

@@ -23,7 +23,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from rxollama._http._aiohttp import Answer, Direct, Pieces, connector, direct_body
 from rxollama._http._network_errors import FAULTS, failure
-from rxollama._runtime._loop import Job, finish, finish_now, keep_for_ever
+from rxollama._runtime._loop import Job, never_collect, run_jobs, run_jobs_blocking
 from rxollama.errors import ClientClosedError
 from rxollama.transport import Call, Reply
 
@@ -154,11 +154,11 @@ class HttpTransport:
 
     async def aclose(self) -> None:
         """Close the connections on every loop, and wait for it."""
-        await finish(self._closing())
+        await run_jobs(self._closing())
 
     def close(self) -> None:
         """Close the connections on every loop, and wait for it where that blocks no loop."""
-        finish_now(self._closing())
+        run_jobs_blocking(self._closing())
 
     def _closing(self) -> list[Job]:
         self._closed = True
@@ -167,7 +167,7 @@ class HttpTransport:
 
     def forget(self) -> None:
         """Start anew in a forked child."""
-        keep_for_ever(self._kept)
+        never_collect(self._kept)
         self._kept = {}
 
 

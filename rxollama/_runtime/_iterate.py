@@ -16,8 +16,8 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 from reactivex import Observable, abc
 from reactivex.internal.exceptions import SequenceContainsNoElementsError
 
-from rxollama._invalid_value import refuse
-from rxollama._runtime._loop import running, tell
+from rxollama._invalid_value import invalid_value
+from rxollama._runtime._loop import call_on, running
 from rxollama.errors import RunningLoopError
 from rxollama.messages._backlog import Backlog
 
@@ -151,7 +151,7 @@ class _Inbox(Generic[T]):
 
     def __init__(self, source: Observable[T], overflow: Overflow, wake: Callable[[], None]) -> None:
         if overflow not in _OVERFLOWS:
-            raise refuse("overflow", overflow, "'sum', 'keep' or 'latest'")
+            raise invalid_value("overflow", overflow, "'sum', 'keep' or 'latest'")
         self._source = source
         self._wake = wake
         self._lock = threading.Lock()
@@ -322,7 +322,7 @@ class _Bell:
         """Wake the one who waits."""
         if not self._rung and self.loop is not None:
             self._rung = True
-            tell(self.loop, self._event.set)
+            call_on(self.loop, self._event.set)
 
     async def wait(self) -> None:
         """Wait for the next ring."""

@@ -29,14 +29,14 @@ else:
 __all__ = (
     "Job",
     "background",
-    "finish",
-    "finish_now",
-    "home",
-    "is_leaving",
-    "keep_for_ever",
-    "report",
+    "call_on",
+    "is_shutting_down",
+    "never_collect",
+    "report_error",
+    "run_jobs",
+    "run_jobs_blocking",
     "running",
-    "tell",
+    "stream_loop",
 )
 
 _PATIENCE = 5.0
@@ -52,7 +52,7 @@ def running() -> asyncio.AbstractEventLoop | None:
     return asyncio._get_running_loop()  # noqa: SLF001 - asyncio exports it; the other way costs an exception.
 
 
-def home() -> asyncio.AbstractEventLoop:
+def stream_loop() -> asyncio.AbstractEventLoop:
     """Return the loop that a stream subscribed here lives on."""
     return running() or background()
 
@@ -62,12 +62,12 @@ def background() -> asyncio.AbstractEventLoop:
     return _background.loop()
 
 
-def is_leaving(loop: asyncio.AbstractEventLoop) -> bool:
+def is_shutting_down(loop: asyncio.AbstractEventLoop) -> bool:
     """Tell whether a loop is the background loop, on its way out with the interpreter."""
-    return _background.is_leaving(loop)
+    return _background.is_shutting_down(loop)
 
 
-def tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+def call_on(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
     """Call something on a loop, from whichever thread: at once where that is here, and not at all once it is closed."""
     if loop is running():
         callback()
@@ -76,7 +76,7 @@ def tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> Non
             loop.call_soon_threadsafe(callback)
 
 
-async def finish(jobs: Iterable[Job]) -> None:
+async def run_jobs(jobs: Iterable[Job]) -> None:
     """
     Do work on the loops it belongs to, and wait for it, though not for ever.
 
@@ -88,7 +88,7 @@ async def finish(jobs: Iterable[Job]) -> None:
         await asyncio.wait(sent, timeout=_PATIENCE)
 
 
-def finish_now(jobs: Iterable[Job]) -> None:
+def run_jobs_blocking(jobs: Iterable[Job]) -> None:
     """
     Do work on the loops it belongs to, and wait for it where that blocks no loop, though not for ever.
 
@@ -114,7 +114,7 @@ def _sent(jobs: Iterable[Job]) -> list[concurrent.futures.Future[None]]:
     return sent
 
 
-def report(message: str, error: BaseException) -> None:
+def report_error(message: str, error: BaseException) -> None:
     """
     Tell somebody of an error that has no subscriber to be told.
 
@@ -137,7 +137,7 @@ class _Forever(msgspec.Struct, gc=False):
     things: list[object]
 
 
-def keep_for_ever(*things: object) -> None:
+def never_collect(*things: object) -> None:
     """
     Keep things for as long as the process lives, its very end included.
 
@@ -168,12 +168,12 @@ class _Background:
                 self._thread.start()
             return self._loop
 
-    def is_leaving(self, loop: asyncio.AbstractEventLoop) -> bool:
+    def is_shutting_down(self, loop: asyncio.AbstractEventLoop) -> bool:
         return self._leaving and loop is self._loop
 
     def forget(self) -> None:
         """Start anew in a forked child, where the thread is gone, and keep the parent's loop from being torn down."""
-        keep_for_ever(self._loop, self._thread)
+        never_collect(self._loop, self._thread)
         self._lock = threading.Lock()
         self._loop = self._thread = None
 
@@ -199,7 +199,7 @@ def _live(loop: asyncio.AbstractEventLoop) -> None:
         try:
             loop.run_forever()
         except BaseException as error:  # noqa: BLE001 - A callback's sys.exit() must not end everybody's streams.
-            report("a callback raised, on the thread that all streams share, what would end the program", error)
+            report_error("a callback raised, on the thread that all streams share, what would end the program", error)
         else:
             return
 

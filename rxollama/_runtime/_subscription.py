@@ -13,7 +13,16 @@ from typing import Any, Generic, TypeVar
 
 from reactivex import abc
 
-from rxollama._runtime._loop import Job, finish, finish_now, home, is_leaving, report, running, tell
+from rxollama._runtime._loop import (
+    Job,
+    call_on,
+    is_shutting_down,
+    report_error,
+    run_jobs,
+    run_jobs_blocking,
+    running,
+    stream_loop,
+)
 from rxollama.errors import ClientClosedError, StreamError
 
 __all__ = ("Streams", "Subscription")
@@ -29,28 +38,28 @@ class Streams:
 
     def __init__(self) -> None:
         self.closed = False
-        self._live: set[Subscription[Any]] = set()
+        self._open: set[Subscription[Any]] = set()
 
     def add(self, stream: Subscription[Any]) -> None:
         """Remember a stream that begins."""
-        self._live.add(stream)
+        self._open.add(stream)
 
     def discard(self, stream: Subscription[Any]) -> None:
         """Forget a stream that ended."""
-        self._live.discard(stream)
+        self._open.discard(stream)
 
     def close(self) -> None:
         """End every stream with `ClientClosedError`, let no other begin, and wait for it where that blocks no loop."""
-        finish_now(self._aborted())
+        run_jobs_blocking(self._aborted())
 
     async def aclose(self) -> None:
         """End every stream with `ClientClosedError`, let no other begin, and wait for it."""
-        await finish(self._aborted())
+        await run_jobs(self._aborted())
 
     def _aborted(self) -> list[Job]:
         self.closed = True
         # A forked child has no part in the streams of its parent.
-        live = [stream for stream in self._live.copy() if stream.pid == os.getpid()]
+        live = [stream for stream in self._open.copy() if stream.pid == os.getpid()]
         for stream in live:
             stream.abort()
         return [(stream.loop, stream.ended) for stream in live]
@@ -69,7 +78,7 @@ class Subscription(ABC, Generic[T]):
     """
 
     def __init__(self, observer: abc.ObserverBase[T], streams: Streams, name: str) -> None:
-        self.loop = home()
+        self.loop = stream_loop()
         self.pid = os.getpid()
         self._observer = observer
         self._streams = streams
@@ -80,11 +89,11 @@ class Subscription(ABC, Generic[T]):
         self._watch: asyncio.TimerHandle | None = None
 
     @abstractmethod
-    async def _live(self) -> None:
+    async def _stream(self) -> None:
         """Emit; return for completion, raise for an error."""
 
     @abstractmethod
-    def _complete(self, error: StreamError) -> None:
+    def _fill_in(self, error: StreamError) -> None:
         """Put into an error what it has to carry."""
 
     def start(self) -> None:
@@ -99,12 +108,12 @@ class Subscription(ABC, Generic[T]):
         """Hand on nothing more, and end, from whichever thread."""
         if not self._over:
             self._over = True
-            tell(self.loop, self._cancel)
+            call_on(self.loop, self._cancel)
 
     def abort(self) -> None:
         """Tell the subscriber that the client was closed, and end."""
         self._aborted = True
-        tell(self.loop, self._cancel)
+        call_on(self.loop, self._cancel)
 
     async def ended(self) -> None:
         """Wait for the end."""
@@ -124,7 +133,7 @@ class Subscription(ABC, Generic[T]):
     async def _run(self) -> None:
         if self._streams.closed:
             raise ClientClosedError("the client was closed: make a new one")
-        await self._live()
+        await self._stream()
 
     def _cancel(self) -> None:
         if self._task is not None and self._watch is None:
@@ -151,9 +160,9 @@ class Subscription(ABC, Generic[T]):
         # Cancelled, that is disposed, closed with its client, or swept away with its loop.
         error = ClientClosedError(_CLOSED if self._aborted else _SWEPT) if swept else task.exception()
         over, self._over = self._over, True
-        if over or is_leaving(self.loop):
+        if over or is_shutting_down(self.loop):
             if isinstance(error, Exception) and not isinstance(error, StreamError):
-                report(f"a callback of {self._name} raised after it was disposed", error)
+                report_error(f"a callback of {self._name} raised after it was disposed", error)
         elif error is None or isinstance(error, Exception):
             self._tell_end(error, quietly=swept)
         else:
@@ -168,11 +177,11 @@ class Subscription(ABC, Generic[T]):
                 self._observer.on_completed()
             else:
                 if isinstance(error, StreamError):
-                    self._complete(error)
+                    self._fill_in(error)
                 self._observer.on_error(error)
         except Exception as raised:  # noqa: BLE001 - There is nobody else to be told.
             if not (quietly and raised is error):
-                report(f"the subscriber of {self._name} does not handle its end", raised)
+                report_error(f"the subscriber of {self._name} does not handle its end", raised)
 
 
 _CLOSED = "the client was closed while this stream was running"

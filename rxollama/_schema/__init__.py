@@ -2,6 +2,6 @@
 
 from rxollama._schema._describe import schema_of
 from rxollama._schema._inline import inlined
-from rxollama._schema._type_reader import Misfit, Shape
+from rxollama._schema._type_reader import Misfit, TypeReader
 
-__all__ = ("Misfit", "Shape", "inlined", "schema_of")
+__all__ = ("Misfit", "TypeReader", "inlined", "schema_of")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from rxollama._invalid_value import refuse
+from rxollama._invalid_value import invalid_value
 from rxollama._schema._foreign import foreign_schema
 from rxollama._schema._order import ordered
 from rxollama._schema._pydantic import hoisted
@@ -35,7 +35,7 @@ def schema_of(kind: Any, *, field: str) -> Schema:
         return _rooted(ordered(hoisted(msgspec.json.schema(kind, schema_hook=foreign_schema)), kind))
     except Exception as error:  # The types are not ours, and may fail in any way, such as by an unknown name.
         reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
-        raise refuse(field, kind, f"a type that JSON Schema can describe ({reason})") from error
+        raise invalid_value(field, kind, f"a type that JSON Schema can describe ({reason})") from error
 
 
 def _rooted(schema: Schema) -> Schema:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rxollama._invalid_value import refuse
+from rxollama._invalid_value import invalid_value
 from rxollama._schema._constraints import noted
 from rxollama._schema._walk import Schema, with_parts
 
@@ -47,7 +47,9 @@ def _inlined(part: Schema, root: Schema, field: str, within: tuple[str, ...]) ->
     while (reference := whole.pop("$ref", None)) is not None:
         if reference in within:
             name = reference.rpartition("/")[2]
-            raise refuse(field, name, "a type that does not hold itself, since tools cannot describe one that does")
+            raise invalid_value(
+                field, name, "a type that does not hold itself, since tools cannot describe one that does"
+            )
         within = (*within, reference)
         # What stands beside a reference is of this place, and goes before what the definition says.
         whole = _referred(root, reference) | whole

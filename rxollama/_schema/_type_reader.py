@@ -12,7 +12,7 @@ from rxollama._schema._describe import schema_of
 from rxollama._schema._foreign import foreign_value
 from rxollama._schema._walk import Schema
 
-__all__ = ("Misfit", "Shape")
+__all__ = ("Misfit", "TypeReader")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,9 +38,9 @@ class Misfit(ValueError):  # noqa: N818 - Private; callers make errors of their 
         self.path = path
 
 
-class Shape(Generic[T]):
+class TypeReader(Generic[T]):
     """
-    Be a type whose values can be read from JSON; made by `Shape.of`.
+    Be a type whose values can be read from JSON; made by `TypeReader.of`.
 
     Models of pydantic follow their own strictness, which is lax unless they say otherwise.
     """
@@ -56,12 +56,12 @@ class Shape(Generic[T]):
 
     @overload
     @classmethod
-    def of(cls, kind: type[R], *, field: str, lax: bool = False) -> Shape[R]: ...
+    def of(cls, kind: type[R], *, field: str, lax: bool = False) -> TypeReader[R]: ...
     @overload
     @classmethod
-    def of(cls, kind: Any, *, field: str, lax: bool = False) -> Shape[Any]: ...
+    def of(cls, kind: Any, *, field: str, lax: bool = False) -> TypeReader[Any]: ...
     @classmethod
-    def of(cls, kind: Any, *, field: str, lax: bool = False) -> Shape[Any]:
+    def of(cls, kind: Any, *, field: str, lax: bool = False) -> TypeReader[Any]:
         """
         Find out how to read values of a type.
 
@@ -76,7 +76,7 @@ class Shape(Generic[T]):
         Raises:
             InvalidValueError: When the type cannot be read from JSON.
         """
-        return Shape(kind, schema_of(kind, field=field), lax=lax)
+        return TypeReader(kind, schema_of(kind, field=field), lax=lax)
 
     def convert(self, value: object) -> T:
         """

@@ -1,4 +1,4 @@
-"""The terms of a conversation with tools: what may be called, how often, for how long, and who is asked."""
+"""The options of a conversation with tools: what may be called, how often, for how long, and who is asked."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TypeAlias, cast
 import msgspec
 from reactivex import Observable
 
-from rxollama._invalid_value import refuse
+from rxollama._invalid_value import invalid_value
 from rxollama.errors import ToolError
 from rxollama.messages import ChatChunk, ChatOptions
 from rxollama.operators._timing.timer import check_seconds
 from rxollama.tools import Approve, Tool
 
-__all__ = ("RaiseOn", "TalkOptions", "Terms", "Through")
+__all__ = ("ConverseOptions", "RaiseOn", "Through", "ToolLoopOptions")
 
 RaiseOn: TypeAlias = "type[ToolError] | tuple[type[ToolError], ...]"
 """The errors of tools that end the stream, as after `except`."""
@@ -23,7 +23,7 @@ Through: TypeAlias = "Callable[[Observable[ChatChunk]], Observable[ChatChunk]]"
 """An operator for the request of each round."""
 
 
-class TalkOptions(ChatOptions, total=False):
+class ConverseOptions(ChatOptions, total=False):
     """
     Hold what a conversation may be given beside its model, messages and tools; see `Ollama.converse`.
 
@@ -38,9 +38,9 @@ class TalkOptions(ChatOptions, total=False):
     raise_on: RaiseOn
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class ToolLoopOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Hold the terms of a conversation.
+    Hold the options of a conversation.
 
     Args:
         tools: What the model may call.
@@ -67,7 +67,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse what cannot be kept."""
         for place, tool in enumerate(self.tools):
             if not tool.is_runnable:
-                raise refuse(f"tools[{place}]", tool.name, "Tool(schema, run=function); chat() takes bare schemas")
+                raise invalid_value(
+                    f"tools[{place}]", tool.name, "Tool(schema, run=function); chat() takes bare schemas"
+                )
         _check_count("max_rounds", self.max_rounds)
         _check_count("concurrency", self.concurrency)
         if self.tool_timeout is not None:
@@ -75,9 +77,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         for field in ("approve", "through"):
             given = getattr(self, field)
             if given is not None and not callable(given):
-                raise refuse(field, given, _CALLABLES[field], show=False)
+                raise invalid_value(field, given, _CALLABLES[field], show=False)
         if not _are_tool_errors(self.raise_on):
-            raise refuse("raise_on", self.raise_on, "ToolError or some of its subclasses")
+            raise invalid_value("raise_on", self.raise_on, "ToolError or some of its subclasses")
 
 
 _CALLABLES = {"approve": "a function of a ToolCall", "through": "an operator, such as op.retry()"}
@@ -91,4 +93,4 @@ def _are_tool_errors(given: object) -> bool:
 
 def _check_count(field: str, count: object) -> None:
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise refuse(field, count, "a whole number, 1 or more")
+        raise invalid_value(field, count, "a whole number, 1 or more")

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxollama._runtime._loop import running, tell
+from rxollama._runtime._loop import call_on, running
 from rxollama._runtime._subscription import Streams, Subscription
-from rxollama._tool_loop._options import Terms
-from rxollama._tool_loop._tool_call import Desk
+from rxollama._tool_loop._options import ToolLoopOptions
+from rxollama._tool_loop._tool_call import ToolRunner
 from rxollama._witness import begin, witnessed_by
 from rxollama.errors import StreamError, TooManyRoundsError
 from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ToolCall
@@ -25,13 +25,13 @@ __all__ = ("converse",)
 Send = Callable[[ChatRequest], Observable[ChatChunk]]
 
 
-def converse(request: ChatRequest, terms: Terms, send: Send, streams: Streams) -> Observable[ChatChunk]:
+def converse(request: ChatRequest, options: ToolLoopOptions, send: Send, streams: Streams) -> Observable[ChatChunk]:
     """
     Build the observable of a conversation.
 
     Args:
         request: The first request; the messages of each round are added for the next.
-        terms: Its terms.
+        options: Its options.
         send: Makes the observable of a request.
         streams: The live streams of the client.
 
@@ -42,14 +42,14 @@ def converse(request: ChatRequest, terms: Terms, send: Send, streams: Streams) -
     def subscribe(
         observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        talk = _Talk(observer, streams, request, terms=terms, send=send, scheduler=scheduler)
+        talk = ToolLoop(observer, streams, request, options=options, send=send, scheduler=scheduler)
         talk.start()
         return Disposable(talk.dispose)
 
     return Observable(subscribe)
 
 
-class _Talk(Subscription[ChatChunk]):
+class ToolLoop(Subscription[ChatChunk]):
     """Be one conversation."""
 
     def __init__(
@@ -58,13 +58,13 @@ class _Talk(Subscription[ChatChunk]):
         streams: Streams,
         request: ChatRequest,
         *,
-        terms: Terms,
+        options: ToolLoopOptions,
         send: Send,
         scheduler: abc.SchedulerBase | None,
     ) -> None:
         super().__init__(observer, streams, f"the conversation with model {request.model!r}")
         self._request = request
-        self._terms = terms
+        self._options = options
         self._send = send
         self._scheduler = scheduler
         self._builder = ResponseBuilder()
@@ -72,7 +72,7 @@ class _Talk(Subscription[ChatChunk]):
         # The first request begins only in the task: who watches hears here that there will be one.
         begin()
 
-    def _complete(self, error: StreamError) -> None:
+    def _fill_in(self, error: StreamError) -> None:
         error.model = error.model or self._request.model
         error.endpoint = error.endpoint or "POST /api/chat"
         said = self._builder.snapshot()
@@ -84,18 +84,18 @@ class _Talk(Subscription[ChatChunk]):
             logprobs=said.logprobs,
         )
 
-    async def _live(self) -> None:
-        # The lock and the places of a desk belong to the loop that this runs on.
-        desk = Desk(self._terms, self._emit)
-        request, left = self._request, self._terms.max_rounds
+    async def _stream(self) -> None:
+        # The lock and the places of a runner belong to the loop that this runs on.
+        runner = ToolRunner(self._options, self._emit)
+        request, left = self._request, self._options.max_rounds
         asked = read_messages(request.messages)
         while True:
             left -= 1
-            if not await self._round(request, desk, is_last=not left):
+            if not await self._round(request, runner, is_last=not left):
                 return
             request = replace(request, messages=(*asked, *self._builder.snapshot().messages))
 
-    async def _round(self, request: ChatRequest, desk: Desk, *, is_last: bool) -> bool:
+    async def _round(self, request: ChatRequest, runner: ToolRunner, *, is_last: bool) -> bool:
         """Play one round, the answer to a request and the results of what it calls; tell whether it called anything."""
         calls: list[ToolCall] = []
         running_calls: list[asyncio.Task[ChatChunk]] = []
@@ -108,11 +108,11 @@ class _Talk(Subscription[ChatChunk]):
                         calls.append(call)
                         # Nothing is run whose result nobody will be told.
                         if not (is_last or self._over or self._broken):
-                            running_calls.append(group.create_task(self._see_to(desk, call)))
+                            running_calls.append(group.create_task(self._run_call(runner, call)))
 
                 await self._hear(request, take)
                 if is_last and calls:
-                    raise TooManyRoundsError(_TOO_MANY.format(rounds=self._terms.max_rounds))
+                    raise TooManyRoundsError(_TOO_MANY.format(rounds=self._options.max_rounds))
                 for ended in running_calls:
                     result = await ended
                     # What a subscriber asks because of it is no request of this conversation.
@@ -124,9 +124,9 @@ class _Talk(Subscription[ChatChunk]):
             return bool(calls)
         raise failure
 
-    async def _see_to(self, desk: Desk, call: ToolCall) -> ChatChunk:
+    async def _run_call(self, runner: ToolRunner, call: ToolCall) -> ChatChunk:
         try:
-            return await desk.see_to(call)
+            return await runner.run(call)
         except Exception:
             # From here on the group takes nothing in.
             self._broken = True
@@ -139,7 +139,7 @@ class _Talk(Subscription[ChatChunk]):
 
     async def _hear(self, request: ChatRequest, take: Callable[[ChatChunk], None]) -> None:
         """Take in the answer to a request, on this loop, from whichever thread it comes."""
-        loop, through = self.loop, self._terms.through
+        loop, through = self.loop, self._options.through
         ended = asyncio.Event()
         failures: list[Exception] = []
 
@@ -147,7 +147,7 @@ class _Talk(Subscription[ChatChunk]):
             if running() is loop:
                 take(chunk)
             else:
-                tell(loop, partial(take_safely, chunk))
+                call_on(loop, partial(take_safely, chunk))
 
         def take_safely(chunk: ChatChunk) -> None:
             if ended.is_set():
@@ -163,10 +163,10 @@ class _Talk(Subscription[ChatChunk]):
             ended.set()
 
         def on_error(error: Exception) -> None:
-            tell(loop, partial(end, error))
+            call_on(loop, partial(end, error))
 
         def on_completed() -> None:
-            tell(loop, end)
+            call_on(loop, end)
 
         stream = self._send(request)
         heard = stream if through is None else through(stream)

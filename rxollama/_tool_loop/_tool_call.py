@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from rxollama._schema import Misfit
-from rxollama._tool_loop._options import Terms
+from rxollama._tool_loop._options import ToolLoopOptions
 from rxollama.errors import (
     ToolArgumentsError,
     ToolDeniedError,
@@ -23,29 +23,29 @@ from rxollama.tools._approval import decided
 from rxollama.tools._execution import was_cancelled
 from rxollama.tools._result import sendable
 
-__all__ = ("Desk",)
+__all__ = ("ToolRunner",)
 
 _SHOWN = 200
 
 
-class Desk:
+class ToolRunner:
     """
     See to the calls of a conversation.
 
     Args:
-        terms: Its terms.
+        options: Its options.
         tell: Takes the chunks that tell how far a tool is.
     """
 
-    def __init__(self, terms: Terms, tell: Callable[[ChatChunk], None]) -> None:
-        self._terms = terms
+    def __init__(self, options: ToolLoopOptions, tell: Callable[[ChatChunk], None]) -> None:
+        self._options = options
         self._tell = tell
-        self._tools = {tool.name: tool for tool in terms.tools}
+        self._tools = {tool.name: tool for tool in options.tools}
         # Whoever is asked is asked one thing at a time, in the order of the calls.
         self._asking = asyncio.Lock()
-        self._places = asyncio.Semaphore(terms.concurrency)
+        self._places = asyncio.Semaphore(options.concurrency)
 
-    async def see_to(self, call: ToolCall) -> ChatChunk:
+    async def run(self, call: ToolCall) -> ChatChunk:
         """
         Make a call.
 
@@ -56,13 +56,13 @@ class Desk:
             The tool's message, whole: its result, or what went wrong, in words for the model.
 
         Raises:
-            ToolError: Where the terms want it raised.
+            ToolError: Where the options want it raised.
             Exception: What `approve` or a subscriber raised.
         """
         try:
             return _result(call, await self._make(call))
         except ToolError as error:
-            if isinstance(error, self._terms.raise_on):
+            if isinstance(error, self._options.raise_on):
                 raise
             return _result(call, _words(error), failed=True)
         except _SubscriberError as error:
@@ -74,9 +74,9 @@ class Desk:
             offered = ", ".join(self._tools) or "none"
             raise UnknownToolError(f"there is no tool {_short(call.name)}; those offered are: {offered}", call=call)
         arguments = _fitting(tool, call, call.arguments)
-        if self._terms.approve is not None:
+        if self._options.approve is not None:
             async with self._asking:
-                allowed = await decided(self._terms.approve, call)
+                allowed = await decided(self._options.approve, call)
             if isinstance(allowed, Denied):
                 because = f": {allowed.reason}" if allowed.reason else ""
                 raise ToolDeniedError(f"this call of {tool.name!r} was not allowed{because}", call=call)
@@ -86,7 +86,7 @@ class Desk:
 
     async def _run(self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any]) -> str:
         brought: list[Any] = []
-        limit = asyncio.timeout(self._terms.tool_timeout)
+        limit = asyncio.timeout(self._options.tool_timeout)
         try:
             async with limit, aclosing(tool.items(arguments)) as items:
                 async for item in items:
@@ -104,7 +104,7 @@ class Desk:
             raise ToolFailedError(f"the tool {tool.name!r} was cancelled from within", call=call) from error
         except Exception as error:
             if limit.expired():
-                seconds = self._terms.tool_timeout
+                seconds = self._options.tool_timeout
                 raise ToolTimeoutError(f"the tool {tool.name!r} gave no result in {seconds:g} s", call=call) from error
             raise ToolFailedError(f"the tool {tool.name!r} raised {type(error).__name__}", call=call) from error
 

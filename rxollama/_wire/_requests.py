@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from rxollama._invalid_value import refuse
+from rxollama._invalid_value import invalid_value
 from rxollama.messages import ChatRequest, GenerateRequest, Message
 from rxollama.messages._message import read_messages
 
@@ -40,7 +40,9 @@ def _json(field: str, value: object) -> bytes:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError):
         # The reason is not shown, since it may hold the text: half a surrogate pair is the usual one.
-        raise refuse(field, value, "what can be written as JSON, with texts that are Unicode", show=False) from None
+        raise invalid_value(
+            field, value, "what can be written as JSON, with texts that are Unicode", show=False
+        ) from None
 
 
 def encode_chat(request: ChatRequest) -> bytes:

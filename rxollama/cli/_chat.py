@@ -60,7 +60,7 @@ def chat(options: Options, output: Output) -> int:
     prompt = "" if talks else _asked(options.prompt)
     log = json_log(options.json_log) if options.json_log else nullcontext()
     with log as logger, _server(options, output) as (ollama, model):
-        talk = _Talk(ollama, model, tools, options, output=output, logger=logger)
+        talk = _ChatSession(ollama, model, tools, options, output=output, logger=logger)
         if talks:
             _converse(talk, output)
         else:
@@ -68,7 +68,7 @@ def chat(options: Options, output: Output) -> int:
     return 0
 
 
-class _Talk:
+class _ChatSession:
     """Ask, and remember what was said; of an answer that is broken off, as much as a model can be told again."""
 
     def __init__(
@@ -117,7 +117,7 @@ def _asked(prompt: str | None) -> str:
     return asked
 
 
-def _converse(talk: _Talk, output: Output) -> None:
+def _converse(talk: _ChatSession, output: Output) -> None:
     output.note(_HELP)
     with suppress(EOFError, KeyboardInterrupt):
         while (prompt := _read(output)) != "/bye":

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from reactivex import Observable, abc
 
-from rxollama._runtime._loop import tell
+from rxollama._runtime._loop import call_on
 from rxollama.cli._tool_lines import cut, shown_call, shown_name
 from rxollama.messages import ChatChunk, ToolCall
 from rxollama.tools import Approval, Denied
@@ -61,7 +61,7 @@ class Question:
 
     def settle(self, approval: Approval) -> None:
         """Answer, from any thread."""
-        tell(self._loop, partial(self._settle, approval))
+        call_on(self._loop, partial(self._settle, approval))
 
     def _settle(self, approval: Approval) -> None:
         # The stream may have ended while somebody thought it over.

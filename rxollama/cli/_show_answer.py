@@ -105,7 +105,7 @@ class Answer:
 
     def _show(self, chunk: ChatChunk) -> None:
         display = self._display
-        if chunk.aside:
+        if chunk.is_tool_progress:
             display.progress(chunk)
         elif self._calls and chunk.message.role == "tool":
             self._end(chunk)

@@ -11,7 +11,7 @@ import os
 import re
 from ipaddress import IPv4Address, ip_address
 
-from rxollama._invalid_value import refuse
+from rxollama._invalid_value import invalid_value
 
 __all__ = ("base_url",)
 
@@ -44,11 +44,13 @@ def base_url(host: str | None = None) -> str:
     """
     field, given = ("OLLAMA_HOST", os.environ.get("OLLAMA_HOST", "")) if host is None else ("host", host)
     if not isinstance(given, str):
-        raise refuse(field, given, "a text such as 'localhost:11434' or 'https://ollama.example/prefix'", show=False)
+        raise invalid_value(
+            field, given, "a text such as 'localhost:11434' or 'https://ollama.example/prefix'", show=False
+        )
     try:
         return _base_url(given.strip().strip("\"'").strip())
     except ValueError as error:
-        raise refuse(field, given, str(error), show=not _SECRET.search(given)) from None
+        raise invalid_value(field, given, str(error), show=not _SECRET.search(given)) from None
 
 
 def _base_url(text: str) -> str:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from reactivex import Observable
 
-from rxollama._invalid_value import refuse
+from rxollama._invalid_value import invalid_value
 from rxollama._runtime._subscription import Streams
-from rxollama._tool_loop import RaiseOn, Terms, Through, converse
+from rxollama._tool_loop import RaiseOn, Through, ToolLoopOptions, converse
 from rxollama._wire import CHAT, GENERATE, MAX_LINE, Decoder, LineDecoder, encode_chat, encode_generate
 from rxollama.client._address import base_url
-from rxollama.client._endpoints import Calls
-from rxollama.client._lazy_transport import DefaultTransport, http_transport
+from rxollama.client._endpoints import Endpoints
+from rxollama.client._lazy_transport import LazyTransport, http_transport
 from rxollama.client._settings import check_http_client, check_size, check_transport, header_fields, key_of
-from rxollama.client._source import Plan, source
+from rxollama.client._source import RequestPlan, source
 from rxollama.messages import (
     ChatChunk,
     ChatOptions,
@@ -40,7 +40,7 @@ __all__ = ("Ollama",)
 T = TypeVar("T")
 
 
-class Ollama(Calls):
+class Ollama(Endpoints):
     """
     Be a client of one Ollama server.
 
@@ -76,13 +76,13 @@ class Ollama(Calls):
         check_http_client(http_client)
         check_transport(transport)
         if transport is not None and http_client is not None:
-            raise refuse("http_client", http_client, "only one of transport= and http_client=", show=False)
+            raise invalid_value("http_client", http_client, "only one of transport= and http_client=", show=False)
         check_size("max_line", max_line)
         self._base_url = base_url(host)
         self._max_line = max_line
         self._streams = Streams()
         key = key_of(os.environ.get("OLLAMA_API_KEY", "") if api_key is None else api_key)
-        self._default = DefaultTransport(http_transport(self._base_url, key, header_fields(headers), http_client))
+        self._default = LazyTransport(http_transport(self._base_url, key, header_fields(headers), http_client))
         self._transport: Transport = transport or self._default
 
     @property
@@ -190,7 +190,7 @@ class Ollama(Calls):
 
         .. versionadded:: 0.1
         """
-        terms = Terms(
+        loop_options = ToolLoopOptions(
             tools=tools_of(tools),
             max_rounds=max_rounds,
             concurrency=concurrency,
@@ -199,9 +199,9 @@ class Ollama(Calls):
             through=through,
             raise_on=raise_on,
         )
-        offered = [tool.schema for tool in terms.tools]
+        offered = [tool.schema for tool in loop_options.tools]
         request = ChatRequest(model=model, messages=messages, tools=offered, **options)
-        return converse(request, terms, self.send, self._streams)
+        return converse(request, loop_options, self.send, self._streams)
 
     def generate(
         self,
@@ -275,14 +275,14 @@ class Ollama(Calls):
         elif isinstance(request, GenerateRequest):
             kind, path, body = GENERATE, "/api/generate", encode_generate(request)
         else:
-            raise refuse("request", request, "a ChatRequest or a GenerateRequest", show=False)
+            raise invalid_value("request", request, "a ChatRequest or a GenerateRequest", show=False)
         call = Call(method="POST", path=path, body=body)
         return self._observe(call, lambda: LineDecoder(kind, max_line=self._max_line), request.model, is_chat=True)
 
     def _observe(
         self, call: Call, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
     ) -> Observable[T]:
-        return source(Plan(self._transport, call, decoder, self._streams, model, is_chat))
+        return source(RequestPlan(self._transport, call, decoder, self._streams, model, is_chat))
 
     def close(self) -> None:
         """

@@ -40,12 +40,12 @@ from rxollama.messages import (
 from rxollama.messages._message import read_messages
 from rxollama.transport import Call
 
-__all__ = ("Calls",)
+__all__ = ("Endpoints",)
 
 T = TypeVar("T")
 
 
-class Calls(ABC):
+class Endpoints(ABC):
     """Be the part of the client that answers with one value, or with progress."""
 
     _max_line: int = MAX_LINE

@@ -11,7 +11,7 @@ from rxollama.transport import Call, Reply
 if TYPE_CHECKING:
     from rxollama._http import AsyncClient, HttpTransport
 
-__all__ = ("DefaultTransport", "http_transport")
+__all__ = ("LazyTransport", "http_transport")
 
 
 def http_transport(
@@ -27,7 +27,7 @@ def http_transport(
     return make
 
 
-class DefaultTransport:
+class LazyTransport:
     """
     Be a transport that is made when it is first used.
 

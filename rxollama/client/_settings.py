@@ -8,7 +8,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from rxollama._checks import check_options, check_several, check_text, is_mapping
-from rxollama._invalid_value import InvalidValueError, refuse
+from rxollama._invalid_value import InvalidValueError, invalid_value
 from rxollama.messages import Options
 
 __all__ = (
@@ -31,7 +31,7 @@ _VALUE = re.compile(r"[\t -~]*")
 def key_of(key: object) -> str:
     """Read an API key; it is never shown."""
     if not isinstance(key, str) or not _VALUE.fullmatch(key.strip()):
-        raise refuse("api_key", key, "a text of printable ASCII", show=False)
+        raise invalid_value("api_key", key, "a text of printable ASCII", show=False)
     return key.strip()
 
 
@@ -40,37 +40,37 @@ def header_fields(headers: object) -> dict[str, str]:
     if headers is None:
         return {}
     if not is_mapping(headers):
-        raise refuse("headers", headers, "a dict of header names and values", show=False)
+        raise invalid_value("headers", headers, "a dict of header names and values", show=False)
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise refuse("headers", name, "names such as 'x-team'")
+            raise invalid_value("headers", name, "names such as 'x-team'")
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
-            raise refuse("headers", value, f"a text of printable ASCII for {name!r}", show=False)
+            raise invalid_value("headers", value, f"a text of printable ASCII for {name!r}", show=False)
     return dict(headers)
 
 
 def check_http_client(client: object) -> None:
     """Refuse what is no asynchronous HTTP client."""
     if client is not None and not iscoroutinefunction(getattr(client, "send", None)):
-        raise refuse("http_client", client, "an httpx.AsyncClient", show=False)
+        raise invalid_value("http_client", client, "an httpx.AsyncClient", show=False)
 
 
 def check_transport(transport: object) -> None:
     """Refuse what is no transport."""
     if transport is not None and not callable(getattr(transport, "open", None)):
-        raise refuse("transport", transport, "a rxollama.transport.Transport", show=False)
+        raise invalid_value("transport", transport, "a rxollama.transport.Transport", show=False)
 
 
 def check_size(field: str, size: object) -> None:
     """Refuse what is no size."""
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise refuse(field, size, "a whole number, 1 or more")
+        raise invalid_value(field, size, "a whole number, 1 or more")
 
 
 def check_name(field: str, name: object) -> None:
     """Refuse what is no model's name."""
     if not isinstance(name, str) or not name.strip():
-        raise refuse(field, name, "a model's name")
+        raise invalid_value(field, name, "a model's name")
 
 
 def texts(field: str, given: str | Iterable[str]) -> str | tuple[str, ...]:
@@ -88,7 +88,7 @@ def digests(field: str, given: Mapping[str, str] | None) -> dict[str, str] | Non
     if given is None:
         return None
     if not is_mapping(given) or not all(isinstance(text, str) for item in given.items() for text in item):
-        raise refuse(field, given, "a dict of file names and digests")
+        raise invalid_value(field, given, "a dict of file names and digests")
     return dict(given)
 
 

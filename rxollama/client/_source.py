@@ -27,7 +27,7 @@ from rxollama.messages import ChatChunk, ChatResponse, ClientTiming
 from rxollama.messages._response import ResponseBuilder
 from rxollama.transport import Call, Reply, Transport
 
-__all__ = ("Plan", "source")
+__all__ = ("RequestPlan", "source")
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ _REFUSAL_SECONDS = 5.0
 _REFUSAL_LENGTH = 1024 * 1024
 
 
-class Plan(msgspec.Struct, Generic[T], frozen=True):
+class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
     """
     Say what a subscription does.
 
@@ -63,7 +63,7 @@ class Plan(msgspec.Struct, Generic[T], frozen=True):
         return f"the stream of {self.call.path}" + (f" with model {self.model!r}" if self.model else "")
 
 
-def source(plan: Plan[T]) -> Observable[T]:
+def source(plan: RequestPlan[T]) -> Observable[T]:
     """
     Build the observable of a request.
 
@@ -87,28 +87,28 @@ def source(plan: Plan[T]) -> Observable[T]:
 class _Stream(Subscription[T]):
     """Read the answer, and hand on its records."""
 
-    def __init__(self, plan: Plan[T], observer: abc.ObserverBase[T]) -> None:
+    def __init__(self, plan: RequestPlan[T], observer: abc.ObserverBase[T]) -> None:
         super().__init__(observer, plan.streams, plan.name)
         self._plan = plan
-        self._tally = _Tally()
+        self._received = _Received()
         self._told_slow = False
         self._request = begin() if plan.is_chat else None
 
-    def _complete(self, error: StreamError) -> None:
+    def _fill_in(self, error: StreamError) -> None:
         plan = self._plan
         error.model = error.model or plan.model
         error.endpoint = error.endpoint or f"{plan.call.method} {plan.call.path}"
         if error.partial is None and plan.is_chat:
-            error.partial = self._tally.partial()
+            error.partial = self._received.partial()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         if self._request is not None:
             self._request.over()
         super()._end(task)
 
-    async def _live(self) -> None:
+    async def _stream(self) -> None:
         plan, call, request = self._plan, self._plan.call, self._request
-        self._tally.begin()
+        self._received.begin()
         if request is not None:
             request.connecting()
             call = msgspec.structs.replace(call, sent=request.sent)
@@ -131,7 +131,7 @@ class _Stream(Subscription[T]):
         if not records:
             return
         if self._plan.is_chat:
-            self._tally.take(cast("list[ChatChunk]", records))
+            self._received.take(cast("list[ChatChunk]", records))
         on_next = self._observer.on_next
         began = monotonic()
         for record in records:
@@ -174,7 +174,7 @@ async def _linger(body: AsyncIterator[bytes]) -> None:
                 pass
 
 
-class _Tally:
+class _Received:
     """Keep what arrived, and when, for the last chunk and for errors."""
 
     __slots__ = ("_began", "_builder", "_content", "_count", "_first", "_token")

@@ -14,13 +14,13 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from rxollama._checks import check_text
-from rxollama._invalid_value import refuse
-from rxollama._tool_loop import TalkOptions
+from rxollama._invalid_value import invalid_value
+from rxollama._tool_loop import ConverseOptions
 from rxollama.client import Ollama
 from rxollama.conversation._file import Saved, read, write
 from rxollama.conversation._limits import Limits
 from rxollama.conversation._sending import Sending
-from rxollama.conversation._terms import ConversationTerms
+from rxollama.conversation._terms import ConversationOptions
 from rxollama.conversation._turn import Turn, turn_of, turns_of
 from rxollama.messages import ChatChunk, ChatOptions, ChatRequest, ChatResponse, Image, Message, Messages, Metrics
 from rxollama.messages._message import read_messages
@@ -71,20 +71,20 @@ class Conversation:
         keep_unfinished: bool = False,
         max_messages: int | None = None,
         max_tokens: int | None = None,
-        **options: Unpack[TalkOptions],
+        **options: Unpack[ConverseOptions],
     ) -> None:
         if not isinstance(ollama, Ollama):
-            raise refuse("ollama", ollama, "a client, such as Ollama()", show=False)
+            raise invalid_value("ollama", ollama, "a client, such as Ollama()", show=False)
         check_text("system", system)
         if not isinstance(keep_unfinished, bool):
-            raise refuse("keep_unfinished", keep_unfinished, "True or False")
+            raise invalid_value("keep_unfinished", keep_unfinished, "True or False")
         known = tools_of(tools)
         # Options are read once, so that a type is described once, and what is saved is what is sent.
         sent = {name: value for name, value in options.items() if name in ChatOptions.__annotations__}
         request = ChatRequest(model=model, messages=messages, **cast("ChatOptions", sent))
         self._options = cast("ChatOptions", {name: getattr(request, name) for name in sent})
-        terms = cast("TalkOptions", {**options, **self._options})
-        self._ask: Callable[[Messages], Observable[ChatChunk]] = partial(ollama.converse, model, tools=known, **terms)
+        chosen = cast("ConverseOptions", {**options, **self._options})
+        self._ask: Callable[[Messages], Observable[ChatChunk]] = partial(ollama.converse, model, tools=known, **chosen)
         # What is wrong is refused here, and not at the first prompt; nothing is sent.
         self._ask(())
         self._model = model
@@ -217,7 +217,7 @@ class Conversation:
         *,
         model: str | None = None,
         system: str | None = None,
-        **terms: Unpack[ConversationTerms],
+        **terms: Unpack[ConversationOptions],
     ) -> Self:
         """
         Make a conversation of a file that `save` wrote.
@@ -241,9 +241,9 @@ class Conversation:
         .. versionadded:: 0.1
         """
         if "messages" in terms:
-            raise refuse("messages", dict(terms)["messages"], "those of the file", show=False)
+            raise invalid_value("messages", dict(terms)["messages"], "those of the file", show=False)
         saved = read(path)
-        merged = cast("ConversationTerms", {**saved.options, **terms})
+        merged = cast("ConversationOptions", {**saved.options, **terms})
         loaded = cls(
             ollama,
             saved.model if model is None else model,
@@ -264,13 +264,13 @@ def _prompt(prompt: str | Message, images: Iterable[Image]) -> Message:
     if isinstance(prompt, str):
         return Message.user(prompt, images=images)
     if not isinstance(prompt, Message):
-        raise refuse("prompt", prompt, "a text or a Message", show=False)
+        raise invalid_value("prompt", prompt, "a text or a Message", show=False)
     if Message.user("", images=images).images:
-        raise refuse("images", images, "nothing beside a Message, which has its own", show=False)
+        raise invalid_value("images", images, "nothing beside a Message, which has its own", show=False)
     return read_messages(prompt)[0]
 
 
 def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     if messages and messages[0].role == "system":
-        raise refuse("messages[0].role", "system", "system=, which holds the system prompt")
+        raise invalid_value("messages[0].role", "system", "system=, which holds the system prompt")
     return messages

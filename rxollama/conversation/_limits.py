@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from rxollama._invalid_value import refuse
+from rxollama._invalid_value import invalid_value
 from rxollama.conversation._turn import Turn
 from rxollama.messages import Message
 
@@ -56,7 +56,7 @@ class Limits:
     ) -> None:
         for field, limit in (("max_messages", max_messages), ("max_tokens", max_tokens)):
             if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-                raise refuse(field, limit, "a whole number, 1 or more, or None")
+                raise invalid_value(field, limit, "a whole number, 1 or more, or None")
         self._max_messages = max_messages
         self._max_tokens = max_tokens
         self._always = sum(map(estimate, always)) + (len(msgspec.json.encode(tools)) // _LETTERS if tools else 0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from rxollama._tool_loop import TalkOptions
+from rxollama._tool_loop import ConverseOptions
 from rxollama.tools import Tools
 
-__all__ = ("ConversationTerms",)
+__all__ = ("ConversationOptions",)
 
 
-class ConversationTerms(TalkOptions, total=False):
+class ConversationOptions(ConverseOptions, total=False):
     """
     Hold what a conversation may be given beside its model, its system prompt and its history; see `Conversation`.
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from rxollama.messages._chunk import ChatChunk, ChunkSum
 
-__all__ = ("Backlog", "adds_up")
+__all__ = ("Backlog", "is_summable")
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class _TextSum:
         return isinstance(item, str)
 
 
-def adds_up(item: object) -> bool:
+def is_summable(item: object) -> bool:
     """Tell whether items of this kind can be added up: texts and chunks can."""
     return isinstance(item, (str, ChatChunk))
 
@@ -52,14 +52,14 @@ class Backlog(Generic[T]):
     it came. An item that waits alone is handed on as it came, too.
     """
 
-    __slots__ = ("_open", "_sum", "_whole", "has_whole")
+    __slots__ = ("_open", "_sum", "_whole", "has_finished")
 
-    has_whole: bool
+    has_finished: bool
     """Whether an item waits to which nothing more can be added."""
 
     def __init__(self) -> None:
         self._whole: list[T] = []
-        self.has_whole = False
+        self.has_finished = False
         self._open: list[T] = []
         self._sum: _Sum | None = None
 
@@ -82,21 +82,21 @@ class Backlog(Generic[T]):
             self._sum.add(item)
             return
         self._whole.append(self._closing())
-        self.has_whole = True
+        self.has_finished = True
         self._open[0] = item
 
     def take(self) -> list[T]:
         """Take out everything."""
-        taken = self.take_whole()
+        taken = self.take_finished()
         if self._open:
             taken.append(self._closing())
             self._open.clear()
         return taken
 
-    def take_whole(self) -> list[T]:
+    def take_finished(self) -> list[T]:
         """Take out the items to which nothing more can be added; the last one stays."""
         taken, self._whole = self._whole, []
-        self.has_whole = False
+        self.has_finished = False
         return taken
 
     def look(self) -> list[T]:

@@ -106,7 +106,7 @@ class ChatChunk(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaul
         return bool(message.content or message.thinking or message.tool_calls)
 
     @property
-    def aside(self) -> bool:
+    def is_tool_progress(self) -> bool:
         """Whether this only tells how far a tool is, beside all that is said: it belongs to no message."""
         return bool(self.tool_progress) and self.message.role == "tool" and not (self.done or self.visible)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from rxollama._checks import check_several
-from rxollama._invalid_value import refuse
+from rxollama._invalid_value import invalid_value
 
 __all__ = ("Image", "encode_image", "encode_images")
 
@@ -64,19 +64,21 @@ def encode_image(image: Image, field: str = "images") -> str:
         except (OSError, TypeError, ValueError) as error:
             # Besides what the system says: a path of bytes is a TypeError, one with a zero byte a ValueError.
             reason = getattr(error, "strerror", None) or error
-            raise refuse(field, image, f"a file that can be read ({reason})") from error
-    raise refuse(field, image, _ALLOWED, show=False)
+            raise invalid_value(field, image, f"a file that can be read ({reason})") from error
+    raise invalid_value(field, image, _ALLOWED, show=False)
 
 
 def _checked(text: str, field: str) -> str:
     if text.startswith("data:"):
         head, comma, text = text.partition(",")
         if not comma or not head.endswith(";base64"):
-            raise refuse(field, text, "a data: URI whose data is base64 (data:image/png;base64,...)", show=False)
+            raise invalid_value(field, text, "a data: URI whose data is base64 (data:image/png;base64,...)", show=False)
     try:
         raw = text.encode("ascii")
         binascii.a2b_base64(raw.replace(b"\r", b"").replace(b"\n", b""), strict_mode=True)
     except ValueError:
         # Neither the text nor the reason, which holds it, is shown: it may be somebody's picture or words.
-        raise refuse(field, text, f"{_ALLOWED}; for the path of a file pass pathlib.Path(...)", show=False) from None
+        raise invalid_value(
+            field, text, f"{_ALLOWED}; for the path of a file pass pathlib.Path(...)", show=False
+        ) from None
     return text

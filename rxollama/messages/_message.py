@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from rxollama._checks import check_several, is_mapping
-from rxollama._invalid_value import InvalidValueError, refuse
+from rxollama._invalid_value import InvalidValueError, invalid_value
 from rxollama.messages._image import Image, encode_images
 
 __all__ = ("Function", "Message", "Messages", "ToolCall", "read_messages")
@@ -157,9 +157,11 @@ def _read(message: object, field: str) -> Message:
     elif is_mapping(message):
         found = _read_mapping(message, field)
     else:
-        raise refuse(field, message, _SHAPE, show=False)
+        raise invalid_value(field, message, _SHAPE, show=False)
     if not found.role.strip():
-        raise refuse(f"{field}.role", found.role, "'system', 'user', 'assistant', 'tool' or a role of the model's own")
+        raise invalid_value(
+            f"{field}.role", found.role, "'system', 'user', 'assistant', 'tool' or a role of the model's own"
+        )
     return found
 
 
@@ -178,12 +180,12 @@ def _read_mapping(message: Mapping[str, Any], field: str) -> Message:
 def _refuse_texts(message: Message) -> None:
     for field in _TEXTS:
         if not isinstance(value := getattr(message, field), str):
-            raise refuse(field, value, "a text", show=False)
+            raise invalid_value(field, value, "a text", show=False)
 
 
 def _calls(calls: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
     found = check_several("tool_calls", calls)
     for call in found:
         if not isinstance(call, ToolCall):
-            raise refuse("tool_calls", call, "ToolCall values", show=False)
+            raise invalid_value("tool_calls", call, "ToolCall values", show=False)
     return found

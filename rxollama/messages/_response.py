@@ -175,7 +175,7 @@ class ResponseBuilder:
 
     def _append(self, chunk: ChatChunk) -> None:
         current = self._current
-        if chunk.aside:
+        if chunk.is_tool_progress:
             return
         if not current.speaks_for(chunk.message):
             if chunk == _NOTHING:

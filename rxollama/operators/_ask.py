@@ -10,8 +10,8 @@ from typing import Generic, Literal, TypeAlias, TypeVar, get_args
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from .._invalid_value import refuse
-from ._ending import Operator, end
+from .._invalid_value import invalid_value
+from ._ending import Operator, end_safely
 
 __all__ = ("Policy", "ask")
 
@@ -70,13 +70,15 @@ def ask(send: Callable[[P], Observable[A]], policy: Policy = "switch") -> Operat
     .. versionadded:: 0.1
     """
     if not callable(send):
-        raise refuse("send", send, "a function from a prompt to an observable, such as conversation.send", show=False)
+        raise invalid_value(
+            "send", send, "a function from a prompt to an observable, such as conversation.send", show=False
+        )
     if policy not in _POLICIES:
-        raise refuse("policy", policy, " or ".join(map(repr, _POLICIES)))
+        raise invalid_value("policy", policy, " or ".join(map(repr, _POLICIES)))
 
     def apply(source: Observable[P]) -> Observable[A]:
         def subscribe(observer: abc.ObserverBase[A], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-            answers = _Answers(observer, scheduler, send, policy)
+            answers = _PromptQueue(observer, scheduler, send, policy)
             answers.begin(source)
             return Disposable(answers.dispose)
 
@@ -88,11 +90,11 @@ def ask(send: Callable[[P], Observable[A]], policy: Policy = "switch") -> Operat
 def _answer(answer: Observable[A]) -> Observable[A]:
     """Refuse what a function brings that does not return its answer, or is async."""
     if not isinstance(answer, Observable):
-        raise refuse("send", answer, "a function that returns an observable", show=False)
+        raise invalid_value("send", answer, "a function that returns an observable", show=False)
     return answer
 
 
-class _Answer:
+class _Slot:
     """
     Be the place of one answer.
 
@@ -110,7 +112,7 @@ class _Answer:
         self.left = self.is_half_over = False
 
 
-class _Answers(Generic[P, A]):
+class _PromptQueue(Generic[P, A]):
     """
     Drive one subscription: the prompts and their answers, on whichever threads.
 
@@ -132,8 +134,8 @@ class _Answers(Generic[P, A]):
         self._lock = threading.Lock()
         self._prompts = SingleAssignmentDisposable()
         self._waiting: deque[P] = deque()
-        self._running: set[_Answer] = set()
-        self._outbox: deque[tuple[_Answer, A]] = deque()
+        self._running: set[_Slot] = set()
+        self._outbox: deque[tuple[_Slot, A]] = deque()
         self._error: Exception | None = None
         self._is_asked = self._is_ended = self._is_disposed = self._is_emitting = False
 
@@ -173,9 +175,9 @@ class _Answers(Generic[P, A]):
         if is_over:
             self._end()
 
-    def _run(self, answer: _Answer, prompt: P) -> None:
+    def _run(self, answer: _Slot, prompt: P) -> None:
         """Subscribe to an answer; and to those that wait, as long as each is over at once."""
-        following: tuple[_Answer, P] | None = (answer, prompt)
+        following: tuple[_Slot, P] | None = (answer, prompt)
         while following is not None:
             answer, prompt = following
             try:
@@ -186,7 +188,7 @@ class _Answers(Generic[P, A]):
             self._subscribe(answer, source)
             following = self._half_over(answer)
 
-    def _subscribe(self, answer: _Answer, source: Observable[A]) -> None:
+    def _subscribe(self, answer: _Slot, source: Observable[A]) -> None:
         def on_next(item: A) -> None:
             with self._lock:
                 if answer.left or self._is_ended:
@@ -205,7 +207,7 @@ class _Answers(Generic[P, A]):
         if not answer.place.is_disposed:
             answer.place.disposable = source.subscribe(on_next, on_error, on_completed, scheduler=self._scheduler)
 
-    def _half_over(self, answer: _Answer) -> tuple[_Answer, P] | None:
+    def _half_over(self, answer: _Slot) -> tuple[_Slot, P] | None:
         """Take notice that an answer was subscribed, or ended; after both, tell who is next."""
         with self._lock:
             if answer.left or not answer.is_half_over:
@@ -219,12 +221,12 @@ class _Answers(Generic[P, A]):
             self._end()
         return None
 
-    def _new(self) -> _Answer:
-        answer = _Answer()
+    def _new(self) -> _Slot:
+        answer = _Slot()
         self._running.add(answer)
         return answer
 
-    def _leave(self) -> set[_Answer]:
+    def _leave(self) -> set[_Slot]:
         left, self._running = self._running, set()
         for answer in left:
             answer.left = True
@@ -238,7 +240,7 @@ class _Answers(Generic[P, A]):
         for answer in left:
             answer.place.dispose()
 
-    def _end(self, error: Exception | None = None, answer: _Answer | None = None) -> None:
+    def _end(self, error: Exception | None = None, answer: _Slot | None = None) -> None:
         """End after what waits to be emitted; not by an answer that nobody wants any more."""
         with self._lock:
             if self._is_ended or (answer is not None and answer.left):
@@ -270,4 +272,4 @@ class _Answers(Generic[P, A]):
                     self._outbox.clear()
                 self._leave_all()
         if is_over and not self._is_disposed:
-            end(self._observer, self._error)
+            end_safely(self._observer, self._error)

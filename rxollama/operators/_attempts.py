@@ -13,9 +13,9 @@ from collections.abc import Callable
 from reactivex import Observable, abc
 from reactivex.disposable import SerialDisposable, SingleAssignmentDisposable
 
-from .._invalid_value import refuse
+from .._invalid_value import invalid_value
 from ..messages import ChatChunk
-from ._ending import finish
+from ._ending import emit_and_end
 
 __all__ = ("Attempts", "check_predicate", "check_source", "is_answer", "note", "words_of")
 
@@ -39,13 +39,13 @@ def note(error: Exception, words: str) -> None:
 def check_source(name: str, source: object) -> None:
     """Refuse what cannot be subscribed to."""
     if not isinstance(source, Observable):
-        raise refuse(name, source, "an observable of chunks, such as ollama.chat(...)", show=False)
+        raise invalid_value(name, source, "an observable of chunks, such as ollama.chat(...)", show=False)
 
 
 def check_predicate(name: str, predicate: object) -> None:
     """Refuse what cannot be asked."""
     if predicate is not None and not callable(predicate):
-        raise refuse(name, predicate, "a function from an error to True or False", show=False)
+        raise invalid_value(name, predicate, "a function from an error to True or False", show=False)
 
 
 class Attempts:
@@ -98,7 +98,7 @@ class Attempts:
             self._held.append(chunk)
 
     def _on_completed(self) -> None:
-        finish(self._observer, self._held_back())
+        emit_and_end(self._observer, self._held_back())
 
     def _on_error(self, error: Exception) -> None:
         following = None
@@ -121,7 +121,7 @@ class Attempts:
     def _fail(self, error: Exception) -> None:
         for failure in self._failures:
             note(error, failure)
-        finish(self._observer, self._held_back(), error)
+        emit_and_end(self._observer, self._held_back(), error)
 
     def _held_back(self) -> list[ChatChunk]:
         held, self._held = self._held, []

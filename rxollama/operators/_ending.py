@@ -7,9 +7,9 @@ from typing import TypeAlias, TypeVar
 
 from reactivex import Observable, abc
 
-from rxollama._runtime._loop import report
+from rxollama._runtime._loop import report_error
 
-__all__ = ("Operator", "end", "finish")
+__all__ = ("Operator", "emit_and_end", "end_safely")
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -18,7 +18,7 @@ Operator: TypeAlias = Callable[[Observable[A]], Observable[B]]
 """An operator: what `pipe` takes."""
 
 
-def end(observer: abc.ObserverBase[A], error: Exception | None = None) -> None:
+def end_safely(observer: abc.ObserverBase[A], error: Exception | None = None) -> None:
     """
     End a subscription from where nobody takes what its subscriber raises, such as a timer.
 
@@ -33,10 +33,10 @@ def end(observer: abc.ObserverBase[A], error: Exception | None = None) -> None:
         else:
             observer.on_error(error)
     except Exception as raised:  # noqa: BLE001 - There is nobody else to be told.
-        report("a subscriber does not handle the end of its subscription", raised)
+        report_error("a subscriber does not handle the end of its subscription", raised)
 
 
-def finish(observer: abc.ObserverBase[A], items: Iterable[A], error: Exception | None = None) -> None:
+def emit_and_end(observer: abc.ObserverBase[A], items: Iterable[A], error: Exception | None = None) -> None:
     """
     End a subscription with what there is left to emit.
 
@@ -49,7 +49,7 @@ def finish(observer: abc.ObserverBase[A], items: Iterable[A], error: Exception |
         for item in items:
             observer.on_next(item)
     except Exception as raised:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
-        end(observer, raised)
+        end_safely(observer, raised)
         return
     if error is None:
         observer.on_completed()

@@ -21,14 +21,14 @@ from ..messages import (
 )
 from ..messages._response import ResponseBuilder
 
-__all__ = ("Story",)
+__all__ = ("EventBuilder",)
 
 _THINKING = (ThinkingStarted(), ThinkingEnded())
 _CONTENT = (ContentStarted(), ContentEnded())
 
 
 @final
-class Story:
+class EventBuilder:
     """Turn chunks into events, step by step: know what is open, and keep everything for the end."""
 
     __slots__ = ("_builder", "_open")
@@ -41,7 +41,7 @@ class Story:
         """Tell what a chunk says, in the order of reading."""
         self._builder.add(chunk)
         message = chunk.message
-        if chunk.aside:
+        if chunk.is_tool_progress:
             return [ToolProgressed(message.tool_name, chunk.tool_progress, message.tool_call_id)]
         if message.role == "tool":
             outcome = ToolFailed if chunk.tool_failed else ToolReturned

@@ -8,10 +8,10 @@ from operator import itemgetter
 from msgspec.structs import replace
 from reactivex import Observable, abc
 
-from .._invalid_value import refuse
+from .._invalid_value import invalid_value
 from ..messages import ChatChunk, Message
-from ._ending import Operator, finish
-from ._message_boundary import Speaker
+from ._ending import Operator, emit_and_end
+from ._message_boundary import MessageBoundary
 from ._tags import CONTENT, THINKING, Piece, TagSplitter
 
 __all__ = ("extract_thinking",)
@@ -86,10 +86,10 @@ def extract_thinking(
                     emit(told)
 
             def on_error(error: Exception) -> None:
-                finish(observer, extraction.end(), error)
+                emit_and_end(observer, extraction.end(), error)
 
             def on_completed() -> None:
-                finish(observer, extraction.end())
+                emit_and_end(observer, extraction.end())
 
             return source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
@@ -100,27 +100,27 @@ def extract_thinking(
 
 def _check(field: str, tag: object) -> None:
     if not isinstance(tag, str) or not tag:
-        raise refuse(field, tag, "a text of at least one character")
+        raise invalid_value(field, tag, "a text of at least one character")
 
 
 class _Extraction:
     """Follow one stream: its messages, who speaks, and what is held back."""
 
-    __slots__ = ("_last", "_speaker", "_splitter")
+    __slots__ = ("_boundary", "_last", "_splitter")
 
     def __init__(self, splitter: TagSplitter) -> None:
         self._splitter = splitter
-        self._speaker = Speaker()
+        self._boundary = MessageBoundary()
         self._last = _NOTHING
 
     def take(self, chunk: ChatChunk) -> tuple[ChatChunk, ...]:
         """Turn a chunk into the chunks that say the same with its thinking in place."""
-        speaker = self._speaker
-        rest = self.end() if speaker.changes(chunk) else ()
+        boundary = self._boundary
+        rest = self.end() if boundary.changes(chunk) else ()
         self._last = chunk
-        told = (chunk,) if speaker.role == "tool" else _told(chunk, self._pieces(chunk))
+        told = (chunk,) if boundary.role == "tool" else _told(chunk, self._pieces(chunk))
         if chunk.done:
-            speaker.restart()
+            boundary.restart()
             self._splitter.restart()
         return (*rest, *told) if rest else told
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from reactivex import Observable, abc
 
-from .._invalid_value import refuse
+from .._invalid_value import invalid_value
 from ..errors import ClientClosedError, StreamError
 from ..messages import ChatChunk
 from ._attempts import Attempts, check_predicate, check_source
@@ -56,7 +56,7 @@ def fallback(
     .. versionadded:: 0.1
     """
     if not others:
-        raise refuse("others", others, "at least one observable of chunks")
+        raise invalid_value("others", others, "at least one observable of chunks")
     for other in others:
         check_source("others", other)
     check_predicate("when", when)

@@ -9,7 +9,7 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from ..messages import ChatChunk
 from ._attempts import check_source, is_answer, note, words_of
-from ._ending import Operator, finish
+from ._ending import Operator, emit_and_end
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.timer import Timer, check_seconds
 
@@ -180,7 +180,7 @@ class _Runner:
 
     def end(self, error: Exception | None = None) -> None:
         """End for the subscriber, after what is held back."""
-        finish(self._observer, self._held_back(), error)
+        emit_and_end(self._observer, self._held_back(), error)
 
     def _held_back(self) -> list[ChatChunk]:
         held, self._held = self._held, []

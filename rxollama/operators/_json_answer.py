@@ -7,18 +7,18 @@ from typing import Any, TypeVar, final
 
 import msgspec
 
-from .._schema import Misfit, Shape
+from .._schema import Misfit, TypeReader
 from ..errors import StructuredOutputError
 from ..messages import ChatChunk, ChatResponse, PartialJson
 from ..messages._response import ResponseBuilder
 from ._json import JsonFault, JsonReader
-from ._message_boundary import Speaker
+from ._message_boundary import MessageBoundary
 
-__all__ = ("JsonAnswer", "Path")
+__all__ = ("JsonAnswer", "JsonPath")
 
 T = TypeVar("T")
 
-Path = tuple[str | int, ...]
+JsonPath = tuple[str | int, ...]
 """The keys and places that lead to a value."""
 
 _CUT = "the answer was cut off at num_predict or the context limit: raise it"
@@ -40,12 +40,12 @@ class JsonAnswer:
         watched: The path of a list whose elements are taken out as they come; None for none.
     """
 
-    __slots__ = ("_builder", "_count", "_fault", "_is_over", "_reader", "_speaker", "_watched")
+    __slots__ = ("_boundary", "_builder", "_count", "_fault", "_is_over", "_reader", "_watched")
 
-    def __init__(self, watched: Path | None = None) -> None:
+    def __init__(self, watched: JsonPath | None = None) -> None:
         self._watched = watched
         self._builder = ResponseBuilder()
-        self._speaker = Speaker()
+        self._boundary = MessageBoundary()
         self._begin()
 
     def _begin(self) -> None:
@@ -57,16 +57,16 @@ class JsonAnswer:
     def take(self, chunk: ChatChunk) -> bool:
         """Take in a chunk, and tell whether the value changed with it."""
         self._builder.add(chunk)
-        speaker = self._speaker
-        if speaker.changes(chunk):
+        boundary = self._boundary
+        if boundary.changes(chunk):
             self._is_over = True
         # What has neither words nor a speaker, or only tells how far a tool is, begins no message.
-        speaks = speaker.role != "tool" and not chunk.aside
+        speaks = boundary.role != "tool" and not chunk.is_tool_progress
         if self._is_over and speaks and (chunk.visible or chunk.message.role):
             self._begin()
         changed = speaks and bool(chunk.message.content) and self._read(chunk.message.content)
         if chunk.done:
-            speaker.restart()
+            boundary.restart()
             self._is_over = True
         return changed
 
@@ -93,7 +93,7 @@ class JsonAnswer:
         """Tell the value so far, once it has changed."""
         return self._reader.snapshot()
 
-    def elements(self, shape: Shape[T]) -> tuple[list[T], Exception | None]:
+    def elements(self, shape: TypeReader[T]) -> tuple[list[T], Exception | None]:
         """Take out the elements that have come, up to one that does not fit, or whose type fails."""
         ready: list[T] = []
         found = self._reader.found or []
@@ -108,7 +108,7 @@ class JsonAnswer:
         found.clear()
         return ready, None
 
-    def value(self, shape: Shape[T]) -> T:
+    def value(self, shape: TypeReader[T]) -> T:
         """
         Read the value.
 
@@ -150,7 +150,7 @@ class JsonAnswer:
         reason = f"the answer is no JSON: {fault.reason} (at position {fault.position})"
         return f"{reason}; {_CUT}" if is_cut else reason
 
-    def _misfit(self, misfit: Misfit, shape: Shape[Any], path: Path = ()) -> StructuredOutputError:
+    def _misfit(self, misfit: Misfit, shape: TypeReader[Any], path: JsonPath = ()) -> StructuredOutputError:
         place = _shown(path) + misfit.path[1:]
         known = msgspec.json.encode(shape.schema).decode()
         is_known = _PATH.fullmatch(misfit.path) and all(f'"{name}"' in known for name in _NAMES.findall(misfit.path))
@@ -174,7 +174,7 @@ def _missing(response: ChatResponse) -> str:
     return "there is thinking, and no answer" if message.thinking else "the answer is empty"
 
 
-def _shown(path: Path) -> str:
+def _shown(path: JsonPath) -> str:
     return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
 
 

@@ -16,13 +16,13 @@ import structlog
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from .._invalid_value import refuse
-from .._runtime._loop import report
+from .._invalid_value import invalid_value
+from .._runtime._loop import report_error
 from ..errors import StreamError, ToolArgumentsError, ToolDeniedError
 from ..messages import ChatChunk, Metrics, ToolCall
 from ..messages._chunk import metrics_of
 from ._ending import Operator
-from ._message_boundary import Speaker
+from ._message_boundary import MessageBoundary
 
 __all__ = ("Logger", "log")
 
@@ -89,13 +89,13 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
     """
     chosen = cast("Logger", structlog.get_logger()) if logger is None else logger
     if not _takes_fields(chosen):
-        raise refuse("logger", chosen, _LOGGERS, show=False)
+        raise invalid_value("logger", chosen, _LOGGERS, show=False)
 
     def apply(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            diary = _Diary(chosen, content=content)
+            diary = _ChatLog(chosen, content=content)
             note, emit = diary.chunk, observer.on_next
 
             def on_next(chunk: ChatChunk) -> None:
@@ -123,7 +123,7 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
     return apply
 
 
-class _Diary:
+class _ChatLog:
     """Write the lines of one chat."""
 
     def __init__(self, logger: Logger, *, content: bool) -> None:
@@ -133,7 +133,7 @@ class _Diary:
         self._ended = self._told = self._broken = False
         self._id = uuid4().hex[:12]
         self._began = perf_counter_ns()
-        self._speaker = Speaker()
+        self._boundary = MessageBoundary()
         self._model = self._done_reason = ""
         self._metrics: Metrics | None = None
         self._chunks = self._content = self._thinking = self._calls = self._results = self._failures = 0
@@ -143,22 +143,22 @@ class _Diary:
         """Take in a chunk, and write what is worth a line."""
         self._chunks += 1
         self._model = chunk.model or self._model
-        message, speaker = chunk.message, self._speaker
-        goes_on = self._told and message.role == speaker.role == "assistant"
+        message, boundary = chunk.message, self._boundary
+        goes_on = self._told and message.role == boundary.role == "assistant"
         if goes_on and self._said is None and not (chunk.done or message.tool_calls):
             # Nearly all chunks are so: only their length counts.
             self._content += len(message.content)
             self._thinking += len(message.thinking)
             return
-        if chunk.aside:
+        if chunk.is_tool_progress:
             return
-        speaker.changes(chunk)
-        if speaker.role == "tool":
+        boundary.changes(chunk)
+        if boundary.role == "tool":
             self._returned(chunk)
         else:
             self._spoken(chunk)
         if chunk.done:
-            speaker.restart()
+            boundary.restart()
 
     def _returned(self, chunk: ChatChunk) -> None:
         message, failed = chunk.message, chunk.tool_failed
@@ -244,7 +244,7 @@ class _Diary:
         except Exception as error:  # noqa: BLE001 - A log is no reason to lose an answer.
             if not self._broken:
                 self._broken = True
-                report("the logger of a chat failed", error)
+                report_error("the logger of a chat failed", error)
 
 
 class _Said:

@@ -6,11 +6,11 @@ from typing import final
 
 from ..messages import ChatChunk
 
-__all__ = ("Speaker",)
+__all__ = ("MessageBoundary",)
 
 
 @final
-class Speaker:
+class MessageBoundary:
     """
     Follow who speaks, as the response does.
 
@@ -26,7 +26,7 @@ class Speaker:
     def changes(self, chunk: ChatChunk) -> bool:
         """Take in a chunk, and tell whether somebody else's message begins with it."""
         role = chunk.message.role
-        if chunk.aside:
+        if chunk.is_tool_progress:
             return False
         if role and role != self.role:
             changed = bool(self.role) or (self._spoken and role != "assistant")

@@ -11,8 +11,8 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._witness import witnessed_by
 from ..messages import ChatChunk, MeterReading
-from ._ending import Operator, end
-from ._meter_state import Gauge
+from ._ending import Operator, end_safely
+from ._meter_state import MeterState
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.timer import EARLY, Timer, check_seconds
 
@@ -100,8 +100,8 @@ class _Meter:
         self._now = clock.now
         self._timer = Timer(clock)
         self._lock = threading.Lock()
-        self._gauge = Gauge(now, seconds)
-        self._goes_on = self._gauge.goes_on
+        self._state = MeterState(now, seconds)
+        self._goes_on = self._state.goes_on
         self._ready: list[MeterReading] = []
         self._told = -math.inf
         self._begun = self._emitting = self._ended = self._over = False
@@ -117,7 +117,7 @@ class _Meter:
     def on_next(self, chunk: ChatChunk) -> None:
         """Count a chunk."""
         if not self._goes_on(chunk, self._now()):
-            self._happen(lambda now: self._gauge.take(chunk, now))
+            self._happen(lambda now: self._state.take(chunk, now))
 
     def on_error(self, error: Exception) -> None:
         """Tell the last reading, then the error."""
@@ -132,20 +132,20 @@ class _Meter:
         with self._lock:
             now = self._now()
             # It is read here: by the time the subscription is there, the request may be on its way on its own loop.
-            if not self._begun and self._gauge.connecting(now):
+            if not self._begun and self._state.connecting(now):
                 self._read(now)
 
     def connecting(self) -> None:
         """Hear that a request begins."""
-        self._happen(self._gauge.connecting)
+        self._happen(self._state.connecting)
 
     def sent(self) -> None:
         """Hear that a request is on its way."""
-        self._happen(self._gauge.sent)
+        self._happen(self._state.sent)
 
     def over(self) -> None:
         """Hear that a request is over."""
-        self._happen(self._gauge.over)
+        self._happen(self._state.over)
 
     def _happen(self, change: Callable[[float], bool]) -> None:
         with self._lock:
@@ -163,18 +163,18 @@ class _Meter:
                 return
             self._ended, self._error = True, error
             now = self._now()
-            if self._gauge.end(now, failed=error is not None):
+            if self._state.end(now, failed=error is not None):
                 self._read(now)
         self._settle()
 
     def _read(self, now: float) -> None:
-        self._ready.append(self._gauge.read(now))
+        self._ready.append(self._state.read(now))
         self._told = now
 
     def _due(self, now: float) -> float:
         """Tell when the next reading is due; a clock on the wall may be put back, and nothing waits the longer."""
         self._told = min(self._told, now)
-        return math.inf if self._gauge.phase == "done" else self._told + self._seconds
+        return math.inf if self._state.phase == "done" else self._told + self._seconds
 
     def _settle(self) -> None:
         """Emit what is ready, if that may be here and now, or see to it that it will be."""
@@ -249,4 +249,4 @@ class _Meter:
 
     def _tell_end(self, error: Exception | None) -> None:
         with witnessed_by(None):
-            end(self._observer, error)
+            end_safely(self._observer, error)

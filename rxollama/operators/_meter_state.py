@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from ..messages import ChatChunk, MeterPhase, MeterReading, Metrics
 from ..messages._chunk import metrics_of
-from ._message_boundary import Speaker
+from ._message_boundary import MessageBoundary
 
-__all__ = ("Gauge",)
+__all__ = ("MeterState",)
 
 _WINDOW = 2.0
 _SHORTEST = 0.25
@@ -20,7 +20,7 @@ _PER_SECOND = 1e9
 
 
 @final
-class Gauge:
+class MeterState:
     """
     Count what comes, and know what the chat is about.
 
@@ -33,6 +33,7 @@ class Gauge:
 
     __slots__ = (
         "_began",
+        "_boundary",
         "_calls",
         "_content",
         "_failures",
@@ -48,7 +49,6 @@ class Gauge:
         "_results",
         "_rounds",
         "_since",
-        "_speaker",
         "_thinking",
         "_written",
         "phase",
@@ -57,7 +57,7 @@ class Gauge:
     def __init__(self, now: float, seconds: float) -> None:
         self.phase: MeterPhase = "waiting"
         self._began = self._since = now
-        self._speaker = Speaker()
+        self._boundary = MessageBoundary()
         self._pace = _Pace(max(seconds, _WINDOW))
         self._written = self._others = self._content = self._thinking = 0
         self._calls = self._pending = self._results = self._failures = self._rounds = self._requests = 0
@@ -79,7 +79,7 @@ class Gauge:
         if (
             not self._open
             or (phase != "answering" if content else phase != "thinking" or not message.thinking)
-            or message.role != self._speaker.role
+            or message.role != self._boundary.role
             or message.tool_calls
             or chunk.done
         ):
@@ -95,14 +95,14 @@ class Gauge:
 
     def take(self, chunk: ChatChunk, now: float) -> bool:
         """Count a chunk of any kind, and tell whether it changed the phase, or ended one more answer."""
-        if chunk.aside:
+        if chunk.is_tool_progress:
             self._others += 1
             return not self._open and self._enter("calling_tools", now)
-        if self._speaker.changes(chunk):
+        if self._boundary.changes(chunk):
             self._close(self._last)
-        role = self._speaker.role
+        role = self._boundary.role
         if chunk.done:
-            self._speaker.restart()
+            self._boundary.restart()
         if role == "tool":
             self._others += 1
             return self._returned(chunk, now)

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from .._invalid_value import refuse
-from ..messages._backlog import Backlog, adds_up
+from .._invalid_value import invalid_value
+from ..messages._backlog import Backlog, is_summable
 from ._timing.clock import given_clock
 from ._timing.pacer import Latest, Pacer, QuietRhythm, Rhythm, WindowRhythm
 
@@ -156,12 +156,12 @@ class _Addable(Backlog[T]):
         self._operator = operator
 
     def _append(self, item: T) -> None:
-        if not adds_up(item):
+        if not is_summable(item):
             allowed = "texts and ChatChunks, which add up; for snapshots use throttle()"
-            raise refuse(f"{self._operator}()", item, allowed, show=False)
+            raise invalid_value(f"{self._operator}()", item, allowed, show=False)
         super()._append(item)
 
 
 def _check(name: str, seconds: object) -> None:
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 < seconds <= TIMEOUT_MAX:
-        raise refuse(name, seconds, "a positive number of seconds")
+        raise invalid_value(name, seconds, "a positive number of seconds")

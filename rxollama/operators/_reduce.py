@@ -6,7 +6,7 @@ from reactivex import Observable, abc
 
 from ..messages import ChatChunk, ChatResponse
 from ..messages._response import ResponseBuilder
-from ._ending import Operator, finish
+from ._ending import Operator, emit_and_end
 
 __all__ = ("accumulate", "collect")
 
@@ -97,7 +97,7 @@ def collect() -> Operator[ChatChunk, ChatResponse]:
                 add(chunk)
 
             def on_completed() -> None:
-                finish(observer, (builder.snapshot(),) if begun else ())
+                emit_and_end(observer, (builder.snapshot(),) if begun else ())
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 

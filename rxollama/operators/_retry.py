@@ -10,7 +10,7 @@ from collections.abc import Callable
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
-from .._invalid_value import refuse
+from .._invalid_value import invalid_value
 from ..errors import (
     BusyError,
     ConnectionFailedError,
@@ -100,14 +100,14 @@ def retry(
     .. versionadded:: 0.1
     """
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-        raise refuse("attempts", attempts, "a whole number, 1 or more")
+        raise invalid_value("attempts", attempts, "a whole number, 1 or more")
     check_seconds("backoff", backoff, zero=True)
     check_seconds("max_backoff", max_backoff, zero=True)
     _check_number("factor", factor, 1, sys.float_info.max, "a number, 1 or more")
     _check_number("jitter", jitter, 0, 1, "a number from 0 to 1")
     check_predicate("when", when)
     if not callable(random):
-        raise refuse("random", random, "a function that returns a number from 0 to 1", show=False)
+        raise invalid_value("random", random, "a function that returns a number from 0 to 1", show=False)
 
     def apply(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
         def subscribe(
@@ -171,4 +171,4 @@ def _later(source: Observable[ChatChunk], seconds: float, clock: Clock) -> Obser
 
 def _check_number(name: str, value: object, least: float, most: float, allowed: str) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value <= most:
-        raise refuse(name, value, allowed)
+        raise invalid_value(name, value, allowed)

@@ -10,7 +10,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from ..messages._backlog import Backlog
-from ._ending import end
+from ._ending import end_safely
 
 __all__ = ("share",)
 
@@ -43,28 +43,28 @@ def share() -> Callable[[Observable[T]], Observable[T]]:
     """
 
     def apply(source: Observable[T]) -> Observable[T]:
-        hub = _Hub(source)
+        hub = _Shared(source)
         return Observable(hub.subscribe)
 
     return apply
 
 
-class _Hub(Generic[T]):
+class _Shared(Generic[T]):
     """Know the run that new subscribers join."""
 
     def __init__(self, source: Observable[T]) -> None:
         self._source = source
         self._lock = threading.Lock()
-        self._run: _Run[T] | None = None
+        self._run: _Connection[T] | None = None
 
     def subscribe(
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         """Join the run, or begin one."""
-        seat = _Seat(observer)
+        seat = _Subscriber(observer)
         with self._lock:
             begins = self._run is None
-            run = self._run = self._run or _Run()
+            run = self._run = self._run or _Connection()
             missed = run.join(seat)
         seat.catch_up(missed)
         if begins:
@@ -83,18 +83,18 @@ class _Hub(Generic[T]):
         return Disposable(leave)
 
 
-class _Run(Generic[T]):
+class _Connection(Generic[T]):
     """Be one subscription of the source, and those who sit at it."""
 
     def __init__(self) -> None:
         self.connection = SingleAssignmentDisposable()
         self._lock = threading.Lock()
         self._past: Backlog[T] = Backlog()
-        self._seats: tuple[_Seat[T], ...] = ()
+        self._seats: tuple[_Subscriber[T], ...] = ()
         self._ended = False
         self._error: Exception | None = None
 
-    def join(self, seat: _Seat[T]) -> list[T]:
+    def join(self, seat: _Subscriber[T]) -> list[T]:
         """Give a subscriber a seat, and return what it missed."""
         with self._lock:
             if self._ended:
@@ -103,7 +103,7 @@ class _Run(Generic[T]):
                 self._seats = (*self._seats, seat)
             return self._past.look()
 
-    def leave(self, seat: _Seat[T]) -> bool:
+    def leave(self, seat: _Subscriber[T]) -> bool:
         """Take a subscriber's seat away, and tell whether nobody is left before the end."""
         with self._lock:
             self._seats = tuple(other for other in self._seats if other is not seat)
@@ -133,7 +133,7 @@ class _Run(Generic[T]):
             seat.end(error)
 
 
-class _Seat(Generic[T]):
+class _Subscriber(Generic[T]):
     """
     Be one subscriber's place.
 
@@ -154,7 +154,7 @@ class _Seat(Generic[T]):
         try:
             self._observer.on_next(item)
         except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
-            end(self._observer, error)
+            end_safely(self._observer, error)
 
     def _has_wait(self, item: T) -> bool:
         with self._lock:
@@ -168,7 +168,7 @@ class _Seat(Generic[T]):
             self._ended, self._error = True, error
             if not self._live:
                 return
-        end(self._observer, self._error)
+        end_safely(self._observer, self._error)
 
     def catch_up(self, missed: list[T]) -> None:
         """Hand on what was missed and what waits, and go live."""
@@ -177,7 +177,7 @@ class _Seat(Generic[T]):
                 for item in missed:
                     self._observer.on_next(item)
             except Exception as error:  # noqa: BLE001 - As above.
-                end(self._observer, error)
+                end_safely(self._observer, error)
             with self._lock:
                 missed = self._waiting.take()
                 if not missed:
@@ -185,4 +185,4 @@ class _Seat(Generic[T]):
                     ended = self._ended
                     break
         if ended:
-            end(self._observer, self._error)
+            end_safely(self._observer, self._error)

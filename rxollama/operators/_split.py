@@ -7,8 +7,8 @@ from collections.abc import Callable
 from reactivex import Observable, abc
 
 from ..messages import ChatChunk, ChatEvent
-from ._ending import Operator, finish
-from ._event_builder import Story
+from ._ending import Operator, emit_and_end
+from ._event_builder import EventBuilder
 from ._share import share
 
 __all__ = ("content", "events", "split", "thinking")
@@ -181,7 +181,7 @@ def events() -> Operator[ChatChunk, ChatEvent]:
         def subscribe(
             observer: abc.ObserverBase[ChatEvent], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            story = Story()
+            story = EventBuilder()
             tell, emit = story.tell, observer.on_next
 
             def on_next(chunk: ChatChunk) -> None:
@@ -189,10 +189,10 @@ def events() -> Operator[ChatChunk, ChatEvent]:
                     emit(event)
 
             def on_error(error: Exception) -> None:
-                finish(observer, story.close(), error)
+                emit_and_end(observer, story.close(), error)
 
             def on_completed() -> None:
-                finish(observer, story.finish())
+                emit_and_end(observer, story.finish())
 
             return source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 

@@ -8,11 +8,11 @@ from typing import Any, TypeVar, overload
 
 from reactivex import Observable, abc
 
-from .._invalid_value import refuse
-from .._schema import Shape
+from .._invalid_value import invalid_value
+from .._schema import TypeReader
 from ..messages import ChatChunk, PartialJson
-from ._ending import Operator, finish
-from ._json_answer import JsonAnswer, Path
+from ._ending import Operator, emit_and_end
+from ._json_answer import JsonAnswer, JsonPath
 
 __all__ = ("elements", "parse", "partial_json")
 
@@ -58,7 +58,7 @@ def parse(kind: type[T] | UnionType) -> Callable[[Observable[ChatChunk]], Observ
 
     .. versionadded:: 0.1
     """
-    shape: Shape[T] = Shape.of(kind, field="kind")
+    shape: TypeReader[T] = TypeReader.of(kind, field="kind")
 
     def apply(source: Observable[ChatChunk]) -> Observable[T]:
         def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
@@ -71,7 +71,7 @@ def parse(kind: type[T] | UnionType) -> Callable[[Observable[ChatChunk]], Observ
                 except Exception as error:  # noqa: BLE001 - A type's own code may raise what it likes.
                     observer.on_error(error)
                 else:
-                    finish(observer, (value,))
+                    emit_and_end(observer, (value,))
 
             def on_next(chunk: ChatChunk) -> None:
                 answer.take(chunk)
@@ -129,7 +129,7 @@ def partial_json() -> Operator[ChatChunk, PartialJson]:
 
             def on_completed() -> None:
                 last = (snapshot(),) if answer.end() else ()
-                finish(observer, last, answer.failure())
+                emit_and_end(observer, last, answer.failure())
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
@@ -187,7 +187,7 @@ def elements(
 
     .. versionadded:: 0.1
     """
-    shape: Shape[T] = Shape.of(kind, field="kind")
+    shape: TypeReader[T] = TypeReader.of(kind, field="kind")
     steps = _checked(path)
 
     def apply(source: Observable[ChatChunk]) -> Observable[T]:
@@ -210,7 +210,7 @@ def elements(
 
             def on_completed() -> None:
                 answer.end()
-                finish(observer, (), answer.failure())
+                emit_and_end(observer, (), answer.failure())
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
@@ -219,12 +219,12 @@ def elements(
     return apply
 
 
-def _checked(path: str | Sequence[str | int]) -> Path:
+def _checked(path: str | Sequence[str | int]) -> JsonPath:
     if isinstance(path, str):
         return (path,)
     if isinstance(path, (list, tuple)) and all(map(_is_step, path)):
         return tuple(path)
-    raise refuse("path", path, "a key, or a list or tuple of keys and places, such as ('result', 'rows')")
+    raise invalid_value("path", path, "a key, or a list or tuple of keys and places, such as ('result', 'rows')")
 
 
 def _is_step(step: object) -> bool:

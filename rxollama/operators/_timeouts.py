@@ -8,12 +8,12 @@ import threading
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from .._invalid_value import refuse
+from .._invalid_value import invalid_value
 from ..errors import StreamTimeoutError
 from ..messages import ChatChunk
 from ..messages._response import ResponseBuilder
 from ._attempts import is_answer
-from ._ending import Operator, end
+from ._ending import Operator, end_safely
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.timer import EARLY, Timer, check_seconds
 
@@ -71,7 +71,7 @@ def timeouts(
     """
     limits = {"first_chunk": first_chunk, "gap": gap, "total": total}
     if not any(seconds is not None for seconds in limits.values()):
-        raise refuse("timeouts()", None, "at least one of first_chunk=, gap= and total=")
+        raise invalid_value("timeouts()", None, "at least one of first_chunk=, gap= and total=")
     for phase, seconds in limits.items():
         if seconds is not None:
             check_seconds(phase, seconds)
@@ -197,7 +197,7 @@ class _Watch:
             over, due = self._over, self._limits.handed_on(chunk, now)
             pending = None if self._handing else self._pending
         if pending is not None:
-            end(self._observer, pending)
+            end_safely(self._observer, pending)
         elif not over:
             self._timer.set(due, self._ring)
 
@@ -239,7 +239,7 @@ class _Watch:
             return
         self.upstream.dispose()
         if not handing:
-            end(self._observer, error)
+            end_safely(self._observer, error)
 
     def _late(self, phase: str) -> StreamTimeoutError:
         partial = self._builder.snapshot()

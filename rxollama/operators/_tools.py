@@ -5,8 +5,8 @@ from __future__ import annotations
 from reactivex import Observable, abc
 
 from ..messages import ChatChunk, ToolCall
-from ._ending import Operator, finish
-from ._message_boundary import Speaker
+from ._ending import Operator, emit_and_end
+from ._message_boundary import MessageBoundary
 
 __all__ = ("gather_tool_calls", "tool_calls")
 
@@ -101,7 +101,7 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
                     emit(calls)
 
             def on_completed() -> None:
-                finish(observer, gathering.end())
+                emit_and_end(observer, gathering.end())
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
@@ -113,24 +113,24 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
 class _Gathering:
     """Follow one stream: its messages, and the tools that are called."""
 
-    __slots__ = ("_begun", "_calls", "_speaker")
+    __slots__ = ("_begun", "_boundary", "_calls")
 
     def __init__(self) -> None:
         self._begun = False
         self._calls: list[ToolCall] = []
-        self._speaker = Speaker()
+        self._boundary = MessageBoundary()
 
     def take(self, chunk: ChatChunk) -> tuple[tuple[ToolCall, ...], ...]:
         """Take in a chunk, and bring the calls of each message that ends before it or with it."""
-        speaker, message = self._speaker, chunk.message
-        if self._begun and message.role == speaker.role == "assistant" and not (chunk.done or message.tool_calls):
+        boundary, message = self._boundary, chunk.message
+        if self._begun and message.role == boundary.role == "assistant" and not (chunk.done or message.tool_calls):
             return ()
-        ended = self.end() if speaker.changes(chunk) else ()
+        ended = self.end() if boundary.changes(chunk) else ()
         # A chunk that says nothing begins no message.
-        self._begun = speaker.role != "tool" and (self._begun or chunk != _NOTHING)
+        self._begun = boundary.role != "tool" and (self._begun or chunk != _NOTHING)
         self._calls += message.tool_calls
         if chunk.done:
-            speaker.restart()
+            boundary.restart()
             ended = (*ended, *self.end())
         return ended
 

@@ -12,7 +12,7 @@ import msgspec
 from reactivex import Observable
 
 from rxollama._checks import is_mapping
-from rxollama._invalid_value import refuse
+from rxollama._invalid_value import invalid_value
 from rxollama.messages import ToolCall
 from rxollama.tools._execution import run_here, run_in_thread, was_cancelled
 from rxollama.tools._signature import is_async
@@ -77,4 +77,4 @@ def _read(answer: object, call: ToolCall) -> Mapping[str, Any] | Denied:
         return Denied()
     if isinstance(answer, Denied) or is_mapping(answer):
         return answer
-    raise refuse("approve", answer, _ANSWERS)
+    raise invalid_value("approve", answer, _ANSWERS)

@@ -8,10 +8,10 @@ from typing import Any
 import docstring_parser
 import msgspec
 
-__all__ = ("Told", "told_by")
+__all__ = ("ParsedDocstring", "parse_docstring")
 
 
-class Told(msgspec.Struct, frozen=True):
+class ParsedDocstring(msgspec.Struct, frozen=True):
     """
     Be what a docstring says.
 
@@ -24,7 +24,7 @@ class Told(msgspec.Struct, frozen=True):
     parameters: dict[str, str] = {}
 
 
-def told_by(documented: Any) -> Told:
+def parse_docstring(documented: Any) -> ParsedDocstring:
     """
     Read a docstring in the style of Google, of NumPy or of reST.
 
@@ -41,7 +41,7 @@ def told_by(documented: Any) -> Told:
         for parameter in parsed.params
         for name in parameter.arg_name.split(",")
     }
-    return Told((parsed.description or "").strip(), parameters)
+    return ParsedDocstring((parsed.description or "").strip(), parameters)
 
 
 def _docstring(documented: Any) -> str:

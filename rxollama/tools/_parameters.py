@@ -9,7 +9,7 @@ from typing import Annotated, Any, NotRequired, TypedDict, cast, get_args, get_o
 import msgspec
 
 from rxollama._checks import is_mapping
-from rxollama._schema import Misfit, Shape, inlined, schema_of
+from rxollama._schema import Misfit, TypeReader, inlined, schema_of
 from rxollama.tools._result import builtins_of
 from rxollama.tools._signature import hint_of, parameters_of
 
@@ -40,7 +40,7 @@ class Parameters:
             properties[key] = inlined(schema_of(kind, field=field) | _default(parameter), field=field)
         required = [key for key, parameter in self._parameters.items() if _is_required(parameter)]
         self.schema: dict[str, Any] = {"type": "object", "properties": properties, "required": required}
-        self._shape: Shape[dict[str, Any]] = Shape(self._whole(), self.schema, lax=True)
+        self._shape: TypeReader[dict[str, Any]] = TypeReader(self._whole(), self.schema, lax=True)
 
     def _whole(self) -> Any:
         # Of the types that msgspec knows, this one leaves out what was not given: the function has its own defaults.
@@ -73,7 +73,7 @@ class Parameters:
         if _is_required(self._parameters[key]):
             return True
         try:
-            Shape[Any].of(self._kinds[key], field=key).convert(None)
+            TypeReader[Any].of(self._kinds[key], field=key).convert(None)
         except Misfit:
             return False
         return True

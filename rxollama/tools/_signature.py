@@ -9,8 +9,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
-from rxollama._invalid_value import refuse
-from rxollama.tools._docstring import Told, told_by
+from rxollama._invalid_value import invalid_value
+from rxollama.tools._docstring import ParsedDocstring, parse_docstring
 
 __all__ = ("docs_of", "hint_of", "is_async", "is_silent", "name_of", "parameters_of")
 
@@ -26,10 +26,10 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(_plain(function), "__name__", "")
 
 
-def docs_of(function: Callable[..., Any]) -> Told:
+def docs_of(function: Callable[..., Any]) -> ParsedDocstring:
     """Read the docstring of a function; of an object that can be called that of its call, or else its own."""
     plain, called = _plain(function), _called(function)
-    return told_by(called if called.__doc__ else plain)
+    return parse_docstring(called if called.__doc__ else plain)
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -60,12 +60,12 @@ def parameters_of(function: Callable[..., Any], name: str) -> tuple[inspect.Para
     try:
         found = inspect.signature(function).parameters.values()
     except (NameError, TypeError, ValueError) as error:
-        raise refuse(name, function, f"a function with a signature ({error})") from error
+        raise invalid_value(name, function, f"a function with a signature ({error})") from error
     for place, parameter in enumerate(found):
         if place == 0 and parameter.name == "self":
-            raise refuse(name, function, "a method of an instance, such as `Weather().forecast`")
+            raise invalid_value(name, function, "a method of an instance, such as `Weather().forecast`")
         if parameter.kind in _REFUSED:
-            raise refuse(f"{name}({parameter})", function, _REFUSED[parameter.kind].format(parameter.name))
+            raise invalid_value(f"{name}({parameter})", function, _REFUSED[parameter.kind].format(parameter.name))
     given: dict[str, Any] = function.keywords if isinstance(function, functools.partial) else {}
     return tuple(parameter for parameter in found if parameter.name not in given)
 
@@ -93,7 +93,7 @@ def hint_of(function: Callable[..., Any], annotation: Any, field: str) -> Any:
         return get_type_hints(holder, globalns=_names_of(function), include_extras=True)["hint"]
     except Exception as error:  # An annotation may hold any expression, which may fail in any way.
         allowed = f"a type whose names the module knows at run time, not under TYPE_CHECKING or in a function ({error})"
-        raise refuse(field, annotation, allowed) from error
+        raise invalid_value(field, annotation, allowed) from error
 
 
 def _plain(function: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from rxollama._checks import check_several, check_text, is_mapping
-from rxollama._invalid_value import InvalidValueError, refuse
+from rxollama._invalid_value import InvalidValueError, invalid_value
 from rxollama._schema import Misfit
 from rxollama.tools._execution import run_here, run_in_thread, without_none
 from rxollama.tools._parameters import Parameters
@@ -87,7 +87,7 @@ class Tool:
             told = function.schema
         elif callable(function):
             if run is not None:
-                raise refuse("run", run, "nothing beside a function, which is what is run")
+                raise invalid_value("run", run, "nothing beside a function, which is what is run")
             self._run = function
             docs = docs_of(function)
             known = _checked(name or name_of(function))
@@ -146,7 +146,7 @@ class Tool:
         """
         function = self._run
         if function is None:
-            raise refuse("run", None, f"a function for {self.name!r}, which only has a schema")
+            raise invalid_value("run", None, f"a function for {self.name!r}, which only has a schema")
         if self._parameters is None:
             bound = dict(arguments)
 
@@ -190,7 +190,7 @@ def tools_of(tools: Tools | None) -> tuple[Tool, ...]:
             ) from error.__cause__
         other = places.setdefault(tool.name, place)
         if other != place:
-            raise refuse(field, tool.name, f"a name that tools[{other}] does not have")
+            raise invalid_value(field, tool.name, f"a name that tools[{other}] does not have")
         found.append(tool)
     return tuple(found)
 
@@ -198,12 +198,12 @@ def tools_of(tools: Tools | None) -> tuple[Tool, ...]:
 def _callable(run: object) -> Callable[..., Any] | None:
     if run is None or callable(run):
         return run
-    raise refuse("run", run, "a function", show=False)
+    raise invalid_value("run", run, "a function", show=False)
 
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise refuse("name", name, _NAMED)
+        raise invalid_value("name", name, _NAMED)
     return name
 
 
@@ -224,9 +224,9 @@ def _read(schema: Mapping[str, Any] | Dumped) -> Mapping[str, Any]:
     dump = getattr(schema, "model_dump", None)
     told: Any = dump(exclude_none=True) if callable(dump) else schema
     if not is_mapping(told):
-        raise refuse("function", schema, _KINDS, show=False)
+        raise invalid_value("function", schema, _KINDS, show=False)
     function = told.get("function")
     if not is_mapping(function) or not isinstance(function.get("name"), str):
-        raise refuse("function", schema, _SHAPE)
+        raise invalid_value("function", schema, _SHAPE)
     _checked(function["name"])
     return told

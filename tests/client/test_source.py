@@ -223,7 +223,7 @@ class TestDispose:
         settle()
         assert server.requests == ()
         assert not heard.over.is_set()
-        assert not ollama._streams._live
+        assert not ollama._streams._open
 
     async def test_before_its_first_step(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """In the coroutine that subscribed nothing is sent, and nothing remembered."""
@@ -232,7 +232,7 @@ class TestDispose:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert server.requests == ()
-        assert not ollama._streams._live
+        assert not ollama._streams._open
 
     def test_when_its_loop_is_gone(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """After its loop was closed it does nothing."""

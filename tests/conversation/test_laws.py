@@ -17,7 +17,8 @@ Model: TypeAlias = list[list[str]]
 
 _PIECES = ["a", "b", "c"]
 _STEPS = st.tuples(
-    st.sampled_from(["send", "send", "refuse", "truncate", "dispose", "undo", "fork", "reload"]), st.integers(0, 2)
+    st.sampled_from(["send", "send", "refuse", "truncate", "dispose", "undo", "fork", "reload"]),
+    st.integers(0, 2),
 )
 
 

@@ -195,7 +195,7 @@ def test_leaving(ollama: Ollama, server: ScriptedOllama, http_client: Client, ph
     seen.wait_left()
     server.wait_closed()
     assert sockets_to(server.port) == []
-    assert not ollama._streams._live
+    assert not ollama._streams._open
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

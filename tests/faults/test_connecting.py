@@ -83,7 +83,7 @@ def test_dispose(http_client: Client, listener: Listener) -> None:
         heard.dispose()
         settle()
         assert sockets_to(listener.port) == before
-        assert not ollama._streams._live
+        assert not ollama._streams._open
         assert not heard.over.is_set()
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import answers, chunks, conversations, texts
 
 from rxollama.messages import ChatChunk, Message, ToolCall
-from rxollama.messages._backlog import Backlog, adds_up
+from rxollama.messages._backlog import Backlog, is_summable
 from rxollama.messages._response import ResponseBuilder
 
 _THINKING = ChatChunk(message=Message("assistant", thinking="Hm. "))
@@ -33,7 +33,7 @@ def _played(items: list[Any], moves: list[str]) -> list[Any]:
         backlog.add(item)
         move = moves[place] if place < len(moves) else "wait"
         if move == "whole":
-            taken += backlog.take_whole()
+            taken += backlog.take_finished()
         elif move == "all":
             taken += backlog.take()
         elif move == "look":
@@ -108,7 +108,7 @@ class TestLaws:
         """What does not add up stays, item by item, in its place among texts and chunks."""
         taken = _played(items, moves)
 
-        assert [item for item in items if not adds_up(item)] == [item for item in taken if not adds_up(item)]
+        assert [item for item in items if not is_summable(item)] == [item for item in taken if not is_summable(item)]
 
 
 class TestBacklog:
@@ -119,8 +119,8 @@ class TestBacklog:
         backlog: Backlog[str] = Backlog()
 
         assert not backlog
-        assert not backlog.has_whole
-        assert [] == backlog.look() == backlog.take_whole() == backlog.take()
+        assert not backlog.has_finished
+        assert [] == backlog.look() == backlog.take_finished() == backlog.take()
 
     def test_hands_on_a_lone_item_as_it_came(self) -> None:
         """An item that waits alone is not rebuilt."""
@@ -157,11 +157,11 @@ class TestBacklog:
         for item in (_CONTENT, _THINKING, _CONTENT):
             backlog.add(item)
 
-        had_whole, seen, taken = backlog.has_whole, backlog.look(), backlog.take_whole()
-        has_whole = backlog.has_whole
+        had_whole, seen, taken = backlog.has_finished, backlog.look(), backlog.take_finished()
+        has_finished = backlog.has_finished
         backlog.add(_CONTENT)
 
-        assert (had_whole, has_whole) == (True, False)
+        assert (had_whole, has_finished) == (True, False)
         assert (seen, taken) == ([_CONTENT, _THINKING + _CONTENT], [_CONTENT])
         assert backlog.take() == [_THINKING + _CONTENT + _CONTENT]
 
@@ -180,4 +180,4 @@ class TestBacklog:
     @pytest.mark.parametrize(("item", "added"), [("a", True), (_DONE, True), (1, False), (None, False), (b"a", False)])
     def test_tells_what_adds_up(self, item: object, added: bool) -> None:
         """Texts and chunks add up, nothing else does."""
-        assert added is adds_up(item)
+        assert added is is_summable(item)

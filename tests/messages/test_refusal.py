@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rxollama._invalid_value import InvalidValueError, RxOllamaError, refuse
+from rxollama._invalid_value import InvalidValueError, RxOllamaError, invalid_value
 
 
 def _nested(depth: int) -> list[Any]:
@@ -24,32 +24,32 @@ def _pickled(value: object) -> object:
 
 
 class TestRefuse:
-    """`refuse()` words the error, and leaves raising it to its caller."""
+    """`invalid_value()` words the error, and leaves raising it to its caller."""
 
     def test_names_field_value_and_what_is_allowed(self) -> None:
         """The error says what is wrong, what was given and what would be right."""
-        error = refuse("think", "very", "True or False")
+        error = invalid_value("think", "very", "True or False")
 
         assert (error.field, error.given, error.allowed) == ("think", "'very'", "True or False")
         assert str(error) == "think: 'very' is not allowed; allowed: True or False"
 
     def test_hides_what_people_write(self) -> None:
         """Of a value that is not to be shown only the type is named."""
-        error = refuse("content", b"my secret", "a text", show=False)
+        error = invalid_value("content", b"my secret", "a text", show=False)
 
         assert error.given == "a value of type bytes"
         assert "secret" not in str(error)
 
     def test_shortens_long_values(self) -> None:
         """A long value is cut, and the cut is marked."""
-        error = refuse("format", "x" * 1000, "'json'")
+        error = invalid_value("format", "x" * 1000, "'json'")
 
         assert error.given == "'" + "x" * 79 + "…"
 
     @pytest.mark.parametrize("given", [_nested(100_000), 10**5000], ids=["too deep", "too many digits"])
     def test_survives_values_without_a_repr(self, given: object) -> None:
         """A value that Python itself cannot word is named by its type."""
-        assert refuse("options", given, "else").given == f"a value of type {type(given).__name__}"
+        assert invalid_value("options", given, "else").given == f"a value of type {type(given).__name__}"
 
 
 class TestInvalidValueError:
@@ -63,7 +63,7 @@ class TestInvalidValueError:
     @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, _pickled])
     def test_is_copied_and_pickled_whole(self, again: Callable[[object], object]) -> None:
         """A copy says the same, in every field."""
-        error = refuse("think", "very", "True or False")
+        error = invalid_value("think", "very", "True or False")
 
         twin = again(error)
 

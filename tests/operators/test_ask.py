@@ -22,7 +22,7 @@ from reactivex.testing.subscription import Subscription
 
 from rxollama.errors import InvalidValueError
 from rxollama.operators import ask
-from rxollama.operators._ask import Policy, _Answers
+from rxollama.operators._ask import Policy, _PromptQueue
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 
@@ -507,7 +507,7 @@ def test_an_end_just_after_an_item() -> None:
     told: list[str] = []
     ends: list[str] = []
     observer: Any = SimpleNamespace(on_next=told.append, on_completed=lambda: ends.append("over"))
-    answers: _Answers[str, str] = _Answers(observer, None, reactivex.return_value, "switch")
+    answers: _PromptQueue[str, str] = _PromptQueue(observer, None, reactivex.return_value, "switch")
     answers._lock = cast("Any", Lock())
     answers._on_prompt("a")
 

@@ -10,7 +10,7 @@ import pytest
 from reactivex import abc
 from reactivex.observer import Observer
 
-from rxollama.operators._ending import end, finish
+from rxollama.operators._ending import emit_and_end, end_safely
 
 LOST = ConnectionError("lost")
 MINE = KeyError("mine")
@@ -55,7 +55,7 @@ class Notes(abc.ObserverBase[Any]):
 def test_end_completes() -> None:
     """Without an error a subscription completes."""
     notes = Notes()
-    end(notes)
+    end_safely(notes)
 
     assert notes.heard == ["completed"]
 
@@ -63,22 +63,22 @@ def test_end_completes() -> None:
 def test_end_errs() -> None:
     """With an error the subscriber is told of it."""
     notes = Notes()
-    end(notes, LOST)
+    end_safely(notes, LOST)
 
     assert notes.heard == [LOST]
 
 
 def test_end_that_fails(reported: Callable[[], list[BaseException]]) -> None:
     """What a subscriber raises at its end is reported, and raised to nobody."""
-    end(Observer[Any](on_completed=raising))
-    end(Observer[Any](on_error=raising), LOST)
+    end_safely(Observer[Any](on_completed=raising))
+    end_safely(Observer[Any](on_error=raising), LOST)
 
     assert reported() == [MINE, MINE]
 
 
 def test_end_without_handler(reported: Callable[[], list[BaseException]]) -> None:
     """An error that nobody handles is reported."""
-    end(Observer[Any](), LOST)
+    end_safely(Observer[Any](), LOST)
 
     assert reported() == [LOST]
 
@@ -91,7 +91,7 @@ async def test_end_on_a_loop() -> None:
         contexts.append(context)
 
     asyncio.get_running_loop().set_exception_handler(note)
-    end(Observer[Any](), LOST)
+    end_safely(Observer[Any](), LOST)
 
     assert [context["exception"] for context in contexts] == [LOST]
 
@@ -100,7 +100,7 @@ async def test_end_on_a_loop() -> None:
 def test_finish(error: Exception | None) -> None:
     """The last items come before the end."""
     notes = Notes()
-    finish(notes, "ab", error)
+    emit_and_end(notes, "ab", error)
 
     assert notes.heard == ["a", "b", error or "completed"]
 
@@ -109,7 +109,7 @@ def test_finish(error: Exception | None) -> None:
 def test_finish_that_fails(error: Exception | None) -> None:
     """A subscriber that fails on a last item is told of its own error, and of no other end."""
     notes = Notes(raising)
-    finish(notes, "ab", error)
+    emit_and_end(notes, "ab", error)
 
     assert notes.heard == [MINE]
 
@@ -117,9 +117,9 @@ def test_finish_that_fails(error: Exception | None) -> None:
 def test_finish_with_a_failing_end() -> None:
     """What a subscriber raises at the end itself reaches the producer."""
     with pytest.raises(KeyError, match="mine"):
-        finish(Observer(on_completed=raising), "a")
+        emit_and_end(Observer(on_completed=raising), "a")
     with pytest.raises(KeyError, match="mine"):
-        finish(Observer(on_error=raising), "a", LOST)
+        emit_and_end(Observer(on_error=raising), "a", LOST)
 
 
 def test_finish_of_one_who_leaves() -> None:
@@ -131,6 +131,6 @@ def test_finish_of_one_who_leaves() -> None:
 
     notes = Notes(leave)
     observer = Observer(notes.on_next, notes.on_error, notes.on_completed)
-    finish(observer, "abc")
+    emit_and_end(observer, "abc")
 
     assert notes.heard == ["a"]

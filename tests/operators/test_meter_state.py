@@ -14,7 +14,7 @@ from strategies import conversations
 
 from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, Function, Message, MeterReading, Metrics, ToolCall
 from rxollama.messages._response import ResponseBuilder
-from rxollama.operators._meter_state import _MARKS, Gauge
+from rxollama.operators._meter_state import _MARKS, MeterState
 
 SECOND = 1_000_000_000
 RETURNED = ChatChunk(message=Message.tool("42", name="f"), done=True)
@@ -37,16 +37,16 @@ class Step(NamedTuple):
     after: float = 1.0
 
 
-def fed(*chunks: ChatChunk, apart: float = 1.0, seconds: float = 1.0) -> tuple[Gauge, float]:
+def fed(*chunks: ChatChunk, apart: float = 1.0, seconds: float = 1.0) -> tuple[MeterState, float]:
     """Make a gauge, count chunks at a steady pace, and return it with the time it is."""
-    gauge, now = Gauge(0.0, seconds), 0.0
+    gauge, now = MeterState(0.0, seconds), 0.0
     for chunk in chunks:
         now += apart
         count(gauge, chunk, now)
     return gauge, now
 
 
-def count(gauge: Gauge, chunk: ChatChunk, now: float) -> bool:
+def count(gauge: MeterState, chunk: ChatChunk, now: float) -> bool:
     """Count a chunk as the operator does."""
     return not gauge.goes_on(chunk, now) and gauge.take(chunk, now)
 
@@ -76,7 +76,7 @@ def count(gauge: Gauge, chunk: ChatChunk, now: float) -> bool:
 )
 def test_phases(steps: list[Step]) -> None:
     """Each chunk leads to its phase, and a change of it is told."""
-    gauge, now = Gauge(0.0, 1.0), 0.0
+    gauge, now = MeterState(0.0, 1.0), 0.0
     for step in steps:
         before, now = gauge.phase, now + step.after
 
@@ -88,7 +88,7 @@ def test_phases(steps: list[Step]) -> None:
 
 def test_requests() -> None:
     """A request is connecting, then it is waited for."""
-    gauge = Gauge(0.0, 1.0)
+    gauge = MeterState(0.0, 1.0)
 
     assert gauge.connecting(1.0)
     assert not gauge.connecting(2.0)
@@ -99,7 +99,7 @@ def test_requests() -> None:
 
 def test_a_second_request_beside_the_first() -> None:
     """While a request is on its way, another that begins beside it changes nothing; once it is over, it does."""
-    gauge = Gauge(0.0, 1.0)
+    gauge = MeterState(0.0, 1.0)
     gauge.connecting(1.0)
     gauge.sent(2.0)
 
@@ -154,7 +154,7 @@ def test_end_after_the_answer() -> None:
 
 def test_nothing_yet() -> None:
     """Before the first chunk only the time is known."""
-    assert Gauge(5.0, 1.0).read(7.5) == MeterReading(
+    assert MeterState(5.0, 1.0).read(7.5) == MeterReading(
         phase="waiting", wall_duration=5 * SECOND // 2, phase_duration=5 * SECOND // 2
     )
 
@@ -241,7 +241,7 @@ def test_one_chunk_has_no_rate() -> None:
 @pytest.mark.parametrize(("seconds", "lately"), [(1.0, 0.0), (0.001, 0.0), (10.0, 0.5)])
 def test_lately(seconds: float, lately: float) -> None:
     """What was longer ago than the window does not count any more, however often the meter is read."""
-    gauge = Gauge(0.0, seconds)
+    gauge = MeterState(0.0, seconds)
     count(gauge, HEL, 0.0)
     for now in range(1, 6):
         count(gauge, LO, float(now))
@@ -256,7 +256,7 @@ def test_lately(seconds: float, lately: float) -> None:
 
 def test_few_marks() -> None:
     """However often it is read, it remembers little."""
-    gauge = Gauge(0.0, 0.001)
+    gauge = MeterState(0.0, 0.001)
     count(gauge, HEL, 0.0)
     for now in range(10_000):
         gauge.read(now / 1000)
@@ -266,7 +266,7 @@ def test_few_marks() -> None:
 
 def test_rates_over_rounds() -> None:
     """Of several rounds only the time counts in which the model wrote."""
-    gauge = Gauge(0.0, 1.0)
+    gauge = MeterState(0.0, 1.0)
     for chunk, now in [(CALL, 10.0), (HEL, 11.0), (DONE, 12.0), (RETURNED, 50.0), (HEL, 90.0), (LO, 91.0), (LO, 92.0)]:
         count(gauge, chunk, now)
 
@@ -307,7 +307,7 @@ def reduced(chunks: list[ChatChunk]) -> ChatResponse:
 @given(timed(), st.booleans())
 def test_totals(sent: Timed, failed: bool) -> None:
     """Whatever the timing, the last reading is what all chunks came to."""
-    gauge, now = Gauge(0.0, 1.0), 0.0
+    gauge, now = MeterState(0.0, 1.0), 0.0
     for chunk, gap in zip(*sent, strict=True):
         now += gap
         count(gauge, chunk, now)
@@ -340,7 +340,7 @@ def test_metrics(sent: Timed) -> None:
 @given(timed())
 def test_transitions(sent: Timed) -> None:
     """A change of phase is told, as is each answer that is done; none is one that only a request or the end brings."""
-    gauge, now = Gauge(0.0, 1.0), 0.0
+    gauge, now = MeterState(0.0, 1.0), 0.0
     for chunk, gap in zip(*sent, strict=True):
         before, now = gauge.phase, now + gap
         changed = count(gauge, chunk, now)
@@ -358,7 +358,7 @@ def test_transitions(sent: Timed) -> None:
 @given(timed(), st.integers(1, 50))
 def test_reading_changes_nothing(sent: Timed, often: int) -> None:
     """However often it is read in between, the end is the same."""
-    seldom, frequent, now = Gauge(0.0, 1.0), Gauge(0.0, 1.0), 0.0
+    seldom, frequent, now = MeterState(0.0, 1.0), MeterState(0.0, 1.0), 0.0
     for chunk, gap in zip(*sent, strict=True):
         for part in range(often):
             frequent.read(now + gap * part / often)

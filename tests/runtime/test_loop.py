@@ -25,22 +25,22 @@ class TestHome:
 
     def test_background(self) -> None:
         """Outside of any loop home is the background loop, always the same, on its own daemon thread."""
-        loop = _loop.home()
+        loop = _loop.stream_loop()
 
         async def thread() -> threading.Thread:
             return threading.current_thread()
 
         found = asyncio.run_coroutine_threadsafe(thread(), loop).result()
-        assert loop is _loop.home()
+        assert loop is _loop.stream_loop()
         assert (found.name, found.daemon) == ("rxollama", True)
 
     async def test_running(self) -> None:
         """Within a coroutine home is the running loop."""
-        assert _loop.home() is asyncio.get_running_loop()
+        assert _loop.stream_loop() is asyncio.get_running_loop()
 
     async def test_thread_beside_a_loop(self) -> None:
         """On a thread beside a running loop home is the background loop."""
-        assert await asyncio.to_thread(_loop.home) is _loop.background()
+        assert await asyncio.to_thread(_loop.stream_loop) is _loop.background()
 
 
 class TestTell:
@@ -49,19 +49,19 @@ class TestTell:
     async def test_here(self) -> None:
         """On the running loop a callback is called at once."""
         called: list[bool] = []
-        _loop.tell(asyncio.get_running_loop(), lambda: called.append(True))
+        _loop.call_on(asyncio.get_running_loop(), lambda: called.append(True))
         assert called
 
     def test_closed(self) -> None:
         """A loop that is closed is told nothing, and nobody else is either."""
         loop = asyncio.new_event_loop()
         loop.close()
-        _loop.tell(loop, pytest.fail)
+        _loop.call_on(loop, pytest.fail)
 
     def test_work_for_a_loop_at_rest(self) -> None:
         """Work for a loop that does not run is left out."""
         loop = asyncio.new_event_loop()
-        _loop.finish_now([(loop, pytest.fail)])
+        _loop.run_jobs_blocking([(loop, pytest.fail)])
         loop.close()
 
     def test_work_for_a_loop_that_just_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,11 +73,11 @@ class TestTell:
         async def work() -> None:
             pytest.fail("it was done")
 
-        _loop.finish_now([(loop, work)])
+        _loop.run_jobs_blocking([(loop, work)])
 
     async def test_no_work(self) -> None:
         """Nothing to do is done at once."""
-        await _loop.finish([])
+        await _loop.run_jobs([])
 
 
 class TestReport:
@@ -88,13 +88,13 @@ class TestReport:
         told: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
         error = ValueError("no")
-        _loop.report("It happened", error)
+        _loop.report_error("It happened", error)
         assert told == [{"message": "It happened", "exception": error}]
 
     def test_elsewhere(self, caplog: pytest.LogCaptureFixture) -> None:
         """Elsewhere it is logged."""
         error = ValueError("no")
-        _loop.report("It happened", error)
+        _loop.report_error("It happened", error)
         assert [(record.message, record.exc_info[1]) for record in caplog.records if record.exc_info] == [
             ("It happened", error)
         ]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 from tool_cases import Answer, Capital, City, Country, Level, Node, Order, Pair, Point, Row, Strict, Tree, Unit
 
-from rxollama._schema import Misfit, Shape
+from rxollama._schema import Misfit, TypeReader
 from rxollama.errors import InvalidValueError
 
 ROWS = st.builds(
@@ -31,8 +31,8 @@ ORDERS = st.builds(
     st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
     st.none() | st.datetimes(),
 )
-STRICT = Shape.of(Order, field="format")
-LAX = Shape.of(Order, field="format", lax=True)
+STRICT = TypeReader.of(Order, field="format")
+LAX = TypeReader.of(Order, field="format", lax=True)
 
 
 @given(ORDERS)
@@ -61,7 +61,7 @@ def test_converts_what_it_wrote(order: Order) -> None:
 )
 def test_values(kind: Any, json: Any, value: Any) -> None:
     """Values are of their own types."""
-    shape = Shape[Any].of(kind, field="format")
+    shape = TypeReader[Any].of(kind, field="format")
 
     assert value == shape.convert(json)
     assert value == shape.convert(msgspec.json.decode(msgspec.json.encode(json)))
@@ -73,16 +73,16 @@ def test_values(kind: Any, json: Any, value: Any) -> None:
 )
 def test_lax(kind: Any, text: str, value: Any) -> None:
     """Numbers and truth values may come as texts where that is asked for, and else not."""
-    assert value == Shape[Any].of(kind, field="format", lax=True).convert(text)
+    assert value == TypeReader[Any].of(kind, field="format", lax=True).convert(text)
     if value != text:
         with pytest.raises(Misfit):
-            Shape[Any].of(kind, field="format").convert(text)
+            TypeReader[Any].of(kind, field="format").convert(text)
 
 
 def test_types() -> None:
     """The type of the value is that of the shape."""
-    assert "a" == Shape.of(Row, field="format").convert({"name": "a", "price": 1}).name
-    assert ["a"] == Shape.of(list[str], field="format").convert(["a"])
+    assert "a" == TypeReader.of(Row, field="format").convert({"name": "a", "price": 1}).name
+    assert ["a"] == TypeReader.of(list[str], field="format").convert(["a"])
 
 
 ROW = {"name": "a", "price": 1}
@@ -115,7 +115,7 @@ def test_misfits(json: Any, path: str, reason: str) -> None:
 def test_misfit_of_a_path() -> None:
     """A path is a text."""
     with pytest.raises(Misfit, match="Expected `str`, got `int`") as caught:
-        Shape.of(list[PurePosixPath], field="format").convert(["a", 1])
+        TypeReader.of(list[PurePosixPath], field="format").convert(["a", 1])
 
     assert "$[1]" == caught.value.path
 
@@ -123,7 +123,7 @@ def test_misfit_of_a_path() -> None:
 def test_misfit_of_a_key() -> None:
     """The path to a key is that of its object."""
     with pytest.raises(Misfit, match="Expected `int`, got `str`") as caught:
-        Shape.of(dict[str, dict[int, str]], field="format").convert({"x": {"a": "b"}})
+        TypeReader.of(dict[str, dict[int, str]], field="format").convert({"x": {"a": "b"}})
 
     assert "$[...]" == caught.value.path
 
@@ -134,7 +134,7 @@ def test_nested_too_deeply() -> None:
     for _ in range(100_000):
         deep = {"name": "a", "kids": [deep]}
     with pytest.raises(Misfit, match="nested too deeply"):
-        Shape.of(Tree, field="format").convert(deep)
+        TypeReader.of(Tree, field="format").convert(deep)
 
 
 class Even(msgspec.Struct):
@@ -151,7 +151,7 @@ class Even(msgspec.Struct):
 def test_rules_of_types() -> None:
     """What a type's own rule refuses does not fit, in its words."""
     with pytest.raises(Misfit) as caught:
-        Shape.of(list[Even], field="format").convert([{"number": 2}, {"number": 3}])
+        TypeReader.of(list[Even], field="format").convert([{"number": 2}, {"number": 3}])
 
     assert ("$[1]", "3 is odd") == (caught.value.path, caught.value.reason)
 
@@ -163,32 +163,32 @@ class TestModels:
         """A model is made, alone or within another type."""
         norway = {"name": "Norway", "capital": {"name": "Oslo", "people": "700000"}}
 
-        assert Country.model_validate(norway) == Shape.of(Country, field="format").convert(norway)
-        assert 700_000 == Shape.of(list[Country], field="format").convert([norway])[0].capital.people
+        assert Country.model_validate(norway) == TypeReader.of(Country, field="format").convert(norway)
+        assert 700_000 == TypeReader.of(list[Country], field="format").convert([norway])[0].capital.people
 
     def test_path(self) -> None:
         """The path goes on within the model."""
         wrong = {"no": [{"name": "Norway", "capital": {"name": "Oslo"}, "neighbours": [{"name": "a"}, {}]}]}
 
         with pytest.raises(Misfit, match="Field required") as caught:
-            Shape.of(dict[str, list[Country]], field="format").convert(wrong)
+            TypeReader.of(dict[str, list[Country]], field="format").convert(wrong)
 
         assert "$[...][0].neighbours[1].name" == caught.value.path
 
     def test_at_the_root(self) -> None:
         """A model alone is a root."""
         with pytest.raises(Misfit, match=r"Field required - at `\$.capital`"):
-            Shape.of(Country, field="format").convert({"name": "Norway"})
+            TypeReader.of(Country, field="format").convert({"name": "Norway"})
 
     def test_strictness(self) -> None:
         """A model is as strict as it says, whatever the shape is."""
-        assert 3 == Shape.of(Capped, field="format").convert({"point": {"name": "a", "people": "3"}}).point.people
+        assert 3 == TypeReader.of(Capped, field="format").convert({"point": {"name": "a", "people": "3"}}).point.people
         with pytest.raises(Misfit, match="valid integer"):
-            Shape.of(Strict, field="format", lax=True).convert({"count": "3"})
+            TypeReader.of(Strict, field="format", lax=True).convert({"count": "3"})
 
     def test_recursion(self) -> None:
         """A model may hold itself."""
-        assert "b" == Shape.of(Node, field="format").convert({"name": "a", "kids": [{"name": "b"}]}).kids[0].name
+        assert "b" == TypeReader.of(Node, field="format").convert({"name": "a", "kids": [{"name": "b"}]}).kids[0].name
 
 
 class Capped(msgspec.Struct):
@@ -203,7 +203,7 @@ class Opaque:
 
 def test_types_of_nobody() -> None:
     """A type that nobody can make is told so when it is wanted."""
-    shape = Shape[Any].of(Annotated[Opaque, Meta(extra_json_schema={"type": "string"})], field="format")
+    shape = TypeReader[Any].of(Annotated[Opaque, Meta(extra_json_schema={"type": "string"})], field="format")
     made = Opaque()
 
     assert made is shape.convert(made)
@@ -214,11 +214,11 @@ def test_types_of_nobody() -> None:
 def test_refused() -> None:
     """A type that JSON cannot be read into is refused by its place."""
     with pytest.raises(InvalidValueError) as caught:
-        Shape.of(complex, field="format")
+        TypeReader.of(complex, field="format")
 
     assert "format" == caught.value.field
 
 
 def test_schema() -> None:
     """A shape has the schema of its type."""
-    assert {"enum": [1, 2]} == Shape[Any].of(Literal[1, 2], field="format").schema
+    assert {"enum": [1, 2]} == TypeReader[Any].of(Literal[1, 2], field="format").schema

@@ -168,7 +168,7 @@ async def test_context() -> None:
 
 
 async def test_at_once() -> None:
-    """Calls of one tool run at the same time, each on a thread."""
+    """Endpoints of one tool run at the same time, each on a thread."""
     barrier = threading.Barrier(4)
 
     found = await asyncio.gather(*(items_of(barrier.wait) for _ in range(4)))

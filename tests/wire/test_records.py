@@ -95,7 +95,7 @@ class TestChat:
         )
 
     def test_parallel_calls_of_one_index(self) -> None:
-        """Calls that share an index stay apart, with an id and without."""
+        """Endpoints that share an index stay apart, with an id and without."""
         function = '{"index":0,"name":"roll","arguments":{"sides":6}}'
         chunk = _one(f'{{"message":{{"tool_calls":[{{"id":"a","function":{function}}},{{"function":{function}}}]}}}}')
         same = Function("roll", {"sides": 6}, 0)

@@ -145,7 +145,7 @@ def test_images_in_every_form(tmp_path: Path) -> None:
 
 def test_history_with_calls() -> None:
     """
-    Calls go back with their ids and without their index, results with the name and the id of their call.
+    Endpoints go back with their ids and without their index, results with the name and the id of their call.
 
     The content is there also where it is empty.
     """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any, NamedTuple
 
-__all__ = ("Mark", "Open")
+__all__ = ("OpenContainer", "Position")
 
 
-class Open:
+class OpenContainer:
     """
     Be a list or an object that is not closed yet.
 
@@ -23,13 +23,13 @@ class Open:
 
     __slots__ = ("above", "is_list", "keys", "place", "values")
 
-    above: Open | None
+    above: OpenContainer | None
     is_list: bool
     keys: list[str]
     values: list[Any]
     place: int
 
-    def __init__(self, above: Open | None = None, *, is_list: bool = True) -> None:
+    def __init__(self, above: OpenContainer | None = None, *, is_list: bool = True) -> None:
         self.above = above
         self.is_list = is_list
         self.keys = []
@@ -51,7 +51,7 @@ class Open:
         return place if self.is_list else self.keys[place]
 
 
-class Mark(NamedTuple):
+class Position(NamedTuple):
     """
     Say how much of a value there was at a moment.
 
@@ -62,7 +62,7 @@ class Mark(NamedTuple):
         length: How long that was.
     """
 
-    inner: Open
+    inner: OpenContainer
     place: int
     text: StringIO | None
     length: int

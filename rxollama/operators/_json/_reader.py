@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, final
 
 from ...messages import PartialJson
 from ...messages._partial_json import partial_of
-from ._container import Mark, Open
+from ._container import OpenContainer, Position
 from ._escapes import EscapeScanner
 from ._faults import JsonFault
 from ._fences import FenceScanner
@@ -70,7 +70,7 @@ class JsonReader:
         self.changed = False
         self._offset = 0
         self._step: _Step = JsonReader._in_front
-        self._root = self._open = Open()
+        self._root = self._open = OpenContainer()
         self.depth = 0
         self._keys: dict[str, str] = {}
         self._fence = FenceScanner()
@@ -133,8 +133,8 @@ class JsonReader:
             return PartialJson(self._root.values[0], complete=True)
         inner, text = self._open, self._text
         if self._growing:
-            return partial_of(Mark(inner, len(inner.values), text, text.tell()))
-        return partial_of(Mark(inner, len(inner.values), None, 0))
+            return partial_of(Position(inner, len(inner.values), text, text.tell()))
+        return partial_of(Position(inner, len(inner.values), None, 0))
 
     # A step takes a piece and a place in it, and brings the place where the next step begins.
 
@@ -159,7 +159,7 @@ class JsonReader:
         if char == '"':
             return self._begin_text(text, at + 1, growing=True)
         if char == "{":
-            self._begin(Open(self._open, is_list=False), at)
+            self._begin(OpenContainer(self._open, is_list=False), at)
             self._step = JsonReader._before_first_key
             return at + 1
         if char == "[":
@@ -213,7 +213,7 @@ class JsonReader:
         return space.end()
 
     def _begin_list(self, at: int) -> None:
-        opened = Open(self._open)
+        opened = OpenContainer(self._open)
         if self._watched is not None and self.depth == len(self._watched) and self._is_watched(opened):
             if self.found is not None:
                 raise JsonFault("the list of the elements comes a second time", at)
@@ -221,10 +221,10 @@ class JsonReader:
         self._begin(opened, at)
         self._step = JsonReader._before_first_value
 
-    def _is_watched(self, opened: Open) -> bool:
-        return Mark(opened, 0, None, 0).path() == self._watched
+    def _is_watched(self, opened: OpenContainer) -> bool:
+        return Position(opened, 0, None, 0).path() == self._watched
 
-    def _begin(self, opened: Open, at: int) -> None:
+    def _begin(self, opened: OpenContainer, at: int) -> None:
         if self.depth == _MAX_DEPTH:
             raise JsonFault(f"it is nested more than {_MAX_DEPTH} levels deep", at)
         self.depth += 1

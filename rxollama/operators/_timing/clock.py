@@ -10,7 +10,7 @@ from reactivex import abc
 from reactivex.scheduler import ImmediateScheduler, TrampolineScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from ..._runtime._loop import home, running, tell
+from ..._runtime._loop import call_on, running, stream_loop
 
 __all__ = ("Cancel", "Clock", "clock_of", "given_clock")
 
@@ -59,7 +59,7 @@ def given_clock(argument: abc.SchedulerBase | None, subscribers: abc.SchedulerBa
 def clock_of(scheduler: abc.SchedulerBase | None) -> Clock:
     """Choose the clock: the scheduler's, else that of the loop it is asked on, else the background loop's."""
     if scheduler is None:
-        return _LoopClock(home())
+        return _LoopClock(stream_loop())
     if isinstance(scheduler, AsyncIOScheduler):
         # As `await` passes it. What is on its loop already need not hop, and from elsewhere it must wake the loop.
         return _LoopClock(scheduler._loop)  # noqa: SLF001 - There is no other way to ask for it.
@@ -108,7 +108,7 @@ class _Alarm:
     def cancel(self) -> None:
         self._off = True
         if self._seconds > 0:
-            tell(self._loop, self._unset)
+            call_on(self._loop, self._unset)
 
     def _unset(self) -> None:
         if self._timer is not None:

@@ -12,7 +12,7 @@ from reactivex import abc
 from reactivex.disposable import SingleAssignmentDisposable
 
 from ...messages._backlog import Backlog
-from .._ending import end
+from .._ending import end_safely
 from .clock import Cancel, Clock, clock_of
 
 __all__ = ("Latest", "Pacer", "QuietRhythm", "WindowRhythm")
@@ -26,7 +26,7 @@ _EARLY = 0.0005
 class Latest(Generic[T]):
     """Keep only the latest of what waits, for snapshots, each of which says all that came before."""
 
-    has_whole = False
+    has_finished = False
 
     def __init__(self) -> None:
         self._items: deque[T] = deque(maxlen=1)
@@ -42,7 +42,7 @@ class Latest(Generic[T]):
         self._items.clear()
         return taken
 
-    def take_whole(self) -> list[T]:
+    def take_finished(self) -> list[T]:
         """Take out nothing: the latest may yet be replaced."""
         return []
 
@@ -163,7 +163,7 @@ class Pacer(Generic[T]):
                 if rhythm.watches:
                     rhythm.arrived(clock.now())
                 # The timer that is set will see to it.
-                if self._timer.armed and not waiting.has_whole:
+                if self._timer.armed and not waiting.has_finished:
                     return
         except Exception as error:  # noqa: BLE001 - Whatever it is, the subscriber is told.
             self.upstream.dispose()
@@ -237,7 +237,7 @@ class Pacer(Generic[T]):
         """Tell in how many seconds there is something to emit; None for not that is known of."""
         if self._over or self._emitting:
             return None
-        if self._ended or self._waiting.has_whole:
+        if self._ended or self._waiting.has_finished:
             return 0.0
         if not self._waiting:
             return None
@@ -248,7 +248,7 @@ class Pacer(Generic[T]):
         """Take out what is due, and with it the turn to emit."""
         waiting = self._waiting
         due = self._ended or self._rhythm.wait(now) <= _EARLY
-        items = waiting.take() if due else waiting.take_whole()
+        items = waiting.take() if due else waiting.take_finished()
         if items:
             self._rhythm.emitted(now, rest=bool(waiting))
         self._emitting, self._ending = True, self._ended
@@ -279,14 +279,14 @@ class Pacer(Generic[T]):
 
     def _break(self, error: Exception) -> None:
         self.dispose()
-        end(self._observer, error)
+        end_safely(self._observer, error)
 
     def _finish(self) -> None:
         with self._lock:
             self._over = True
             cancel = self._timer.disarm()
         cancel()
-        end(self._observer, self._error)
+        end_safely(self._observer, self._error)
 
 
 class _Timer:

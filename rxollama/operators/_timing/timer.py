@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from threading import TIMEOUT_MAX
 
-from ..._invalid_value import refuse
-from ..._runtime._loop import report
+from ..._invalid_value import invalid_value
+from ..._runtime._loop import report_error
 from .clock import Cancel, Clock
 
 __all__ = ("EARLY", "Timer", "check_seconds")
@@ -83,7 +83,7 @@ class Timer:
         try:
             action()
         except Exception as error:  # noqa: BLE001 - There is nobody else to be told.
-            report("what a timer began raised", error)
+            report_error("what a timer began raised", error)
 
 
 def check_seconds(name: str, seconds: object, *, zero: bool = False) -> None:
@@ -104,7 +104,7 @@ def check_seconds(name: str, seconds: object, *, zero: bool = False) -> None:
         or not 0 <= seconds <= TIMEOUT_MAX
         or not (seconds or zero)
     ):
-        raise refuse(name, seconds, "a number of seconds, 0 or more" if zero else "a positive number of seconds")
+        raise invalid_value(name, seconds, "a number of seconds, 0 or more" if zero else "a positive number of seconds")
 
 
 def _nothing() -> None:
