@@ -17,7 +17,7 @@ from _hosted import Host
 from _ways import COROUTINE_WAYS, THREAD_WAYS, CoroutineWay, ThreadWay
 
 from rxollama import Ollama
-from rxollama._runtime._loop import background
+from rxollama._runtime import background
 
 __all__ = ("AT_ONCE", "Clients", "planned", "serve", "storm")
 

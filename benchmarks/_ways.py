@@ -14,7 +14,7 @@ from reactivex.subject import Subject
 
 from rxollama import ChatChunk, Ollama, aiterate, iterate
 from rxollama import operators as op
-from rxollama._runtime._loop import background
+from rxollama._runtime import background
 
 __all__ = ("COROUTINE_WAYS", "THREAD_WAYS", "CoroutineWay", "ThreadWay")
 

@@ -12,7 +12,7 @@
 #   L0  errors/  messages/  _schema/ (types as JSON)  _refusal
 
 from rxollama import errors, messages, operators, tools, transport
-from rxollama._runtime._iterate import aiterate, iterate, run
+from rxollama._runtime import aiterate, iterate, run
 from rxollama.client import Ollama
 from rxollama.conversation import Conversation
 from rxollama.errors import RxOllamaError, StreamError

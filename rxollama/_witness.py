@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-from rxollama._runtime._loop import report_error
+from rxollama._runtime import report_error
 
 __all__ = ("Request", "Witness", "begin", "witnessed_by")
 

@@ -15,7 +15,7 @@ import pytest
 from programs import Program
 
 from rxollama import Ollama
-from rxollama._runtime._loop import background
+from rxollama._runtime import background
 from rxollama.testing import Recording, ScriptedOllama
 
 # Older releases of pytest-asyncio ask for this thread's loop; were it not said that there is none, asyncio would make

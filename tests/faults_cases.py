@@ -17,7 +17,7 @@ import psutil  # type: ignore[import-untyped] # It brings no types.
 from heard import PATIENCE
 
 from rxollama import Ollama
-from rxollama._runtime._loop import background
+from rxollama._runtime import background
 from rxollama.errors import StreamError
 from rxollama.messages import ChatChunk
 from rxollama.testing import Reply

@@ -10,7 +10,7 @@ from typing import Generic, Self, TypeVar
 
 from reactivex import Observable, abc
 
-from rxollama._runtime._loop import background
+from rxollama._runtime import background
 from rxollama.messages import ChatChunk
 from rxollama.testing import SeenRequest
 

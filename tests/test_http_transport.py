@@ -22,7 +22,7 @@ from programs import Program
 from rxollama import Ollama
 from rxollama._http import HttpTransport
 from rxollama._http._network_errors import failure
-from rxollama._runtime._loop import background
+from rxollama._runtime import background
 from rxollama.errors import (
     ClientClosedError,
     ConnectionFailedError,

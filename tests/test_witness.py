@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rxollama._runtime._loop import background
+from rxollama._runtime import background
 from rxollama._witness import Request, begin, witnessed_by
 
 

@@ -23,7 +23,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from rxollama._http._aiohttp import Answer, Direct, Pieces, connector, direct_body
 from rxollama._http._network_errors import FAULTS, failure
-from rxollama._runtime._loop import Job, never_collect, run_jobs, run_jobs_blocking
+from rxollama._runtime import Job, never_collect, run_jobs, run_jobs_blocking
 from rxollama.errors import ClientClosedError
 from rxollama.transport import Call, Reply
 

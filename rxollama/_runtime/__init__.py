@@ -1,1 +1,37 @@
-"""Where a stream lives: its loop, its subscription, and the ways out of Rx."""
+"""Where a stream lives: its event loop, its subscription, and the ways out of Rx."""
+
+from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow, aiterate, iterate, run
+from rxollama._runtime._loop import (
+    Job,
+    background,
+    call_on,
+    is_shutting_down,
+    never_collect,
+    report_error,
+    run_jobs,
+    run_jobs_blocking,
+    running,
+    stream_loop,
+)
+from rxollama._runtime._subscription import Streams, Subscription
+
+__all__ = (
+    "AsyncIteration",
+    "Iteration",
+    "Job",
+    "Overflow",
+    "Streams",
+    "Subscription",
+    "aiterate",
+    "background",
+    "call_on",
+    "is_shutting_down",
+    "iterate",
+    "never_collect",
+    "report_error",
+    "run",
+    "run_jobs",
+    "run_jobs_blocking",
+    "running",
+    "stream_loop",
+)

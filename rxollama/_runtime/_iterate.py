@@ -19,7 +19,7 @@ from reactivex.internal.exceptions import SequenceContainsNoElementsError
 from rxollama._invalid_value import invalid_value
 from rxollama._runtime._loop import call_on, running
 from rxollama.errors import RunningLoopError
-from rxollama.messages._backlog import Backlog
+from rxollama.messages import Backlog
 
 __all__ = ("AsyncIteration", "Iteration", "Overflow", "aiterate", "iterate", "run")
 

@@ -10,15 +10,12 @@ from msgspec.structs import replace
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxollama._runtime._loop import call_on, running
-from rxollama._runtime._subscription import Streams, Subscription
+from rxollama._runtime import Streams, Subscription, call_on, running
 from rxollama._tool_loop._options import ToolLoopOptions
 from rxollama._tool_loop._tool_call import ToolRunner
 from rxollama._witness import begin, witnessed_by
 from rxollama.errors import StreamError, TooManyRoundsError
-from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ToolCall
-from rxollama.messages._message import read_messages
-from rxollama.messages._response import ResponseBuilder
+from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ResponseBuilder, ToolCall, read_messages
 
 __all__ = ("converse",)
 

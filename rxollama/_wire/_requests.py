@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from rxollama._invalid_value import invalid_value
-from rxollama.messages import ChatRequest, GenerateRequest, Message
-from rxollama.messages._message import read_messages
+from rxollama.messages import ChatRequest, GenerateRequest, Message, read_messages
 
 __all__ = ("encode", "encode_chat", "encode_generate")
 

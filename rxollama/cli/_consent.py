@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from reactivex import Observable, abc
 
-from rxollama._runtime._loop import call_on
+from rxollama._runtime import call_on
 from rxollama.cli._tool_lines import cut, shown_call, shown_name
 from rxollama.messages import ChatChunk, ToolCall
 from rxollama.tools import Approval, Denied

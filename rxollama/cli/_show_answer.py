@@ -19,8 +19,7 @@ from rxollama.cli._output import Output
 from rxollama.cli._pipe import Pipe
 from rxollama.cli._screen import Screen
 from rxollama.cli._tool_lines import cut, shown_call
-from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, ToolCall
-from rxollama.messages._response import ResponseBuilder
+from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, ResponseBuilder, ToolCall
 from rxollama.tools import Approval
 
 __all__ = ("Answer",)

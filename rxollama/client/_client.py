@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 from reactivex import Observable
 
 from rxollama._invalid_value import invalid_value
-from rxollama._runtime._subscription import Streams
+from rxollama._runtime import Streams
 from rxollama._tool_loop import RaiseOn, Through, ToolLoopOptions, converse
 from rxollama._wire import CHAT, GENERATE, MAX_LINE, Decoder, LineDecoder, encode_chat, encode_generate
 from rxollama.client._address import base_url

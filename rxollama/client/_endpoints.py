@@ -36,8 +36,8 @@ from rxollama.messages import (
     Options,
     Progress,
     RunningModel,
+    read_messages,
 )
-from rxollama.messages._message import read_messages
 from rxollama.transport import Call
 
 __all__ = ("Endpoints",)

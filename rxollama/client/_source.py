@@ -19,12 +19,11 @@ import msgspec
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxollama._runtime._subscription import Streams, Subscription
+from rxollama._runtime import Streams, Subscription
 from rxollama._wire import Decoder, status_error
 from rxollama._witness import begin
 from rxollama.errors import SlowCallbackWarning, StreamError
-from rxollama.messages import ChatChunk, ChatResponse, ClientTiming
-from rxollama.messages._response import ResponseBuilder
+from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, ResponseBuilder
 from rxollama.transport import Call, Reply, Transport
 
 __all__ = ("RequestPlan", "source")

@@ -22,8 +22,17 @@ from rxollama.conversation._limits import Limits
 from rxollama.conversation._sending import Sending
 from rxollama.conversation._terms import ConversationOptions
 from rxollama.conversation._turn import Turn, turn_of, turns_of
-from rxollama.messages import ChatChunk, ChatOptions, ChatRequest, ChatResponse, Image, Message, Messages, Metrics
-from rxollama.messages._message import read_messages
+from rxollama.messages import (
+    ChatChunk,
+    ChatOptions,
+    ChatRequest,
+    ChatResponse,
+    Image,
+    Message,
+    Messages,
+    Metrics,
+    read_messages,
+)
 from rxollama.tools import Tools, tools_of
 
 __all__ = ("Conversation",)

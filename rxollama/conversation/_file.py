@@ -15,8 +15,7 @@ import msgspec
 
 from rxollama._invalid_value import InvalidValueError
 from rxollama.conversation._turn import Turn
-from rxollama.messages import ChatOptions, ChatRequest, Message, Metrics
-from rxollama.messages._message import read_messages
+from rxollama.messages import ChatOptions, ChatRequest, Message, Metrics, read_messages
 
 __all__ = ("Saved", "read", "write")
 

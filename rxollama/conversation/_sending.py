@@ -9,8 +9,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import SingleAssignmentDisposable
 
 from rxollama.conversation._turn import is_whole
-from rxollama.messages import ChatChunk, ChatResponse
-from rxollama.messages._response import ResponseBuilder
+from rxollama.messages import ChatChunk, ChatResponse, ResponseBuilder
 
 __all__ = ("Join", "Sending")
 

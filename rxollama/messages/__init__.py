@@ -1,7 +1,8 @@
 """The values: messages, chunks that add up, requests, responses, metrics and events."""
 
+from rxollama.messages._backlog import Backlog, is_summable
 from rxollama.messages._catalog import Embeddings, ModelCard, ModelDetails, ModelEntry, Progress, RunningModel
-from rxollama.messages._chunk import ChatChunk, Logprob, TokenLogprob
+from rxollama.messages._chunk import ChatChunk, Logprob, TokenLogprob, metrics_of
 from rxollama.messages._events import (
     ChatEvent,
     ContentDelta,
@@ -17,10 +18,10 @@ from rxollama.messages._events import (
     ToolReturned,
 )
 from rxollama.messages._image import Image
-from rxollama.messages._message import Function, Message, Messages, ToolCall
+from rxollama.messages._message import Function, Message, Messages, ToolCall, read_messages
 from rxollama.messages._meter_reading import MeterPhase, MeterReading
 from rxollama.messages._metrics import ClientTiming, Metrics
-from rxollama.messages._partial_json import PartialJson
+from rxollama.messages._partial_json import PartialJson, partial_of
 from rxollama.messages._request import (
     ChatOptions,
     ChatRequest,
@@ -29,11 +30,12 @@ from rxollama.messages._request import (
     KeepAlive,
     Options,
     Think,
-    Tools,
+    ToolSchemas,
 )
-from rxollama.messages._response import ChatResponse
+from rxollama.messages._response import ChatResponse, ResponseBuilder
 
 __all__ = (
+    "Backlog",
     "ChatChunk",
     "ChatEvent",
     "ChatOptions",
@@ -62,6 +64,7 @@ __all__ = (
     "Options",
     "PartialJson",
     "Progress",
+    "ResponseBuilder",
     "RunningModel",
     "Think",
     "ThinkingDelta",
@@ -73,5 +76,9 @@ __all__ = (
     "ToolFailed",
     "ToolProgressed",
     "ToolReturned",
-    "Tools",
+    "ToolSchemas",
+    "is_summable",
+    "metrics_of",
+    "partial_of",
+    "read_messages",
 )

@@ -25,7 +25,7 @@ from rxollama._invalid_value import invalid_value
 from rxollama.messages._image import Image, encode_images
 from rxollama.messages._message import Messages, read_messages
 
-__all__ = ("ChatOptions", "ChatRequest", "Format", "GenerateRequest", "KeepAlive", "Options", "Think", "Tools")
+__all__ = ("ChatOptions", "ChatRequest", "Format", "GenerateRequest", "KeepAlive", "Options", "Think", "ToolSchemas")
 
 Think: TypeAlias = 'bool | Literal["low", "medium", "high", "max"]'
 """Whether, or how hard, the model is to think."""
@@ -39,7 +39,7 @@ KeepAlive: TypeAlias = "float | str | timedelta"
 Options: TypeAlias = "Mapping[str, Any]"
 """Model options such as `temperature` or `num_ctx`, by Ollama's names."""
 
-Tools: TypeAlias = "Iterable[Mapping[str, Any]]"
+ToolSchemas: TypeAlias = "Iterable[Mapping[str, Any]]"
 """Tools in Ollama's own shape."""
 
 
@@ -119,7 +119,7 @@ class ChatRequest(_Request, frozen=True, kw_only=True, repr_omit_defaults=True):
     """
 
     messages: Messages
-    tools: Tools | None = None
+    tools: ToolSchemas | None = None
 
     def __post_init__(self) -> None:
         """Refuse what the server would refuse, and read the messages."""

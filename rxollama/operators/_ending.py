@@ -7,7 +7,7 @@ from typing import TypeAlias, TypeVar
 
 from reactivex import Observable, abc
 
-from rxollama._runtime._loop import report_error
+from rxollama._runtime import report_error
 
 __all__ = ("Operator", "emit_and_end", "end_safely")
 

@@ -11,6 +11,7 @@ from ..messages import (
     ContentEnded,
     ContentStarted,
     Finished,
+    ResponseBuilder,
     ThinkingDelta,
     ThinkingEnded,
     ThinkingStarted,
@@ -19,7 +20,6 @@ from ..messages import (
     ToolProgressed,
     ToolReturned,
 )
-from ..messages._response import ResponseBuilder
 
 __all__ = ("EventBuilder",)
 

@@ -9,8 +9,7 @@ import msgspec
 
 from .._schema import Misfit, TypeReader
 from ..errors import StructuredOutputError
-from ..messages import ChatChunk, ChatResponse, PartialJson
-from ..messages._response import ResponseBuilder
+from ..messages import ChatChunk, ChatResponse, PartialJson, ResponseBuilder
 from ._json import JsonFault, JsonReader
 from ._message_boundary import MessageBoundary
 

@@ -17,10 +17,9 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from .._invalid_value import invalid_value
-from .._runtime._loop import report_error
+from .._runtime import report_error
 from ..errors import StreamError, ToolArgumentsError, ToolDeniedError
-from ..messages import ChatChunk, Metrics, ToolCall
-from ..messages._chunk import metrics_of
+from ..messages import ChatChunk, Metrics, ToolCall, metrics_of
 from ._ending import Operator
 from ._message_boundary import MessageBoundary
 

@@ -7,8 +7,7 @@ from typing import NamedTuple, final
 
 from msgspec.structs import replace
 
-from ..messages import ChatChunk, MeterPhase, MeterReading, Metrics
-from ..messages._chunk import metrics_of
+from ..messages import ChatChunk, MeterPhase, MeterReading, Metrics, metrics_of
 from ._message_boundary import MessageBoundary
 
 __all__ = ("MeterState",)

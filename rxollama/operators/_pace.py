@@ -10,7 +10,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from .._invalid_value import invalid_value
-from ..messages._backlog import Backlog, is_summable
+from ..messages import Backlog, is_summable
 from ._timing.clock import given_clock
 from ._timing.pacer import Latest, Pacer, QuietRhythm, Rhythm, WindowRhythm
 

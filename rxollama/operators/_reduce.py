@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from reactivex import Observable, abc
 
-from ..messages import ChatChunk, ChatResponse
-from ..messages._response import ResponseBuilder
+from ..messages import ChatChunk, ChatResponse, ResponseBuilder
 from ._ending import Operator, emit_and_end
 
 __all__ = ("accumulate", "collect")

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from ..messages._backlog import Backlog
+from ..messages import Backlog
 from ._ending import end_safely
 
 __all__ = ("share",)

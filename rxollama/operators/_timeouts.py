@@ -10,8 +10,7 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._invalid_value import invalid_value
 from ..errors import StreamTimeoutError
-from ..messages import ChatChunk
-from ..messages._response import ResponseBuilder
+from ..messages import ChatChunk, ResponseBuilder
 from ._attempts import is_answer
 from ._ending import Operator, end_safely
 from ._timing.clock import Clock, clock_of, given_clock

@@ -18,7 +18,7 @@ from typing import Any, TypeGuard
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxollama._runtime._iterate import AsyncIteration
+from rxollama._runtime import AsyncIteration
 
 __all__ = ("run_here", "run_in_thread", "was_cancelled", "without_none")
 

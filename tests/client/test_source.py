@@ -17,8 +17,7 @@ from reactivex import Observable
 from reactivex import operators as rx
 
 from rxollama import Ollama
-from rxollama._runtime import _subscription
-from rxollama._runtime._loop import background
+from rxollama._runtime import _subscription, background
 from rxollama.errors import (
     ClientClosedError,
     ConnectionLostError,

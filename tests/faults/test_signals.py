@@ -20,7 +20,7 @@ PRELUDE = """
 import asyncio, httpx, signal, threading
 from rxollama import Ollama, aiterate, iterate, run
 from rxollama import operators as op
-from rxollama._runtime._loop import background
+from rxollama._runtime import background
 
 background().slow_callback_duration = 10  # httpx loads as it goes.
 client = {client}

@@ -21,7 +21,7 @@ from reactivex.internal.exceptions import SequenceContainsNoElementsError
 from reactivex.subject import Subject
 
 from rxollama import Ollama, aiterate, iterate, run
-from rxollama._runtime._iterate import AsyncIteration, Iteration
+from rxollama._runtime import AsyncIteration, Iteration
 from rxollama.errors import (
     ClientClosedError,
     InvalidValueError,

@@ -19,7 +19,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
-from rxollama._runtime._iterate import aiterate
+from rxollama._runtime import aiterate
 from rxollama.tools import Tool, ToolProgress
 
 PATIENCE = 10.0

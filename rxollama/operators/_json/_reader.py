@@ -7,8 +7,7 @@ from collections.abc import Callable
 from io import StringIO
 from typing import Any, TypeAlias, final
 
-from ...messages import PartialJson
-from ...messages._partial_json import partial_of
+from ...messages import PartialJson, partial_of
 from ._container import OpenContainer, Position
 from ._escapes import EscapeScanner
 from ._faults import JsonFault

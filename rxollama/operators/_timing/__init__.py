@@ -1,1 +1,3 @@
 """Time: clocks, one timer, and the engine under the pacing operators."""
+
+__all__ = ()

@@ -10,7 +10,7 @@ from reactivex import abc
 from reactivex.scheduler import ImmediateScheduler, TrampolineScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from ..._runtime._loop import call_on, running, stream_loop
+from ..._runtime import call_on, running, stream_loop
 
 __all__ = ("Cancel", "Clock", "clock_of", "given_clock")
 

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from reactivex import abc
 from reactivex.disposable import SingleAssignmentDisposable
 
-from ...messages._backlog import Backlog
+from ...messages import Backlog
 from .._ending import end_safely
 from .clock import Cancel, Clock, clock_of
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from threading import TIMEOUT_MAX
 
 from ..._invalid_value import invalid_value
-from ..._runtime._loop import report_error
+from ..._runtime import report_error
 from .clock import Cancel, Clock
 
 __all__ = ("EARLY", "Timer", "check_seconds")

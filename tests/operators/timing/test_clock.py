@@ -18,7 +18,7 @@ from reactivex.scheduler import (
 from reactivex.scheduler.eventloop import AsyncIOScheduler, AsyncIOThreadSafeScheduler
 from reactivex.testing import TestScheduler
 
-from rxollama._runtime._loop import background
+from rxollama._runtime import background
 from rxollama.operators._timing.clock import Clock, clock_of, given_clock
 
 PATIENCE = 10.0
