@@ -22,6 +22,7 @@ from rxollama.errors import (
     StreamTimeoutError,
     ToolError,
     UnauthorizedError,
+    UnsupportedRuntimeError,
 )
 from rxollama.messages import ChatResponse, Function, Message, Metrics, ToolCall
 
@@ -150,4 +151,5 @@ def test_kinds_that_python_knows() -> None:
     assert issubclass(StreamTimeoutError, TimeoutError)
     assert issubclass(InvalidValueError, ValueError)
     assert issubclass(RunningLoopError, RuntimeError)
+    assert issubclass(UnsupportedRuntimeError, RuntimeError)
     assert issubclass(SlowCallbackWarning, RuntimeWarning)

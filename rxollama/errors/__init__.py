@@ -4,6 +4,8 @@ All errors.
     RxOllamaError
     ├── InvalidValueError         a value was refused before anything was sent: mend the call
     ├── RunningLoopError          `run` or `iterate` inside an event loop: use `await` or `aiterate`
+    ├── UnsupportedRuntimeError   trio or gevent, on which no stream can live: use asyncio or a thread
+    ├── EmptyStreamError          the stream ended without an item, and one was asked for
     └── StreamError               a request failed; carries model, endpoint and what arrived
         ├── ClientClosedError     the client, or its event loop, was closed: make a new one
         ├── ConnectionFailedError no connection: start the server or set OLLAMA_HOST, then retry
@@ -46,6 +48,7 @@ from rxollama.errors._stream_errors import (
     ClientClosedError,
     ConnectionFailedError,
     ConnectionLostError,
+    EmptyStreamError,
     ProtocolError,
     ReportedError,
     RunningLoopError,
@@ -53,6 +56,7 @@ from rxollama.errors._stream_errors import (
     StreamError,
     StreamTimeoutError,
     TruncatedError,
+    UnsupportedRuntimeError,
 )
 from rxollama.errors._structured_error import StructuredOutputError
 from rxollama.errors._tool_errors import (
@@ -71,6 +75,7 @@ __all__ = (
     "ClientClosedError",
     "ConnectionFailedError",
     "ConnectionLostError",
+    "EmptyStreamError",
     "ForbiddenError",
     "InvalidValueError",
     "NotFoundError",
@@ -93,4 +98,5 @@ __all__ = (
     "TruncatedError",
     "UnauthorizedError",
     "UnknownToolError",
+    "UnsupportedRuntimeError",
 )

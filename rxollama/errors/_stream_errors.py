@@ -11,6 +11,7 @@ __all__ = (
     "ClientClosedError",
     "ConnectionFailedError",
     "ConnectionLostError",
+    "EmptyStreamError",
     "ProtocolError",
     "ReportedError",
     "RequestFields",
@@ -19,12 +20,29 @@ __all__ = (
     "StreamError",
     "StreamTimeoutError",
     "TruncatedError",
+    "UnsupportedRuntimeError",
 )
 
 
 class RunningLoopError(RxOllamaError, RuntimeError):
     """
-    Say that a blocking call was made where it would block an event loop for ever.
+    The error of a blocking call on the thread of a running event loop.
+
+    .. versionadded:: 0.1
+    """
+
+
+class UnsupportedRuntimeError(RxOllamaError, RuntimeError):
+    """
+    The error of a call from trio, or under the patches of gevent, where asyncio cannot run a stream.
+
+    .. versionadded:: 0.1
+    """
+
+
+class EmptyStreamError(RxOllamaError):
+    """
+    The error of a stream that ended without an item, where one was asked for.
 
     .. versionadded:: 0.1
     """
