@@ -1,15 +1,15 @@
 """Ollama chat streams as ReactiveX observables."""
 
-# The layers; imports only point down, and tests/test_architecture.py says so:
+# The rooms. Imports only point down; tests/test_architecture.py checks it.
 #
-#   L4  __init__  cli/  __main__
-#   L3  client  conversation/ (a history and its turns)  _calls  testing/
-#   L2  _http/ (only importer of httpx)  _default
-#       _source (a request as a cold observable)  _subscription
-#       tools/ (what a model may call)  _converse/ (asking until it calls no more)
-#   L1  operators/  _bridge (run, iterate, aiterate)  _wire/ (bytes to values)  transport (the seam)
-#       _host  _arguments  _rx  _witness  _loop
-#   L0  errors/  messages/  _schema/ (types as JSON)  _refusal
+#   __main__  cli/                                the command line
+#   conversation/                                 a history and its turns
+#   client/                                       the client and its calls
+#   _tool_loop/                                   requests until the model calls no more tools
+#   operators/  tools/  _http/                    what a stream passes through | what a model may call | sockets
+#   _runtime/  _wire/                             where a stream lives | Ollama's JSON
+#   transport  errors/  messages/                 the seam to HTTP | what ends a stream | what a stream carries
+#   _checks  _schema/  _invalid_value  testing/   checks of arguments | types as JSON schemas | a scripted server
 
 from rxollama import errors, messages, operators, tools, transport
 from rxollama._runtime import aiterate, iterate, run
