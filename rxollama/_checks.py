@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from threading import TIMEOUT_MAX
 from typing import Any, TypeGuard, TypeVar, get_origin
 
 import msgspec
@@ -14,11 +15,13 @@ from rxollama._invalid_value import invalid_value
 from rxollama._schema import schema_of
 
 __all__ = (
+    "check_count",
     "check_flag",
     "check_format",
     "check_keep_alive",
     "check_model",
     "check_options",
+    "check_seconds",
     "check_several",
     "check_text",
     "check_think",
@@ -64,6 +67,46 @@ _FLOATING = {
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Tell whether this is a dict or the like."""
     return isinstance(value, Mapping)
+
+
+def check_count(field: str, count: object) -> int:
+    """
+    Return *count* if it is an int of 1 or more.
+
+    Args:
+        field: The name of the field, for the error.
+        count: The value to check.
+
+    Raises:
+        InvalidValueError: If it is anything else.
+    """
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise invalid_value(field, count, "an int, 1 or more")
+    return count
+
+
+def check_seconds(field: str, seconds: object, *, zero: bool = False) -> float:
+    """
+    Return a time to wait in seconds.
+
+    Args:
+        field: The name of the field, for the error.
+        seconds: A number of seconds, or a `datetime.timedelta`.
+        zero: Whether 0 is allowed.
+
+    Raises:
+        InvalidValueError: If it is neither, if it is too small, or if it is longer than a thread can wait.
+    """
+    given = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
+    if (
+        not isinstance(given, (int, float))
+        or isinstance(given, bool)
+        or not 0 <= given <= TIMEOUT_MAX
+        or not (given or zero)
+    ):
+        allowed = "a number of seconds, 0 or more" if zero else "a positive number of seconds"
+        raise invalid_value(field, seconds, allowed)
+    return float(given)
 
 
 def check_several(field: str, values: object, allowed: str = "several, in a list or tuple") -> tuple[Any, ...]:
