@@ -12,7 +12,7 @@ from rxollama import operators as op
 from rxollama.cli._arguments import Options
 from rxollama.cli._consent import Consent, can_ask
 from rxollama.cli._demo import MODEL, demo_server
-from rxollama.cli._load import load_tools
+from rxollama.cli._load_tools import load_tools
 from rxollama.cli._log_file import json_log
 from rxollama.cli._output import CommandError, Output
 from rxollama.cli._show_answer import Answer

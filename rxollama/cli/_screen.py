@@ -10,7 +10,7 @@ from typing import TextIO, cast
 from rxollama.cli._captured_output import Overheard
 from rxollama.cli._format import summary
 from rxollama.cli._output import Output
-from rxollama.cli._view import View
+from rxollama.cli._terminal_display import View
 from rxollama.messages import ChatResponse
 
 __all__ = ("Screen",)

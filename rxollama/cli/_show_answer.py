@@ -16,7 +16,7 @@ from rxollama.cli._display import Display
 from rxollama.cli._format import known
 from rxollama.cli._keyboard import unchanged
 from rxollama.cli._output import Output
-from rxollama.cli._pipe import Pipe
+from rxollama.cli._pipe_display import Pipe
 from rxollama.cli._screen import Screen
 from rxollama.cli._tool_lines import cut, shown_call
 from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, ResponseBuilder, ToolCall

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rxollama.cli._format import duration, known, summary
-from rxollama.cli._view import waiting
+from rxollama.cli._terminal_display import waiting
 from rxollama.messages import ChatResponse, ClientTiming, Metrics
 
 SECOND = 1_000_000_000

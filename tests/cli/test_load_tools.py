@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rxollama.cli._load import load_tools
+from rxollama.cli._load_tools import load_tools
 from rxollama.cli._output import CommandError
 
 PUBLIC = '''
