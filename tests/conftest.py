@@ -26,6 +26,12 @@ _RECORDINGS = Path(__file__).parent / "recordings"
 _PATIENCE = 10.0
 
 
+def pytest_configure() -> None:
+    """Refuse to run without assertions: every test would pass."""
+    if not __debug__:
+        raise pytest.UsageError("python -O removes the assertions of the tests: run pytest without -O")
+
+
 def _our_threads() -> set[threading.Thread]:
     # Executors keep their threads: those belong to asyncio.
     return {thread for thread in threading.enumerate() if not thread.name.startswith(("asyncio_", "rxollama"))}
