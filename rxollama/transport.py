@@ -1,26 +1,24 @@
-"""The seam to the network: one method."""
+"""The interface to the network: requests, responses and what carries them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
 
-__all__ = ("Call", "Reply", "Transport")
+__all__ = ("Request", "Response", "Transport")
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Be one HTTP request, before it has a server.
+    An HTTP request, without the server that it goes to.
 
     Args:
         method: The HTTP method.
         path: The path from the server's root, such as `/api/chat`.
         body: The JSON body; None for a request without one.
-        sent: To be called on the loop of the request, when the connection is there and the body begins to be written;
-            None where nobody wants to know. A transport that never calls it does no harm.
 
     .. versionadded:: 0.1
     """
@@ -28,14 +26,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     body: bytes | None = msgspec.field(default=None)
-    sent: Callable[[], None] | None = msgspec.field(default=None)
 
 
-class Reply(Protocol):
+class Response(Protocol):
     """
-    Be an HTTP answer whose body is still coming.
+    An HTTP response whose body is still arriving.
 
-    Iterating it gives the decoded body as it arrives, in pieces of any size.
+    Iterating it yields the decoded body as it arrives, in pieces of any size.
 
     .. versionadded:: 0.1
     """
@@ -51,29 +48,30 @@ class Reply(Protocol):
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Bring the body."""
+        """Yield the body."""
         ...
 
 
 class Transport(Protocol):
     """
-    Carry requests to a server: what stands between the library and the network.
+    The interface between the library and the network.
 
     .. versionadded:: 0.1
     """
 
-    def open(self, call: Call, /) -> AbstractAsyncContextManager[Reply]:
+    def open(self, request: Request, /) -> AbstractAsyncContextManager[Response]:
         """
         Send a request.
 
         Args:
-            call: The request.
+            request: The request.
 
         Returns:
-            A context manager that is entered with the first byte of the answer. Leaving it closes the request: a body
-            read to its end leaves the connection for the next request, any other closes the connection at once.
+            A context manager that is entered when the head of the response has arrived. Leaving it ends the request.
+            A body that was read to its end leaves the connection open for the next request. Otherwise the connection
+            is closed at once.
 
         Raises:
-            StreamError: When entering, or while the body is read, as the network fails.
+            StreamError: If the network fails, on entering or while the body is read.
         """
         ...

@@ -21,7 +21,7 @@ MAX_FUNCTION_LINES = 60
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("testing", "_invalid_value", "_schema", "_checks", "messages", "errors", "transport"),
     ("_wire", "_runtime"),
-    ("_witness", "operators", "tools", "_http"),
+    ("operators", "tools", "_http"),
     ("_tool_loop",),
     ("client",),
     ("conversation",),

@@ -36,8 +36,7 @@ from rxollama.errors import (
 )
 from rxollama.messages import ChatChunk
 from rxollama.testing import Reply, ScriptedOllama
-from rxollama.transport import Call
-from rxollama.transport import Reply as HttpReply
+from rxollama.transport import Request, Response
 
 Client = httpx.AsyncClient | None
 WORDS = ["One", " two", " three"]
@@ -511,16 +510,16 @@ class _Speaking:
     """Be a transport without a network."""
 
     def __init__(self, *pieces: bytes) -> None:
-        self.calls: list[Call] = []
+        self.requests: list[Request] = []
         self._pieces = pieces
 
-    def open(self, call: Call) -> AbstractAsyncContextManager[HttpReply]:
+    def open(self, request: Request) -> AbstractAsyncContextManager[Response]:
         """Answer."""
-        self.calls.append(call)
+        self.requests.append(request)
         return self._answer()
 
     @asynccontextmanager
-    async def _answer(self) -> AsyncGenerator[HttpReply, None]:
+    async def _answer(self) -> AsyncGenerator[Response, None]:
         yield _Spoken(self._pieces)
 
 
@@ -532,8 +531,8 @@ class TestSeam:
         transport = _Speaking(b'{"version":', b'"1.2.3"}')
         async with Ollama(transport=transport) as ollama:
             assert await ollama.version() == "1.2.3"
-        assert transport.calls == [Call(method="GET", path="/api/version")]
-        assert transport.calls[0].body is None
+        assert transport.requests == [Request(method="GET", path="/api/version")]
+        assert transport.requests[0].body is None
 
     async def test_eager_tasks(self) -> None:
         """It works on a loop that begins tasks at once, where there is one."""
@@ -550,8 +549,8 @@ class TestLoops:
         transport = HttpTransport(server.url)
 
         async def ask() -> int:
-            async with transport.open(Call(method="GET", path="/api/version")) as reply:
-                return reply.status
+            async with transport.open(Request(method="GET", path="/api/version")) as response:
+                return response.status
 
         assert [asyncio.run(ask()) for _ in range(3)] == [200] * 3
         assert len(transport._kept) == 1
@@ -563,7 +562,7 @@ class TestLoops:
         transport.close()
 
         async def ask() -> None:
-            async with transport.open(Call(method="GET", path="/api/version")):
+            async with transport.open(Request(method="GET", path="/api/version")):
                 pytest.fail("it was sent")
 
         with pytest.raises(ClientClosedError, match="make a new one"):
@@ -575,8 +574,8 @@ class TestLoops:
         server.enqueue(Reply.answer(WORDS).stalled(1))
 
         async def ask() -> None:
-            async with transport.open(Call(method="POST", path="/api/chat", body=b"{}")) as reply:
-                async for _ in reply:
+            async with transport.open(Request(method="POST", path="/api/chat", body=b"{}")) as response:
+                async for _ in response:
                     await transport.aclose()
 
         with pytest.raises(ClientClosedError, match="the client was closed"):

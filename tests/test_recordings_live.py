@@ -18,7 +18,7 @@ from rxollama.errors import ReportedError, StatusError, StreamError, TruncatedEr
 from rxollama.messages import ChatChunk, ModelCard
 from rxollama.messages._response import ResponseBuilder
 from rxollama.testing import Recording, Reply, ScriptedOllama
-from rxollama.transport import Call
+from rxollama.transport import Request
 
 _FOLDER = Path(__file__).parent / "recordings"
 _NUMBERS = (
@@ -52,12 +52,12 @@ def send(ollama: Ollama, recording: Recording) -> Heard[ChatChunk]:
     body = (
         asked.body.encode() if isinstance(asked.body, str) else None if asked.body is None else orjson.dumps(asked.body)
     )
-    call = Call(method=asked.method, path=asked.path, body=body)
+    request = Request(method=asked.method, path=asked.path, body=body)
 
     def decoder() -> Decoder[ChatChunk]:
         return LineDecoder(_KINDS[asked.path])
 
-    return Heard(ollama._observe(call, decoder, "m", is_chat=True)).wait()
+    return Heard(ollama._observe(request, decoder, "m", is_chat=True)).wait()
 
 
 class TestChats:
@@ -136,8 +136,8 @@ def test_progress(server: ScriptedOllama, ollama: Ollama, recordings: dict[str, 
     recording = recordings[name]
     server.enqueue(Reply.of(recording, speed=None))
     body = orjson.dumps(recording.request.body)
-    call = Call(method=recording.request.method, path=recording.request.path, body=body)
-    heard = Heard(ollama._observe(call, lambda: LineDecoder(PROGRESS), "m")).wait()
+    request = Request(method=recording.request.method, path=recording.request.path, body=body)
+    heard = Heard(ollama._observe(request, lambda: LineDecoder(PROGRESS), "m")).wait()
     failed = "error" in recording.expect
     assert len(heard.items) == recording.expect["records"] - failed
     assert heard.completed is not failed
@@ -147,6 +147,6 @@ def test_bodies(server: ScriptedOllama, ollama: Ollama, recordings: dict[str, Re
     """A recording of one value gives that value."""
     recording = recordings["show"]
     server.enqueue(Reply.of(recording, speed=None))
-    call = Call(method="POST", path="/api/show", body=orjson.dumps(recording.request.body))
-    heard = Heard(ollama._observe(call, lambda: BodyDecoder(read_body(ModelCard)), "m")).wait()
+    request = Request(method="POST", path="/api/show", body=orjson.dumps(recording.request.body))
+    heard = Heard(ollama._observe(request, lambda: BodyDecoder(read_body(ModelCard)), "m")).wait()
     assert [card.template for card in heard.items] == [orjson.loads(recording.body)["template"]]

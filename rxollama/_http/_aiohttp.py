@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
@@ -149,23 +149,20 @@ def _hear(closed: asyncio.Future[None]) -> None:
 
 class Pieces(httpx.AsyncByteStream):
     """
-    Be a body in pieces: a large one that is given up is not sent to its end, and the loop can breathe meanwhile.
+    A large request body, sent in pieces.
 
-    Whoever sends it asks for the first piece when the connection is there, and not before.
+    Between two pieces the loop runs, and a request that is given up is not sent to its end.
     """
 
-    def __init__(self, body: bytes, sent: Callable[[], None] | None) -> None:
+    def __init__(self, body: bytes) -> None:
         self._body = body
-        self._sent = sent
 
     @classmethod
-    def of(cls, body: bytes | None, sent: Callable[[], None] | None = None) -> Pieces | bytes | None:
-        """Cut a body into pieces if it is large, or if somebody wants to know when it is sent."""
-        return cls(body, sent) if body and (sent is not None or len(body) > _PIECE) else body
+    def of(cls, body: bytes | None) -> Pieces | bytes | None:
+        """Return a large body in pieces, and any other as it is."""
+        return cls(body) if body and len(body) > _PIECE else body
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Bring the pieces."""
-        if self._sent is not None:
-            self._sent()
+        """Yield the pieces."""
         for start in range(0, len(self._body), _PIECE):
             yield self._body[start : start + _PIECE]

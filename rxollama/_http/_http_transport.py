@@ -25,7 +25,7 @@ from rxollama._http._aiohttp import Answer, Direct, Pieces, connector, direct_bo
 from rxollama._http._network_errors import FAULTS, failure
 from rxollama._runtime import Job, never_collect, run_jobs, run_jobs_blocking
 from rxollama.errors import ClientClosedError
-from rxollama.transport import Call, Reply
+from rxollama.transport import Request, Response
 
 __all__ = ("HttpTransport",)
 
@@ -77,26 +77,22 @@ class HttpTransport:
         _made.add(self)
 
     @asynccontextmanager
-    async def open(self, call: Call) -> AsyncGenerator[Reply, None]:
+    async def open(self, request: Request) -> AsyncGenerator[Response, None]:
         """Send a request; see `rxollama.transport.Transport`."""
-        url = self._base_url + call.path
-        headers, content = self._headers, call.body
+        url = self._base_url + request.path
+        headers, content = self._headers, request.body
         if content is not None:
             headers = {**headers, "content-type": "application/json", "content-length": str(len(content))}
-        body = Pieces.of(content, call.sent)
         # The loop looks at its idle connections first, so that one which the server has closed is not used again.
         await asyncio.sleep(0)
         with self.translated("headers"):
             client = self._given or await self._client()
             timeout = _PATIENT if client.timeout == _HTTPX_DEFAULT else client.timeout
-            shown = body if self._given is None else Pieces.of(content)
-            request = client.build_request(call.method, url, content=shown, headers=headers, timeout=timeout)
-            if self._given is not None and isinstance(body, Pieces):
-                # A hook or an authentication of theirs may look at a body that is not large, also where it is watched.
-                request.stream = body
-            response = await client.send(request, stream=True, follow_redirects=False)
+            body = Pieces.of(content)
+            built = client.build_request(request.method, url, content=body, headers=headers, timeout=timeout)
+            response = await client.send(built, stream=True, follow_redirects=False)
         try:
-            yield _HttpReply(response, self)
+            yield _HttpResponse(response, self)
         except asyncio.CancelledError:
             # The closing of httpx waits, and another cancel, such as its loop's end, would interrupt it for good.
             if (stream := response.extensions.get("network_stream")) is not None:
@@ -217,7 +213,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-class _HttpReply:
+class _HttpResponse:
     """Be the answer to a request."""
 
     def __init__(self, response: httpx.Response, transport: HttpTransport) -> None:

@@ -13,7 +13,6 @@ from reactivex.disposable import Disposable
 from rxollama._runtime import Streams, Subscription, call_on, running
 from rxollama._tool_loop._options import ToolLoopOptions
 from rxollama._tool_loop._tool_call import ToolRunner
-from rxollama._witness import begin, witnessed_by
 from rxollama.errors import StreamError, TooManyRoundsError
 from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ResponseBuilder, ToolCall, read_messages
 
@@ -66,8 +65,6 @@ class ToolLoop(Subscription[ChatChunk]):
         self._scheduler = scheduler
         self._builder = ResponseBuilder()
         self._broken = False
-        # The first request begins only in the task: who watches hears here that there will be one.
-        begin()
 
     def _fill_in(self, error: StreamError) -> None:
         error.model = error.model or self._request.model
@@ -111,10 +108,7 @@ class ToolLoop(Subscription[ChatChunk]):
                 if is_last and calls:
                     raise TooManyRoundsError(_TOO_MANY.format(rounds=self._options.max_rounds))
                 for ended in running_calls:
-                    result = await ended
-                    # What a subscriber asks because of it is no request of this conversation.
-                    with witnessed_by(None):
-                        self._emit(result)
+                    self._emit(await ended)
         except BaseExceptionGroup as several:
             [failure, *_] = several.exceptions
         else:

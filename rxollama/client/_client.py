@@ -30,7 +30,7 @@ from rxollama.messages import (
     Think,
 )
 from rxollama.tools import Approve, Tools, tools_of
-from rxollama.transport import Call, Transport
+from rxollama.transport import Request, Transport
 
 if TYPE_CHECKING:
     from rxollama._http import AsyncClient
@@ -276,13 +276,13 @@ class Ollama(Endpoints):
             kind, path, body = GENERATE, "/api/generate", encode_generate(request)
         else:
             raise invalid_value("request", request, "a ChatRequest or a GenerateRequest", show=False)
-        call = Call(method="POST", path=path, body=body)
-        return self._observe(call, lambda: LineDecoder(kind, max_line=self._max_line), request.model, is_chat=True)
+        sent = Request(method="POST", path=path, body=body)
+        return self._observe(sent, lambda: LineDecoder(kind, max_line=self._max_line), request.model, is_chat=True)
 
     def _observe(
-        self, call: Call, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
+        self, request: Request, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
     ) -> Observable[T]:
-        return source(RequestPlan(self._transport, call, decoder, self._streams, model, is_chat))
+        return source(RequestPlan(self._transport, request, decoder, self._streams, model, is_chat))
 
     def close(self) -> None:
         """

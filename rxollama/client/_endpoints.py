@@ -38,7 +38,7 @@ from rxollama.messages import (
     RunningModel,
     read_messages,
 )
-from rxollama.transport import Call
+from rxollama.transport import Request
 
 __all__ = ("Endpoints",)
 
@@ -52,7 +52,7 @@ class Endpoints(ABC):
 
     @abstractmethod
     def _observe(
-        self, call: Call, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
+        self, request: Request, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
     ) -> Observable[T]: ...
 
     def embed(
@@ -262,8 +262,8 @@ class Endpoints(ABC):
         .. versionadded:: 0.1
         """
         body = encode_chat(ChatRequest(model=model, messages=(), keep_alive=keep_alive))
-        call = Call(method="POST", path="/api/chat", body=body)
-        return self._observe(call, lambda: LineDecoder(CHAT, max_line=self._max_line), model, is_chat=True)
+        request = Request(method="POST", path="/api/chat", body=body)
+        return self._observe(request, lambda: LineDecoder(CHAT, max_line=self._max_line), model, is_chat=True)
 
     def unload(self, model: str) -> Observable[ChatChunk]:
         """
@@ -330,11 +330,11 @@ class Endpoints(ABC):
         model: str = "",
     ) -> Observable[T]:
         known = fields or {}
-        call = Call(method=method, path=path, body=encode(known) if known else None)
+        request = Request(method=method, path=path, body=encode(known) if known else None)
         asked = known.get("model", model)
-        return self._observe(call, lambda: BodyDecoder(read, max_line=self._max_line), asked)
+        return self._observe(request, lambda: BodyDecoder(read, max_line=self._max_line), asked)
 
     def _progress(self, path: str, fields: Mapping[str, Any]) -> Observable[Progress]:
         check_model(fields["model"])
-        call = Call(method="POST", path=path, body=encode(fields))
-        return self._observe(call, lambda: LineDecoder(PROGRESS, max_line=self._max_line), fields["model"])
+        request = Request(method="POST", path=path, body=encode(fields))
+        return self._observe(request, lambda: LineDecoder(PROGRESS, max_line=self._max_line), fields["model"])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
-from rxollama.transport import Call, Reply
+from rxollama.transport import Request, Response
 
 if TYPE_CHECKING:
     from rxollama._http import AsyncClient, HttpTransport
@@ -39,11 +39,11 @@ class LazyTransport:
         self._make = make
         self._made: dict[None, HttpTransport] = {}
 
-    def open(self, call: Call) -> AbstractAsyncContextManager[Reply]:
+    def open(self, request: Request) -> AbstractAsyncContextManager[Response]:
         """Send a request; see `rxollama.transport.Transport`."""
         # No lock, which a fork might find locked for ever: of two threads that are first, both take the same one.
         made = self._made.get(None) or self._made.setdefault(None, self._make())
-        return made.open(call)
+        return made.open(request)
 
     def close(self) -> None:
         """Close what is open."""

@@ -21,10 +21,9 @@ from reactivex.disposable import Disposable
 
 from rxollama._runtime import Streams, Subscription
 from rxollama._wire import Decoder, status_error
-from rxollama._witness import begin
 from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, ResponseBuilder
-from rxollama.transport import Call, Reply, Transport
+from rxollama.transport import Request, Response, Transport
 
 __all__ = ("RequestPlan", "source")
 
@@ -42,7 +41,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
 
     Args:
         transport: Where to send the request.
-        call: The request.
+        request: The request.
         decoder: Makes the decoder of one answer.
         streams: The live streams of the client.
         model: The model, for errors and warnings.
@@ -50,7 +49,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
     """
 
     transport: Transport
-    call: Call
+    request: Request
     decoder: Callable[[], Decoder[T]]
     streams: Streams
     model: str
@@ -59,7 +58,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
     @property
     def name(self) -> str:
         """What to call the stream in a warning."""
-        return f"the stream of {self.call.path}" + (f" with model {self.model!r}" if self.model else "")
+        return f"the stream of {self.request.path}" + (f" with model {self.model!r}" if self.model else "")
 
 
 def source(plan: RequestPlan[T]) -> Observable[T]:
@@ -91,31 +90,22 @@ class _Stream(Subscription[T]):
         self._plan = plan
         self._received = _Received()
         self._told_slow = False
-        self._request = begin() if plan.is_chat else None
 
     def _fill_in(self, error: StreamError) -> None:
         plan = self._plan
         error.model = error.model or plan.model
-        error.endpoint = error.endpoint or f"{plan.call.method} {plan.call.path}"
+        error.endpoint = error.endpoint or f"{plan.request.method} {plan.request.path}"
         if error.partial is None and plan.is_chat:
             error.partial = self._received.partial()
 
-    def _end(self, task: asyncio.Task[None]) -> None:
-        if self._request is not None:
-            self._request.over()
-        super()._end(task)
-
     async def _stream(self) -> None:
-        plan, call, request = self._plan, self._plan.call, self._request
+        plan = self._plan
         self._received.begin()
-        if request is not None:
-            request.connecting()
-            call = msgspec.structs.replace(call, sent=request.sent)
-        async with plan.transport.open(call) as reply:
-            if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
-                raise status_error(reply.status, reply.headers, await _refusal(reply))
+        async with plan.transport.open(plan.request) as response:
+            if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+                raise status_error(response.status, response.headers, await _refusal(response))
             decoder = plan.decoder()
-            body = aiter(reply)
+            body = aiter(response)
             async for data in body:
                 self._hand_on(decoder.feed(data))
                 if decoder.over:
@@ -149,12 +139,12 @@ _SLOW = (
 )
 
 
-async def _refusal(reply: Reply) -> bytes:
+async def _refusal(response: Response) -> bytes:
     """Read the body of an error, but not for ever; the status counts, also where the body breaks off."""
     pieces: list[bytes] = []
     with suppress(TimeoutError, StreamError):
         async with asyncio.timeout(_REFUSAL_SECONDS):
-            async for data in reply:
+            async for data in response:
                 pieces.append(data)
                 if sum(map(len, pieces)) > _REFUSAL_LENGTH:
                     break

@@ -10,7 +10,7 @@ from rxollama.messages._metrics import Metrics
 
 __all__ = ("MeterPhase", "MeterReading")
 
-MeterPhase: TypeAlias = Literal["connecting", "waiting", "thinking", "answering", "calling_tools", "done", "failed"]
+MeterPhase: TypeAlias = Literal["waiting", "thinking", "answering", "calling_tools", "done", "failed"]
 """What a chat is about, see `MeterReading`."""
 
 
@@ -22,10 +22,9 @@ class MeterReading(msgspec.Struct, frozen=True, kw_only=True, gc=False, repr_omi
 
     The phases:
 
-    - `connecting`: the request is not on its way yet.
-    - `waiting`: it is, and there is nothing to see of the answer. Waiting for a free slot, loading the model and
-      reading the prompt look all the same from outside, since a server that does one of them sends nothing, and
-      `/api/ps` lists a model from the moment on at which loading it begins. Afterwards `metrics.load_duration` tells.
+    - `waiting`: nothing of the answer is visible yet. Connecting, waiting for a free slot, loading the model and
+      reading the prompt look the same from outside, since the server sends nothing meanwhile. `/api/ps` lists a model
+      as soon as loading it begins. Afterwards `metrics.load_duration` tells them apart.
     - `thinking`, `answering`: what the latest words of the model were.
     - `calling_tools`: from a call to the last tool's result; where results do not say that they are done, to the next
       words of the model.

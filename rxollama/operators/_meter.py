@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from .._witness import witnessed_by
 from ..messages import ChatChunk, MeterReading
 from ._ending import Operator, end_safely
 from ._meter_state import MeterState
@@ -27,10 +25,6 @@ def meter(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Oper
     the server is silent; the last one says `done` or `failed`, and holds all that came. Between two answers of one
     stream nothing is told. It is used beside the chat, over one request: `answer = chat.pipe(share())`, and then
     `answer.pipe(meter(0.5))`.
-
-    Subscribe the meter first: whether a request is still connecting can only be heard of by who begins it. Over one
-    that has begun already, and over what reactivex's own operators subscribe to later, the phase is `waiting` until
-    there is something to see; over a transport that does not tell when it sends, it is `connecting` until then.
 
     .. marbles::
 
@@ -71,10 +65,9 @@ def meter(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Oper
             observer: abc.ObserverBase[MeterReading], scheduler_: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             running = _Meter(observer, seconds, given_clock(scheduler, scheduler_) or clock_of(None))
-            with witnessed_by(running):
-                running.upstream.disposable = source.subscribe(
-                    running.on_next, running.on_error, running.on_completed, scheduler=scheduler_
-                )
+            running.upstream.disposable = source.subscribe(
+                running.on_next, running.on_error, running.on_completed, scheduler=scheduler_
+            )
             running.begin()
             return Disposable(running.dispose)
 
@@ -87,9 +80,8 @@ class _Meter:
     """
     Drive one subscription, with one timer.
 
-    Chunks come from the source's thread, what requests tell from their loop's; readings go out on the clock's, one at
-    a time. Nothing is called downstream while the lock is held. A subscriber that fails is told so, and ends its own
-    subscription.
+    Chunks come from the source's thread; readings go out on the clock's, one at a time. Nothing is called downstream
+    while the lock is held. A subscriber that fails is told so, and ends its own subscription.
     """
 
     def __init__(self, observer: abc.ObserverBase[MeterReading], seconds: float, clock: Clock) -> None:
@@ -104,20 +96,18 @@ class _Meter:
         self._goes_on = self._state.goes_on
         self._ready: list[MeterReading] = []
         self._told = -math.inf
-        self._begun = self._emitting = self._ended = self._over = False
+        self._emitting = self._ended = self._over = False
         self._error: Exception | None = None
         self.upstream = SingleAssignmentDisposable()
 
     def begin(self) -> None:
-        """Tell the first reading, unless something else was told already."""
-        with self._lock:
-            self._begun = True
+        """Emit the first reading, unless another was emitted already."""
         self._settle()
 
     def on_next(self, chunk: ChatChunk) -> None:
         """Count a chunk."""
         if not self._goes_on(chunk, self._now()):
-            self._happen(lambda now: self._state.take(chunk, now))
+            self._take(chunk)
 
     def on_error(self, error: Exception) -> None:
         """Tell the last reading, then the error."""
@@ -127,32 +117,12 @@ class _Meter:
         """Tell the last reading, then complete."""
         self._end(None)
 
-    def asked(self) -> None:
-        """Hear of a request; later ones, which may be another's, count only once they begin."""
-        with self._lock:
-            now = self._now()
-            # It is read here: by the time the subscription is there, the request may be on its way on its own loop.
-            if not self._begun and self._state.connecting(now):
-                self._read(now)
-
-    def connecting(self) -> None:
-        """Hear that a request begins."""
-        self._happen(self._state.connecting)
-
-    def sent(self) -> None:
-        """Hear that a request is on its way."""
-        self._happen(self._state.sent)
-
-    def over(self) -> None:
-        """Hear that a request is over."""
-        self._happen(self._state.over)
-
-    def _happen(self, change: Callable[[float], bool]) -> None:
+    def _take(self, chunk: ChatChunk) -> None:
         with self._lock:
             if self._ended:
                 return
             now = self._now()
-            if not change(now):
+            if not self._state.take(chunk, now):
                 return
             self._read(now)
         self._settle()
@@ -212,7 +182,7 @@ class _Meter:
             return False
         if ended:
             self._timer.put_off()
-            self._tell_end(self._error)
+            end_safely(self._observer, self._error)
         elif not ready:
             self._arm(due)
         return bool(ready) and not ended
@@ -221,10 +191,8 @@ class _Meter:
         if not ready:
             return True
         try:
-            # What a subscriber asks for because of a reading is no part of what is metered.
-            with witnessed_by(None):
-                for reading in ready:
-                    self._observer.on_next(reading)
+            for reading in ready:
+                self._observer.on_next(reading)
         except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
             self._break(error)
             return False
@@ -245,8 +213,4 @@ class _Meter:
 
     def _break(self, error: Exception) -> None:
         self.dispose()
-        self._tell_end(error)
-
-    def _tell_end(self, error: Exception | None) -> None:
-        with witnessed_by(None):
-            end_safely(self._observer, error)
+        end_safely(self._observer, error)

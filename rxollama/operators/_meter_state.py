@@ -44,7 +44,6 @@ class MeterState:
         "_others",
         "_pace",
         "_pending",
-        "_requests",
         "_results",
         "_rounds",
         "_since",
@@ -59,7 +58,7 @@ class MeterState:
         self._boundary = MessageBoundary()
         self._pace = _Pace(max(seconds, _WINDOW))
         self._written = self._others = self._content = self._thinking = 0
-        self._calls = self._pending = self._results = self._failures = self._rounds = self._requests = 0
+        self._calls = self._pending = self._results = self._failures = self._rounds = 0
         self._first: int | None = None
         self._last = now
         self._longest = 0.0
@@ -152,23 +151,6 @@ class MeterState:
             if self._first is None:
                 self._first = _nanoseconds(now - self._began)
         return "calling_tools" if message.tool_calls else "answering" if message.content else "thinking"
-
-    def connecting(self, now: float) -> bool:
-        """Hear that a request begins, and tell whether that changed the phase; with another on its way it does not."""
-        if self._requests:
-            return False
-        self._close(self._last)
-        return self._enter("connecting", now)
-
-    def sent(self, now: float) -> bool:
-        """Hear that a request is on its way, and tell whether that changed the phase."""
-        self._requests += 1
-        return self.phase == "connecting" and self._enter("waiting", now)
-
-    def over(self, _: float) -> bool:
-        """Hear that a request is over; what comes next is told by what comes."""
-        self._requests -= 1
-        return False
 
     def end(self, now: float, *, failed: bool) -> bool:
         """End, and tell whether that changed the phase."""

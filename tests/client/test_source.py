@@ -30,8 +30,7 @@ from rxollama.errors import (
 )
 from rxollama.messages import ChatChunk
 from rxollama.testing import Piece, Reply, ScriptedOllama
-from rxollama.transport import Call
-from rxollama.transport import Reply as TransportReply
+from rxollama.transport import Request, Response
 
 WORDS = ["One", " two", " three"]
 
@@ -298,7 +297,7 @@ class Swallowing:
         self._uncounted = uncounted
 
     @asynccontextmanager
-    async def open(self, _: Call) -> AsyncGenerator[TransportReply, None]:
+    async def open(self, _: Request) -> AsyncGenerator[Response, None]:
         """Never answer."""
         self.opened.set()
         try:
@@ -306,7 +305,7 @@ class Swallowing:
         finally:
             self.left.set()
 
-    async def _swallow(self) -> TransportReply:
+    async def _swallow(self) -> Response:
         task = asyncio.current_task()
         assert task is not None
         try:

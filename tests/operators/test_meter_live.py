@@ -1,15 +1,11 @@
-"""A meter beside real requests: what it hears of them before there is a chunk."""
+"""The meter over real requests."""
 
 from __future__ import annotations
 
 import socket
 import sys
 import threading
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from types import MappingProxyType
 
-import httpx
 import pytest
 import reactivex
 from faults_cases import Client, owned, sockets_to
@@ -22,12 +18,10 @@ from rxollama import operators as op
 from rxollama.errors import ConnectionFailedError, ServerFailureError, TruncatedError
 from rxollama.messages import ChatChunk, Message, MeterReading
 from rxollama.testing import Reply, ScriptedOllama, SeenRequest
-from rxollama.transport import Call
-from rxollama.transport import Reply as TransportReply
 
 ANSWER = Reply.answer("Hello there.", thinking="A greeting.")
 SILENT = ANSWER.stalled(0)
-WHOLE = ["connecting", "waiting", "thinking", "answering", "done"]
+WHOLE = ["waiting", "thinking", "answering", "done"]
 
 
 def phases(heard: Heard[MeterReading]) -> list[str]:
@@ -81,7 +75,7 @@ async def test_on_a_loop(server: ScriptedOllama, http_client: Client) -> None:
 
 
 def test_large_request(server: ScriptedOllama, http_client: Client) -> None:
-    """A request that is sent in pieces is on its way with the first, and arrives as it is."""
+    """A request that is sent in pieces arrives as it is."""
     server.enqueue(ANSWER)
     words = "word " * 200_000
     with Ollama(server.url, http_client=http_client) as ollama:
@@ -89,21 +83,6 @@ def test_large_request(server: ScriptedOllama, http_client: Client) -> None:
 
     assert phases(heard) == WHOLE
     assert server.requests[0].json["messages"][0]["content"] == words
-
-
-async def test_a_client_that_looks_at_its_requests(server: ScriptedOllama) -> None:
-    """A hook of a client sees the body of a request as ever, though the meter wants to know when it is sent."""
-    server.enqueue(ANSWER)
-    seen: list[bytes] = []
-
-    async def look(request: httpx.Request) -> None:
-        seen.append(request.content)
-
-    async with owned(server.url, httpx.AsyncClient(event_hooks={"request": [look]})) as ollama:
-        readings = await ollama.chat("m", "Hi").pipe(op.meter(60), rx.to_list())
-
-    assert [reading.phase for reading in readings] == WHOLE
-    assert [server.requests[0].body] == seen
 
 
 @pytest.mark.parametrize("reply", [SILENT, ANSWER.stalled(1), ANSWER.stalled(4)])
@@ -126,7 +105,7 @@ def test_dispose(server: ScriptedOllama, http_client: Client, reply: Reply) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses instead")
 def test_connecting(full_port: int, http_client: Client) -> None:
-    """While nobody accepts, the request is connecting; disposed, its socket is closed."""
+    """A request that nobody accepts is waiting, and dispose closes its socket."""
     before = len(sockets_to(full_port))
     with Ollama(f"http://127.0.0.1:{full_port}", http_client=http_client) as ollama:
         heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(0.01))).wait_items(10)
@@ -134,31 +113,32 @@ def test_connecting(full_port: int, http_client: Client) -> None:
         settle()
         assert len(sockets_to(full_port)) == before
 
-    assert phases(heard) == ["connecting"]
+    assert phases(heard) == ["waiting"]
 
 
 def test_connected(http_client: Client) -> None:
-    """Where somebody accepts, and never answers, it is waited for."""
+    """A request that is accepted and never answered is waiting."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         with Ollama(f"http://127.0.0.1:{listener.getsockname()[1]}", http_client=http_client) as ollama:
-            reached = Reached("waiting")
-            heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60)), reached.look)
-            reached.wait()
+            heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60)))
+            listener.settimeout(PATIENCE)
+            connection, _ = listener.accept()
             heard.dispose()
+            connection.close()
 
-    assert phases(heard) == ["connecting", "waiting"]
+    assert phases(heard) == ["waiting"]
 
 
 def test_refused(server: ScriptedOllama, http_client: Client) -> None:
-    """A server that is not there is connecting until it fails."""
+    """A request to a server that is not there is waiting until it fails."""
     server.stop()
     with Ollama(server.url, http_client=http_client) as ollama:
         heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60)))
         assert isinstance(heard.failure, ConnectionFailedError)
 
-    assert phases(heard) == ["connecting", "failed"]
+    assert phases(heard) == ["waiting", "failed"]
 
 
 def test_broken_off(server: ScriptedOllama, ollama: Ollama) -> None:
@@ -167,7 +147,7 @@ def test_broken_off(server: ScriptedOllama, ollama: Ollama) -> None:
     heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60)))
 
     assert isinstance(heard.failure, TruncatedError)
-    assert phases(heard) == ["connecting", "waiting", "thinking", "answering", "failed"]
+    assert phases(heard) == ["waiting", "thinking", "answering", "failed"]
     assert heard.items[-1].chunk_count == 3
     assert heard.items[-1].metrics is None
 
@@ -176,16 +156,16 @@ def test_broken_off(server: ScriptedOllama, ollama: Ollama) -> None:
 
 
 def test_retry(server: ScriptedOllama, http_client: Client) -> None:
-    """A second attempt is heard of as the first was."""
+    """A second attempt goes on waiting."""
     server.enqueue(Reply.error(503, {"error": "server busy"}), ANSWER)
     with Ollama(server.url, http_client=http_client) as ollama:
         heard = Heard(ollama.chat("m", "Hi").pipe(op.retry(backoff=0.01), op.meter(60))).wait()
 
-    assert phases(heard) == ["connecting", "waiting", *WHOLE]
+    assert phases(heard) == WHOLE
 
 
 def test_hedge(server: ScriptedOllama, ollama: Ollama) -> None:
-    """A request beside one that is on its way changes nothing."""
+    """A second request beside the first does not change the phases."""
     server.enqueue(SILENT, ANSWER)
     hedged = ollama.chat("m", "Hi").pipe(op.hedge(ollama.chat("m", "Hi"), after=0.05))
     heard = Heard(hedged.pipe(op.meter(60))).wait()
@@ -195,7 +175,7 @@ def test_hedge(server: ScriptedOllama, ollama: Ollama) -> None:
 
 
 def test_late_to_a_shared_answer(server: ScriptedOllama, ollama: Ollama) -> None:
-    """Over a request that was begun already, it is waited for until there is something to see."""
+    """A meter that comes late to a shared answer reads `waiting` until something is visible."""
     late = threading.Event()
 
     def answer(_: SeenRequest) -> Reply:
@@ -213,7 +193,7 @@ def test_late_to_a_shared_answer(server: ScriptedOllama, ollama: Ollama) -> None
 
 
 def test_what_others_ask(server: ScriptedOllama, ollama: Ollama) -> None:
-    """What is asked because of a chunk, or of the end, by those beside the meter is not heard by it."""
+    """Other requests that begin because of a chunk or of the end do not change the phases."""
     server.always(ANSWER)
     shared = ollama.chat("m", "Hi").pipe(op.share())
     more: list[Heard[ChatChunk]] = []
@@ -238,7 +218,7 @@ def test_what_others_ask(server: ScriptedOllama, ollama: Ollama) -> None:
 
 
 def test_the_next_question(server: ScriptedOllama, ollama: Ollama) -> None:
-    """Who asks the next question when an answer is over, before the meter hears of that, is not heard either."""
+    """A request that begins before the meter sees the end of this one does not change the phases."""
     server.always(ANSWER)
     more: list[Heard[ChatChunk]] = []
 
@@ -252,7 +232,7 @@ def test_the_next_question(server: ScriptedOllama, ollama: Ollama) -> None:
 
 
 def test_after_another_call(server: ScriptedOllama, ollama: Ollama) -> None:
-    """Of other calls nothing is told, but a chat that one of them leads to is heard of."""
+    """A chat that begins after another call goes through its own phases."""
     server.enqueue(ANSWER, path="/api/chat")
 
     def ask(_: str) -> Observable[ChatChunk]:
@@ -260,46 +240,7 @@ def test_after_another_call(server: ScriptedOllama, ollama: Ollama) -> None:
 
     heard = Heard(ollama.version().pipe(rx.flat_map(ask), op.meter(60))).wait()
 
-    assert phases(heard) == ["waiting", *WHOLE]
-
-
-# Other transports.
-
-
-class Kept:
-    """Be the whole answer of a transport that has no network."""
-
-    status = 200
-    headers: Mapping[str, str] = MappingProxyType({})
-
-    async def __aiter__(self) -> AsyncGenerator[bytes]:
-        """Bring it."""
-        for piece in ANSWER.pieces:
-            yield piece.data
-
-
-class Quiet:
-    """Be a transport that does not tell when a request is sent."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-
-    @asynccontextmanager
-    async def open(self, call: Call) -> AsyncGenerator[TransportReply]:
-        """Answer."""
-        self.calls.append(call)
-        yield Kept()
-
-
-def test_a_transport_that_does_not_tell() -> None:
-    """It is connecting until there is something to see."""
-    quiet = Quiet()
-    with Ollama(transport=quiet) as ollama:
-        heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60))).wait()
-        run(ollama.chat("m", "Hi"))
-
-    assert phases(heard) == ["connecting", "thinking", "answering", "done"]
-    assert [call.sent is None for call in quiet.calls] == [False, True]
+    assert phases(heard) == WHOLE
 
 
 # Conversations.
@@ -314,9 +255,7 @@ def test_rounds(server: ScriptedOllama, ollama: Ollama) -> None:
     heard = Heard(rounds.pipe(op.meter(60))).wait()
     last = heard.items[-1]
 
-    assert [phase for phase in phases(heard) if phase != "connecting"] == [
-        *["waiting", "calling_tools", "waiting", "thinking", "answering", "done"]
-    ]
+    assert phases(heard) == ["waiting", "calling_tools", "waiting", "thinking", "answering", "done"]
     assert (last.round_count, last.tool_call_count) == (2, 1)
     assert last.metrics is not None
     assert len(last.metrics.rounds) == 2

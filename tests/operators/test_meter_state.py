@@ -86,49 +86,6 @@ def test_phases(steps: list[Step]) -> None:
         assert changed == (before != step.phase)
 
 
-def test_requests() -> None:
-    """A request is connecting, then it is waited for."""
-    gauge = MeterState(0.0, 1.0)
-
-    assert gauge.connecting(1.0)
-    assert not gauge.connecting(2.0)
-    assert gauge.sent(3.0)
-    assert gauge.phase == "waiting"
-    assert gauge.read(4.0).phase_duration == SECOND
-
-
-def test_a_second_request_beside_the_first() -> None:
-    """While a request is on its way, another that begins beside it changes nothing; once it is over, it does."""
-    gauge = MeterState(0.0, 1.0)
-    gauge.connecting(1.0)
-    gauge.sent(2.0)
-
-    assert not gauge.connecting(3.0)
-    assert not gauge.sent(4.0)
-    assert not gauge.over(5.0)
-    assert not gauge.connecting(6.0)
-    assert not gauge.over(7.0)
-    assert gauge.connecting(8.0)
-    assert gauge.phase == "connecting"
-
-
-def test_sent_after_the_first_chunk() -> None:
-    """A transport that tells too late changes nothing."""
-    gauge, now = fed(HEL)
-
-    assert not gauge.sent(now)
-    assert gauge.phase == "answering"
-
-
-def test_another_request_in_mid_answer() -> None:
-    """A request that begins where an answer broke off ends its gaps."""
-    gauge, now = fed(HEL, LO)
-
-    assert gauge.connecting(now + 5)
-    assert gauge.read(now + 6).gap_duration is None
-    assert gauge.read(now + 6).longest_gap_duration == SECOND
-
-
 @pytest.mark.parametrize("failed", [False, True])
 def test_end(failed: bool) -> None:
     """The end is a phase as well, and the silence before it counts as a gap."""
