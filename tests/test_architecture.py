@@ -52,7 +52,6 @@ DOCSTRINGS_LEFT = {
     "_schema",
     "_tool_loop",
     "_wire",
-    "_witness",
     "cli",
     "client",
     "conversation",
@@ -219,7 +218,7 @@ def test_the_drawings_agree() -> None:
 
     assert drawing == drawing_of(PACKAGE / "__init__.py")
     words = {word.rstrip("/") for line in drawing for word in line.split()}
-    assert RANKS.keys() - words <= {"", "_witness"}
+    assert RANKS.keys() - words <= {""}
 
 
 def test_every_part_has_a_layer() -> None:
