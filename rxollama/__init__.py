@@ -12,7 +12,7 @@
 #   _checks  _schema/  _invalid_value  testing/   checks of arguments | types as JSON schemas | a scripted server
 
 from rxollama import errors, messages, operators, tools, transport
-from rxollama._runtime import aiterate, iterate, run
+from rxollama._runtime import Stream, aiterate, iterate, run
 from rxollama.client import Ollama
 from rxollama.conversation import Conversation
 from rxollama.errors import RxOllamaError, StreamError
@@ -39,6 +39,7 @@ __all__ = (
     "Metrics",
     "Ollama",
     "RxOllamaError",
+    "Stream",
     "StreamError",
     "Tool",
     "ToolCall",

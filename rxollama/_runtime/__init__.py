@@ -1,6 +1,6 @@
 """Where a stream lives: its event loop, its subscription, and the ways out of Rx."""
 
-from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow, aiterate, iterate, run
+from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow
 from rxollama._runtime._loop import (
     Job,
     background,
@@ -14,17 +14,21 @@ from rxollama._runtime._loop import (
     stream_loop,
 )
 from rxollama._runtime._subscription import Streams, Subscription
+from rxollama._runtime.stream import Operator, Stream, aiterate, chunks_of, iterate, run
 
 __all__ = (
     "AsyncIteration",
     "Iteration",
     "Job",
+    "Operator",
     "Overflow",
+    "Stream",
     "Streams",
     "Subscription",
     "aiterate",
     "background",
     "call_on",
+    "chunks_of",
     "is_shutting_down",
     "iterate",
     "never_collect",

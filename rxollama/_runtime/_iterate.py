@@ -1,7 +1,8 @@
 """
-Leaving Rx: from an observable to a value, a loop, or an async loop.
+The iterators: a stream as a plain `for` or an `async for`.
 
-A consumer may be as slow as it likes: what comes meanwhile waits here, added up, and the stream goes on.
+The consumer may be slow. Items that arrive meanwhile wait in an inbox, and the stream goes on: the socket must be
+drained whatever the consumer does, and a sum keeps the memory bounded by the text itself.
 """
 
 from __future__ import annotations
@@ -14,98 +15,22 @@ from collections.abc import Callable
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from reactivex import Observable, abc
-from reactivex.internal.exceptions import SequenceContainsNoElementsError
 
 from rxollama._invalid_value import invalid_value
-from rxollama._runtime._loop import call_on, running
-from rxollama.errors import RunningLoopError
+from rxollama._runtime._blocking import check_asyncio, check_no_loop
+from rxollama._runtime._loop import call_on
+from rxollama._runtime._whole import without_internals
 from rxollama.messages import Backlog
 
-__all__ = ("AsyncIteration", "Iteration", "Overflow", "aiterate", "iterate", "run")
+__all__ = ("AsyncIteration", "Iteration", "Overflow")
 
 T = TypeVar("T")
 
 Overflow: TypeAlias = Literal["sum", "keep", "latest"]
-"""What a slow consumer finds: the sum of what waited, every item of it, or only the latest."""
+"""What a slow consumer finds: the sum of the items that waited, each of them, or only the latest."""
 
-# Windows does not interrupt a lock that waits for ever.
+# Windows does not interrupt a lock that waits without a limit.
 _SLICE = 0.5 if os.name == "nt" else None
-
-
-def run(source: Observable[T]) -> T:
-    """
-    Block this thread until an observable completes, and return its last item.
-
-    Ctrl-C disposes the subscription, which closes the request, and is raised as usual.
-
-    Args:
-        source: The observable, typically ending in `collect()`.
-
-    Returns:
-        The last item.
-
-    Raises:
-        RunningLoopError: Inside a running event loop, which it would block for ever: use `await source`.
-        SequenceContainsNoElementsError: When it completes without an item, as `await` has it.
-        Exception: Whatever error ends the observable.
-
-    .. versionadded:: 0.1
-    """
-    _refuse_loop("run(...)", "`await source`")
-    last: list[T] = []
-    with Iteration(source, overflow="latest") as items:
-        for item in items:
-            last = [item]
-    if not last:
-        raise SequenceContainsNoElementsError
-    return last[0]
-
-
-def iterate(source: Observable[T], *, overflow: Overflow = "sum") -> Iteration[T]:
-    """
-    Iterate over an observable in a plain `for`, from any thread without an event loop.
-
-    Subscribes at the first step. Leaving the loop disposes the subscription, which closes the request; so does
-    Ctrl-C. For an exact moment use it in a `with`, or call `close()`.
-
-    Args:
-        source: The observable.
-        overflow: What to find after being slow: `sum`, texts joined and chunks added up, never a lost word; `keep`,
-            every item; `latest`, only the latest.
-
-    Returns:
-        An iterator, which is a context manager as well. It raises the error that ends the observable.
-
-    Raises:
-        RunningLoopError: Inside a running event loop, which it would block: use `aiterate`.
-        InvalidValueError: When *overflow* is none of these.
-
-    .. versionadded:: 0.1
-    """
-    _refuse_loop("iterate(...)", "`async for item in aiterate(source)`")
-    return Iteration(source, overflow=overflow)
-
-
-def aiterate(source: Observable[T], *, overflow: Overflow = "sum") -> AsyncIteration[T]:
-    """
-    Iterate over an observable in an `async for`.
-
-    Subscribes at the first step, on the running loop. Leaving the loop disposes the subscription, which closes the
-    request; so does cancelling the task. For an exact moment use it in an `async with`, or call `aclose()`.
-
-    Args:
-        source: The observable.
-        overflow: What to find after being slow, see `iterate`.
-
-    Returns:
-        An async iterator, which is an async context manager as well. It raises the error that ends the observable.
-
-    Raises:
-        InvalidValueError: When *overflow* is none of these.
-
-    .. versionadded:: 0.1
-    """
-    return AsyncIteration(source, overflow=overflow)
 
 
 class _Waiting(Protocol[T]):
@@ -114,7 +39,7 @@ class _Waiting(Protocol[T]):
 
 
 class _Kept(Generic[T]):
-    """Keep every item."""
+    """A queue of every item."""
 
     def __init__(self) -> None:
         self._items: list[T] = []
@@ -127,7 +52,7 @@ class _Kept(Generic[T]):
 
 
 class _Latest(Generic[T]):
-    """Keep the latest item."""
+    """A place for the latest item."""
 
     def __init__(self) -> None:
         self._items: deque[T] = deque(maxlen=1)
@@ -144,9 +69,10 @@ _OVERFLOWS: dict[str, Callable[[], _Waiting[Any]]] = {"sum": Backlog, "keep": _K
 
 class _Inbox(Generic[T]):
     """
-    Take in items on the stream's thread, and hand them out on the consumer's.
+    A queue from the stream's thread to the consumer's.
 
-    The stream holds on to this, the consumer to an iterator around it: so an iterator that is dropped can close it.
+    The stream refers to the inbox, and only the consumer to the iterator around it. So the garbage collector finds an
+    iterator that was dropped, and closes the request.
     """
 
     def __init__(self, source: Observable[T], overflow: Overflow, wake: Callable[[], None]) -> None:
@@ -166,7 +92,7 @@ class _Inbox(Generic[T]):
         self.begun = True
         self._subscription = self._source.subscribe(self._on_next, self._on_error, self._on_completed)
         if self._closed:
-            # By another thread, or by the source itself.
+            # Another thread closed it meanwhile, or the source did.
             self.dispose()
 
     def _on_next(self, item: T) -> None:
@@ -183,17 +109,17 @@ class _Inbox(Generic[T]):
         self._wake()
 
     def next(self, over: Exception) -> list[T]:
-        """Return the next item in a list, or an empty list where it must be waited for; raise *over* at the end."""
+        """Return a list of the next item, empty if none has come; raise *over* or the stream's error at the end."""
         ready = self._ready
         if not ready and not self._closed:
-            # Asked before the items are taken, since the end comes after the last of them.
+            # Read before the items are taken, since the end comes after the last of them.
             ended = self._ended
             with self._lock:
                 ready.extend(self._waiting.take())
             if ended and not ready:
                 self.dispose()
                 if self._error is not None:
-                    raise self._error
+                    raise without_internals(self._error)
         if ready:
             return [ready.popleft()]
         if self._closed:
@@ -201,10 +127,10 @@ class _Inbox(Generic[T]):
         return []
 
     def dispose(self) -> None:
-        """Close the request, and forget what waits."""
+        """Close the request, and drop the items that wait."""
         self.begun = self._closed = True
         self._ready.clear()
-        # A source that goes on all the same fills no memory.
+        # A source that ignores its disposal must not fill the memory.
         self._waiting = _Latest()
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
@@ -214,12 +140,12 @@ class _Inbox(Generic[T]):
 
 class Iteration(Generic[T]):
     """
-    Be the iterator that `iterate` returns.
+    The iterator that `iterate` and `for item in stream` use.
 
     .. versionadded:: 0.1
     """
 
-    def __init__(self, source: Observable[T], *, overflow: Overflow = "sum") -> None:
+    def __init__(self, source: Observable[T], *, overflow: Overflow) -> None:
         self._event = threading.Event()
         self._inbox = _Inbox(source, overflow, self._event.set)
 
@@ -231,7 +157,7 @@ class Iteration(Generic[T]):
         """Wait for the next item."""
         inbox, event = self._inbox, self._event
         if not inbox.begun:
-            _refuse_loop("iterate(...)", "`async for item in aiterate(source)`")
+            check_no_loop("iterate(...)", "`async for item in aiterate(stream)`")
         try:
             if not inbox.begun:
                 inbox.begin()
@@ -245,7 +171,7 @@ class Iteration(Generic[T]):
         return found[0]
 
     def close(self) -> None:
-        """Dispose the subscription, which closes the request; nothing more is handed out."""
+        """Dispose the subscription, which closes the request. The next step ends the iteration."""
         self._inbox.dispose()
 
     def __enter__(self) -> Iteration[T]:
@@ -257,19 +183,19 @@ class Iteration(Generic[T]):
         self._inbox.dispose()
 
     def __del__(self) -> None:
-        """Close the request of a loop that was left."""
+        """Close the request if the loop was left early."""
         if hasattr(self, "_inbox"):
             self._inbox.dispose()
 
 
 class AsyncIteration(Generic[T]):
     """
-    Be the async iterator that `aiterate` returns.
+    The async iterator that `aiterate` and `async for item in stream` use.
 
     .. versionadded:: 0.1
     """
 
-    def __init__(self, source: Observable[T], *, overflow: Overflow = "sum") -> None:
+    def __init__(self, source: Observable[T], *, overflow: Overflow) -> None:
         self._bell = _Bell()
         self._inbox = _Inbox(source, overflow, self._bell.ring)
 
@@ -282,6 +208,7 @@ class AsyncIteration(Generic[T]):
         inbox, bell = self._inbox, self._bell
         try:
             if not inbox.begun:
+                check_asyncio("aiterate(...)")
                 bell.loop = asyncio.get_running_loop()
                 inbox.begin()
             while not (found := inbox.next(StopAsyncIteration())):
@@ -293,7 +220,7 @@ class AsyncIteration(Generic[T]):
         return found[0]
 
     async def aclose(self) -> None:
-        """Dispose the subscription, which closes the request; nothing more is handed out."""
+        """Dispose the subscription, which closes the request. The next step ends the iteration."""
         self._inbox.dispose()
 
     async def __aenter__(self) -> AsyncIteration[T]:
@@ -305,13 +232,13 @@ class AsyncIteration(Generic[T]):
         self._inbox.dispose()
 
     def __del__(self) -> None:
-        """Close the request of a loop that was left."""
+        """Close the request if the loop was left early."""
         if hasattr(self, "_inbox"):
             self._inbox.dispose()
 
 
 class _Bell:
-    """Be an event of one loop that may be set from any thread, which wakes the loop once for many items."""
+    """An event of one loop that any thread may set. It wakes the loop once for many items."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -319,7 +246,7 @@ class _Bell:
         self._rung = False
 
     def ring(self) -> None:
-        """Wake the one who waits."""
+        """Wake the waiting task."""
         if not self._rung and self.loop is not None:
             self._rung = True
             call_on(self.loop, self._event.set)
@@ -329,8 +256,3 @@ class _Bell:
         await self._event.wait()
         self._event.clear()
         self._rung = False
-
-
-def _refuse_loop(call: str, instead: str) -> None:
-    if running() is not None:
-        raise RunningLoopError(f"{call} would block the event loop that runs on this thread: use {instead}")

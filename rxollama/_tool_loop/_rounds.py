@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxollama._runtime import Streams, Subscription, call_on, running
+from rxollama._runtime import Stream, Streams, Subscription, call_on, running
 from rxollama._tool_loop._options import ToolLoopOptions
 from rxollama._tool_loop._tool_call import ToolRunner
 from rxollama.errors import StreamError, TooManyRoundsError
@@ -21,7 +21,7 @@ __all__ = ("converse",)
 Send = Callable[[ChatRequest], Observable[ChatChunk]]
 
 
-def converse(request: ChatRequest, options: ToolLoopOptions, send: Send, streams: Streams) -> Observable[ChatChunk]:
+def converse(request: ChatRequest, options: ToolLoopOptions, send: Send, streams: Streams) -> Stream[ChatChunk]:
     """
     Build the observable of a conversation.
 
@@ -42,7 +42,7 @@ def converse(request: ChatRequest, options: ToolLoopOptions, send: Send, streams
         talk.start()
         return Disposable(talk.dispose)
 
-    return Observable(subscribe)
+    return Stream(subscribe, items=ChatChunk, deltas=True)
 
 
 class ToolLoop(Subscription[ChatChunk]):

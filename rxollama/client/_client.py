@@ -6,10 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from reactivex import Observable
-
 from rxollama._invalid_value import invalid_value
-from rxollama._runtime import Streams
+from rxollama._runtime import Stream, Streams
 from rxollama._tool_loop import RaiseOn, Through, ToolLoopOptions, converse
 from rxollama._wire import CHAT, GENERATE, MAX_LINE, Decoder, LineDecoder, encode_chat, encode_generate
 from rxollama.client._address import base_url
@@ -106,7 +104,7 @@ class Ollama(Endpoints):
         truncate: bool | None = None,
         shift: bool | None = None,
         debug_render_only: bool | None = None,
-    ) -> Observable[ChatChunk]:
+    ) -> Stream[ChatChunk]:
         """
         Chat with a model; see `ChatRequest` for the arguments.
 
@@ -155,7 +153,7 @@ class Ollama(Endpoints):
         through: Through | None = None,
         raise_on: RaiseOn = (),
         **options: Unpack[ChatOptions],
-    ) -> Observable[ChatChunk]:
+    ) -> Stream[ChatChunk]:
         """
         Chat with a model, run the tools that it calls, and let it go on with their results, until it calls no more.
 
@@ -223,7 +221,7 @@ class Ollama(Endpoints):
         truncate: bool | None = None,
         shift: bool | None = None,
         debug_render_only: bool | None = None,
-    ) -> Observable[ChatChunk]:
+    ) -> Stream[ChatChunk]:
         """
         Let a model go on from a bare prompt; see `GenerateRequest` for the arguments.
 
@@ -258,7 +256,7 @@ class Ollama(Endpoints):
             )
         )
 
-    def send(self, request: ChatRequest | GenerateRequest) -> Observable[ChatChunk]:
+    def send(self, request: ChatRequest | GenerateRequest) -> Stream[ChatChunk]:
         """
         Send a request that was made before.
 
@@ -281,7 +279,7 @@ class Ollama(Endpoints):
 
     def _observe(
         self, request: Request, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
-    ) -> Observable[T]:
+    ) -> Stream[T]:
         return source(RequestPlan(self._transport, request, decoder, self._streams, model, is_chat))
 
     def close(self) -> None:

@@ -6,9 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from reactivex import Observable
-
 from rxollama._checks import check_flag, check_keep_alive, check_model, check_options, check_text
+from rxollama._runtime import Stream
 from rxollama._wire import (
     CHAT,
     MAX_LINE,
@@ -53,7 +52,7 @@ class Endpoints(ABC):
     @abstractmethod
     def _observe(
         self, request: Request, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
-    ) -> Observable[T]: ...
+    ) -> Stream[T]: ...
 
     def embed(
         self,
@@ -64,7 +63,7 @@ class Endpoints(ABC):
         dimensions: int | None = None,
         keep_alive: KeepAlive | None = None,
         options: Options | None = None,
-    ) -> Observable[Embeddings]:
+    ) -> Stream[Embeddings]:
         """
         Embed one or several texts.
 
@@ -98,7 +97,7 @@ class Endpoints(ABC):
         }
         return self._one("POST", "/api/embed", read_body(Embeddings), fields)
 
-    def pull(self, model: str, *, insecure: bool | None = None) -> Observable[Progress]:
+    def pull(self, model: str, *, insecure: bool | None = None) -> Stream[Progress]:
         """
         Fetch a model from its registry.
 
@@ -117,7 +116,7 @@ class Endpoints(ABC):
         check_flag("insecure", insecure)
         return self._progress("/api/pull", {"model": model, "insecure": insecure})
 
-    def push(self, model: str, *, insecure: bool | None = None) -> Observable[Progress]:
+    def push(self, model: str, *, insecure: bool | None = None) -> Stream[Progress]:
         """
         Send a model to its registry.
 
@@ -149,7 +148,7 @@ class Endpoints(ABC):
         parameters: Options | None = None,
         messages: Messages | None = None,
         quantize: str | None = None,
-    ) -> Observable[Progress]:
+    ) -> Stream[Progress]:
         """
         Make a model from another or from files that the server has.
 
@@ -192,7 +191,7 @@ class Endpoints(ABC):
             fields["messages"] = [{"role": message.role, "content": message.content} for message in spoken]
         return self._progress("/api/create", fields)
 
-    def models(self) -> Observable[tuple[ModelEntry, ...]]:
+    def models(self) -> Stream[tuple[ModelEntry, ...]]:
         """
         List the models that the server has.
 
@@ -203,7 +202,7 @@ class Endpoints(ABC):
         """
         return self._one("GET", "/api/tags", read_models)
 
-    def running(self) -> Observable[tuple[RunningModel, ...]]:
+    def running(self) -> Stream[tuple[RunningModel, ...]]:
         """
         List the models that are loaded.
 
@@ -214,7 +213,7 @@ class Endpoints(ABC):
         """
         return self._one("GET", "/api/ps", read_running)
 
-    def show(self, model: str, *, verbose: bool | None = None) -> Observable[ModelCard]:
+    def show(self, model: str, *, verbose: bool | None = None) -> Stream[ModelCard]:
         """
         Tell all that the server knows of a model.
 
@@ -234,7 +233,7 @@ class Endpoints(ABC):
         check_flag("verbose", verbose)
         return self._one("POST", "/api/show", read_body(ModelCard), {"model": model, "verbose": verbose})
 
-    def version(self) -> Observable[str]:
+    def version(self) -> Stream[str]:
         """
         Tell the server's version.
 
@@ -245,7 +244,7 @@ class Endpoints(ABC):
         """
         return self._one("GET", "/api/version", read_version)
 
-    def load(self, model: str, *, keep_alive: KeepAlive | None = None) -> Observable[ChatChunk]:
+    def load(self, model: str, *, keep_alive: KeepAlive | None = None) -> Stream[ChatChunk]:
         """
         Load a model, so that the first answer does not wait for it; this can take minutes.
 
@@ -265,7 +264,7 @@ class Endpoints(ABC):
         request = Request(method="POST", path="/api/chat", body=body)
         return self._observe(request, lambda: LineDecoder(CHAT, max_line=self._max_line), model, is_chat=True)
 
-    def unload(self, model: str) -> Observable[ChatChunk]:
+    def unload(self, model: str) -> Stream[ChatChunk]:
         """
         Unload a model.
 
@@ -282,7 +281,7 @@ class Endpoints(ABC):
         """
         return self.load(model, keep_alive=0)
 
-    def copy(self, source: str, destination: str) -> Observable[None]:
+    def copy(self, source: str, destination: str) -> Stream[None]:
         """
         Give a model a second name.
 
@@ -303,7 +302,7 @@ class Endpoints(ABC):
             check_name(name, given)
         return self._one("POST", "/api/copy", read_nothing, fields, model=source)
 
-    def delete(self, model: str) -> Observable[None]:
+    def delete(self, model: str) -> Stream[None]:
         """
         Delete a model from the server.
 
@@ -328,13 +327,13 @@ class Endpoints(ABC):
         read: Callable[[bytes], T],
         fields: Mapping[str, Any] | None = None,
         model: str = "",
-    ) -> Observable[T]:
+    ) -> Stream[T]:
         known = fields or {}
         request = Request(method=method, path=path, body=encode(known) if known else None)
         asked = known.get("model", model)
         return self._observe(request, lambda: BodyDecoder(read, max_line=self._max_line), asked)
 
-    def _progress(self, path: str, fields: Mapping[str, Any]) -> Observable[Progress]:
+    def _progress(self, path: str, fields: Mapping[str, Any]) -> Stream[Progress]:
         check_model(fields["model"])
         request = Request(method="POST", path=path, body=encode(fields))
         return self._observe(request, lambda: LineDecoder(PROGRESS, max_line=self._max_line), fields["model"])

@@ -16,10 +16,10 @@ from time import monotonic, perf_counter_ns
 from typing import Generic, TypeVar, cast
 
 import msgspec
-from reactivex import Observable, abc
+from reactivex import abc
 from reactivex.disposable import Disposable
 
-from rxollama._runtime import Streams, Subscription
+from rxollama._runtime import Stream, Streams, Subscription
 from rxollama._wire import Decoder, status_error
 from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, ResponseBuilder
@@ -61,7 +61,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
         return f"the stream of {self.request.path}" + (f" with model {self.model!r}" if self.model else "")
 
 
-def source(plan: RequestPlan[T]) -> Observable[T]:
+def source(plan: RequestPlan[T]) -> Stream[T]:
     """
     Build the observable of a request.
 
@@ -79,7 +79,7 @@ def source(plan: RequestPlan[T]) -> Observable[T]:
         stream.start()
         return Disposable(stream.dispose)
 
-    return Observable(subscribe)
+    return Stream(subscribe, items=ChatChunk if plan.is_chat else None, deltas=plan.is_chat)
 
 
 class _Stream(Subscription[T]):

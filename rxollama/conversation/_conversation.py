@@ -15,6 +15,7 @@ from reactivex.disposable import Disposable
 
 from rxollama._checks import check_text
 from rxollama._invalid_value import invalid_value
+from rxollama._runtime import Stream
 from rxollama._tool_loop import ConverseOptions
 from rxollama.client import Ollama
 from rxollama.conversation._file import Saved, read, write
@@ -130,7 +131,7 @@ class Conversation:
         known = [turn.metrics for turn in self._turns if turn.metrics != _NO_METRICS]
         return reduce(add, known) if known else _NO_METRICS
 
-    def send(self, prompt: str | Message, *, images: Iterable[Image] = ()) -> Observable[ChatChunk]:
+    def send(self, prompt: str | Message, *, images: Iterable[Image] = ()) -> Stream[ChatChunk]:
         """
         Say something to the model.
 
@@ -160,7 +161,7 @@ class Conversation:
             sending.begin(self._ask((*self._system, *history, said)), scheduler)
             return Disposable(sending.dispose)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=ChatChunk, deltas=True)
 
     def _join(self, prompt: Message, estimated: int, response: ChatResponse, completed: bool) -> None:
         turn = turn_of(prompt, response, unfinished=completed or self._keep_unfinished)

@@ -33,6 +33,7 @@ from rxollama.messages._request import (
     ToolSchemas,
 )
 from rxollama.messages._response import ChatResponse, ResponseBuilder
+from rxollama.messages._stream_total import StreamTotal
 
 __all__ = (
     "Backlog",
@@ -66,6 +67,7 @@ __all__ = (
     "Progress",
     "ResponseBuilder",
     "RunningModel",
+    "StreamTotal",
     "Think",
     "ThinkingDelta",
     "ThinkingEnded",

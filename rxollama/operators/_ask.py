@@ -11,7 +11,8 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._invalid_value import invalid_value
-from ._ending import Operator, end_safely
+from .._runtime import Operator, Stream
+from ._ending import end_safely
 
 __all__ = ("Policy", "ask")
 
@@ -76,13 +77,13 @@ def ask(send: Callable[[P], Observable[A]], policy: Policy = "switch") -> Operat
     if policy not in _POLICIES:
         raise invalid_value("policy", policy, " or ".join(map(repr, _POLICIES)))
 
-    def apply(source: Observable[P]) -> Observable[A]:
+    def apply(source: Observable[P]) -> Stream[A]:
         def subscribe(observer: abc.ObserverBase[A], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             answers = _PromptQueue(observer, scheduler, send, policy)
             answers.begin(source)
             return Disposable(answers.dispose)
 
-        return Observable(subscribe)
+        return Stream(subscribe)
 
     return apply
 

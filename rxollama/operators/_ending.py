@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeAlias, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
-from reactivex import Observable, abc
+from reactivex import abc
 
 from rxollama._runtime import report_error
 
-__all__ = ("Operator", "emit_and_end", "end_safely")
+__all__ = ("emit_and_end", "end_safely")
 
 A = TypeVar("A")
 B = TypeVar("B")
-
-Operator: TypeAlias = Callable[[Observable[A]], Observable[B]]
-"""An operator: what `pipe` takes."""
 
 
 def end_safely(observer: abc.ObserverBase[A], error: Exception | None = None) -> None:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from reactivex import Observable, abc
 
 from .._invalid_value import invalid_value
+from .._runtime import Operator, Stream, chunks_of
 from ..messages import ChatChunk, Message
-from ._ending import Operator, emit_and_end
+from ._ending import emit_and_end
 from ._message_boundary import MessageBoundary
 from ._tags import CONTENT, THINKING, Piece, TagSplitter
 
@@ -74,7 +75,9 @@ def extract_thinking(
     _check("start", start)
     _check("end", end)
 
-    def apply(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+    def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
+        source = chunks_of(source, "extract_thinking()")
+
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -93,7 +96,7 @@ def extract_thinking(
 
             return source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=ChatChunk, deltas=True)
 
     return apply
 

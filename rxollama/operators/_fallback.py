@@ -7,10 +7,10 @@ from collections.abc import Callable
 from reactivex import Observable, abc
 
 from .._invalid_value import invalid_value
+from .._runtime import Operator, Stream, chunks_of
 from ..errors import ClientClosedError, StreamError
 from ..messages import ChatChunk
 from ._attempts import Attempts, check_predicate, check_source
-from ._ending import Operator
 
 __all__ = ("fallback",)
 
@@ -61,7 +61,9 @@ def fallback(
         check_source("others", other)
     check_predicate("when", when)
 
-    def apply(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+    def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
+        source = chunks_of(source, "fallback()")
+
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -74,7 +76,7 @@ def fallback(
             choices.begin(source)
             return choices.current
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=ChatChunk, deltas=True)
 
     return apply
 

@@ -7,9 +7,10 @@ import threading
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
+from .._runtime import Operator, Stream, chunks_of
 from ..messages import ChatChunk
 from ._attempts import check_source, is_answer, note, words_of
-from ._ending import Operator, emit_and_end
+from ._ending import emit_and_end
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.timer import Timer, check_seconds
 
@@ -60,7 +61,9 @@ def hedge(
     check_source("other", other)
     check_seconds("after", after, zero=True)
 
-    def apply(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+    def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
+        source = chunks_of(source, "hedge()")
+
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler_: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -68,7 +71,7 @@ def hedge(
             race.begin(source, after)
             return Disposable(race.dispose)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=ChatChunk, deltas=True)
 
     return apply
 

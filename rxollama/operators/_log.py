@@ -17,10 +17,9 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from .._invalid_value import invalid_value
-from .._runtime import report_error
+from .._runtime import Operator, Stream, chunks_of, report_error
 from ..errors import StreamError, ToolArgumentsError, ToolDeniedError
 from ..messages import ChatChunk, Metrics, ToolCall, metrics_of
-from ._ending import Operator
 from ._message_boundary import MessageBoundary
 
 __all__ = ("Logger", "log")
@@ -90,7 +89,9 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
     if not _takes_fields(chosen):
         raise invalid_value("logger", chosen, _LOGGERS, show=False)
 
-    def apply(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+    def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
+        source = chunks_of(source, "log()")
+
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -117,7 +118,7 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
 
             return Disposable(dispose)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=ChatChunk, deltas=True)
 
     return apply
 

@@ -8,8 +8,9 @@ import threading
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
+from .._runtime import Operator, Stream, chunks_of
 from ..messages import ChatChunk, MeterReading
-from ._ending import Operator, end_safely
+from ._ending import end_safely
 from ._meter_state import MeterState
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.timer import EARLY, Timer, check_seconds
@@ -60,7 +61,9 @@ def meter(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Oper
     """
     check_seconds("seconds", seconds)
 
-    def apply(source: Observable[ChatChunk]) -> Observable[MeterReading]:
+    def apply(source: Observable[ChatChunk]) -> Stream[MeterReading]:
+        source = chunks_of(source, "meter()")
+
         def subscribe(
             observer: abc.ObserverBase[MeterReading], scheduler_: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -71,7 +74,7 @@ def meter(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Oper
             running.begin()
             return Disposable(running.dispose)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=MeterReading)
 
     return apply
 

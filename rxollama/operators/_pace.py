@@ -10,6 +10,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from .._invalid_value import invalid_value
+from .._runtime import Stream
 from ..messages import Backlog, is_summable
 from ._timing.clock import given_clock
 from ._timing.pacer import Latest, Pacer, QuietRhythm, Rhythm, WindowRhythm
@@ -19,7 +20,7 @@ __all__ = ("coalesce", "debounce", "throttle")
 T = TypeVar("T")
 
 
-def coalesce(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Callable[[Observable[T]], Observable[T]]:
+def coalesce(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Callable[[Observable[T]], Stream[T]]:
     """
     Emit at once, then at most one sum per interval: what a screen needs of a chat.
 
@@ -62,7 +63,7 @@ def coalesce(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> C
 
 def debounce(
     seconds: float, *, max_wait: float | None = None, scheduler: abc.SchedulerBase | None = None
-) -> Callable[[Observable[T]], Observable[T]]:
+) -> Callable[[Observable[T]], Stream[T]]:
     """
     Emit the sum of what came once it has been quiet for a while.
 
@@ -100,7 +101,7 @@ def debounce(
     return _paced(lambda: QuietRhythm(seconds, max_wait), lambda: _Addable("debounce"), scheduler)
 
 
-def throttle(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Callable[[Observable[T]], Observable[T]]:
+def throttle(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Callable[[Observable[T]], Stream[T]]:
     """
     Emit at once, then at most the latest item per interval: for snapshots, each of which says all that came before.
 
@@ -134,8 +135,8 @@ def _paced(
     rhythm: Callable[[], Rhythm],
     waiting: Callable[[], Backlog[Any] | Latest[Any]],
     scheduler: abc.SchedulerBase | None,
-) -> Callable[[Observable[T]], Observable[T]]:
-    def apply(source: Observable[T]) -> Observable[T]:
+) -> Callable[[Observable[T]], Stream[T]]:
+    def apply(source: Observable[T]) -> Stream[T]:
         def subscribe(observer: abc.ObserverBase[T], scheduler_: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             pacer = Pacer(observer, waiting(), rhythm(), given_clock(scheduler, scheduler_))
             pacer.upstream.disposable = source.subscribe(
@@ -143,7 +144,7 @@ def _paced(
             )
             return Disposable(pacer.dispose)
 
-        return Observable(subscribe)
+        return Stream.like(source, subscribe)
 
     return apply
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from reactivex import Observable, abc
 
+from .._runtime import Operator, Stream, chunks_of
 from ..messages import ChatChunk, ChatResponse, ResponseBuilder
-from ._ending import Operator, emit_and_end
+from ._ending import emit_and_end
 
 __all__ = ("accumulate", "collect")
 
@@ -39,7 +40,9 @@ def accumulate() -> Operator[ChatChunk, ChatResponse]:
     .. versionadded:: 0.1
     """
 
-    def apply(source: Observable[ChatChunk]) -> Observable[ChatResponse]:
+    def apply(source: Observable[ChatChunk]) -> Stream[ChatResponse]:
+        source = chunks_of(source, "accumulate()")
+
         def subscribe(
             observer: abc.ObserverBase[ChatResponse], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -52,7 +55,7 @@ def accumulate() -> Operator[ChatChunk, ChatResponse]:
 
             return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=ChatResponse)
 
     return apply
 
@@ -82,7 +85,9 @@ def collect() -> Operator[ChatChunk, ChatResponse]:
     .. versionadded:: 0.1
     """
 
-    def apply(source: Observable[ChatChunk]) -> Observable[ChatResponse]:
+    def apply(source: Observable[ChatChunk]) -> Stream[ChatResponse]:
+        source = chunks_of(source, "collect()")
+
         def subscribe(
             observer: abc.ObserverBase[ChatResponse], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -100,6 +105,6 @@ def collect() -> Operator[ChatChunk, ChatResponse]:
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=ChatResponse)
 
     return apply

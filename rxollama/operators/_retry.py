@@ -11,6 +11,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
 from .._invalid_value import invalid_value
+from .._runtime import Operator, Stream, chunks_of
 from ..errors import (
     BusyError,
     ConnectionFailedError,
@@ -22,7 +23,6 @@ from ..errors import (
 )
 from ..messages import ChatChunk
 from ._attempts import Attempts, check_predicate
-from ._ending import Operator
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.timer import Timer, check_seconds
 
@@ -109,7 +109,9 @@ def retry(
     if not callable(random):
         raise invalid_value("random", random, "a function that returns a number from 0 to 1", show=False)
 
-    def apply(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+    def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
+        source = chunks_of(source, "retry()")
+
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler_: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -128,7 +130,7 @@ def retry(
             tries.begin(source)
             return tries.current
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=ChatChunk, deltas=True)
 
     return apply
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
+from .._runtime import Stream
 from ..messages import Backlog
 from ._ending import end_safely
 
@@ -17,7 +18,7 @@ __all__ = ("share",)
 T = TypeVar("T")
 
 
-def share() -> Callable[[Observable[T]], Observable[T]]:
+def share() -> Callable[[Observable[T]], Stream[T]]:
     """
     Let many subscribers have one subscription of the source, and with it one request.
 
@@ -42,9 +43,9 @@ def share() -> Callable[[Observable[T]], Observable[T]]:
     .. versionadded:: 0.1
     """
 
-    def apply(source: Observable[T]) -> Observable[T]:
+    def apply(source: Observable[T]) -> Stream[T]:
         hub = _Shared(source)
-        return Observable(hub.subscribe)
+        return Stream.like(source, hub.subscribe)
 
     return apply
 

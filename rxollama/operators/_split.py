@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from reactivex import Observable, abc
 
+from .._runtime import Operator, Stream, chunks_of
 from ..messages import ChatChunk, ChatEvent
-from ._ending import Operator, emit_and_end
+from ._ending import emit_and_end
 from ._event_builder import EventBuilder
 from ._share import share
 
@@ -41,7 +42,9 @@ def content() -> Operator[ChatChunk, str]:
     .. versionadded:: 0.1
     """
 
-    def apply(source: Observable[ChatChunk]) -> Observable[str]:
+    def apply(source: Observable[ChatChunk]) -> Stream[str]:
+        source = chunks_of(source, "content()")
+
         def subscribe(
             observer: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -54,7 +57,7 @@ def content() -> Operator[ChatChunk, str]:
 
             return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=str, deltas=True)
 
     return apply
 
@@ -86,7 +89,9 @@ def thinking() -> Operator[ChatChunk, str]:
     .. versionadded:: 0.1
     """
 
-    def apply(source: Observable[ChatChunk]) -> Observable[str]:
+    def apply(source: Observable[ChatChunk]) -> Stream[str]:
+        source = chunks_of(source, "thinking()")
+
         def subscribe(
             observer: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -99,12 +104,12 @@ def thinking() -> Operator[ChatChunk, str]:
 
             return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=str, deltas=True)
 
     return apply
 
 
-def split() -> Callable[[Observable[ChatChunk]], tuple[Observable[str], Observable[str]]]:
+def split() -> Callable[[Observable[ChatChunk]], tuple[Stream[str], Stream[str]]]:
     """
     Split a chat into the pair of its thinking and its content, from one request.
 
@@ -135,7 +140,7 @@ def split() -> Callable[[Observable[ChatChunk]], tuple[Observable[str], Observab
     .. versionadded:: 0.1
     """
 
-    def apply(source: Observable[ChatChunk]) -> tuple[Observable[str], Observable[str]]:
+    def apply(source: Observable[ChatChunk]) -> tuple[Stream[str], Stream[str]]:
         shared = source.pipe(share())
         return shared.pipe(thinking()), shared.pipe(content())
 
@@ -177,7 +182,9 @@ def events() -> Operator[ChatChunk, ChatEvent]:
     .. versionadded:: 0.1
     """
 
-    def apply(source: Observable[ChatChunk]) -> Observable[ChatEvent]:
+    def apply(source: Observable[ChatChunk]) -> Stream[ChatEvent]:
+        source = chunks_of(source, "events()")
+
         def subscribe(
             observer: abc.ObserverBase[ChatEvent], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -196,6 +203,6 @@ def events() -> Operator[ChatChunk, ChatEvent]:
 
             return source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return Stream(subscribe)
 
     return apply

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import UnionType
 from typing import Any, TypeVar, overload
 
 from reactivex import Observable, abc
 
 from .._invalid_value import invalid_value
+from .._runtime import Operator, Stream, chunks_of
 from .._schema import TypeReader
 from ..messages import ChatChunk, PartialJson
-from ._ending import Operator, emit_and_end
+from ._ending import emit_and_end
 from ._json_answer import JsonAnswer, JsonPath
 
 __all__ = ("elements", "parse", "partial_json")
@@ -20,10 +21,10 @@ T = TypeVar("T")
 
 
 @overload
-def parse(kind: type[T]) -> Callable[[Observable[ChatChunk]], Observable[T]]: ...
+def parse(kind: type[T]) -> Operator[ChatChunk, T]: ...
 @overload
-def parse(kind: UnionType) -> Callable[[Observable[ChatChunk]], Observable[Any]]: ...
-def parse(kind: type[T] | UnionType) -> Callable[[Observable[ChatChunk]], Observable[T]]:
+def parse(kind: UnionType) -> Operator[ChatChunk, Any]: ...
+def parse(kind: type[T] | UnionType) -> Operator[ChatChunk, T]:
     """
     Emit the answer as one value of a type, once the source completes.
 
@@ -60,7 +61,9 @@ def parse(kind: type[T] | UnionType) -> Callable[[Observable[ChatChunk]], Observ
     """
     shape: TypeReader[T] = TypeReader.of(kind, field="kind")
 
-    def apply(source: Observable[ChatChunk]) -> Observable[T]:
+    def apply(source: Observable[ChatChunk]) -> Stream[T]:
+        source = chunks_of(source, "parse()")
+
         def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             answer = JsonAnswer()
 
@@ -78,7 +81,7 @@ def parse(kind: type[T] | UnionType) -> Callable[[Observable[ChatChunk]], Observ
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return Stream(subscribe)
 
     return apply
 
@@ -116,7 +119,9 @@ def partial_json() -> Operator[ChatChunk, PartialJson]:
     .. versionadded:: 0.1
     """
 
-    def apply(source: Observable[ChatChunk]) -> Observable[PartialJson]:
+    def apply(source: Observable[ChatChunk]) -> Stream[PartialJson]:
+        source = chunks_of(source, "partial_json()")
+
         def subscribe(
             observer: abc.ObserverBase[PartialJson], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -133,22 +138,16 @@ def partial_json() -> Operator[ChatChunk, PartialJson]:
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=PartialJson)
 
     return apply
 
 
 @overload
-def elements(
-    kind: type[T], path: str | Sequence[str | int] = ()
-) -> Callable[[Observable[ChatChunk]], Observable[T]]: ...
+def elements(kind: type[T], path: str | Sequence[str | int] = ()) -> Operator[ChatChunk, T]: ...
 @overload
-def elements(
-    kind: UnionType, path: str | Sequence[str | int] = ()
-) -> Callable[[Observable[ChatChunk]], Observable[Any]]: ...
-def elements(
-    kind: type[T] | UnionType, path: str | Sequence[str | int] = ()
-) -> Callable[[Observable[ChatChunk]], Observable[T]]:
+def elements(kind: UnionType, path: str | Sequence[str | int] = ()) -> Operator[ChatChunk, Any]: ...
+def elements(kind: type[T] | UnionType, path: str | Sequence[str | int] = ()) -> Operator[ChatChunk, T]:
     """
     Emit each element of the list that the answer is, or has in it, as soon as it is whole.
 
@@ -190,7 +189,9 @@ def elements(
     shape: TypeReader[T] = TypeReader.of(kind, field="kind")
     steps = _checked(path)
 
-    def apply(source: Observable[ChatChunk]) -> Observable[T]:
+    def apply(source: Observable[ChatChunk]) -> Stream[T]:
+        source = chunks_of(source, "elements()")
+
         def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             answer, emit = JsonAnswer(steps), observer.on_next
             failed = False
@@ -214,7 +215,7 @@ def elements(
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return Stream(subscribe)
 
     return apply
 

@@ -9,10 +9,11 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._invalid_value import invalid_value
+from .._runtime import Operator, Stream, chunks_of
 from ..errors import StreamTimeoutError
 from ..messages import ChatChunk, ResponseBuilder
 from ._attempts import is_answer
-from ._ending import Operator, end_safely
+from ._ending import end_safely
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.timer import EARLY, Timer, check_seconds
 
@@ -75,7 +76,9 @@ def timeouts(
         if seconds is not None:
             check_seconds(phase, seconds)
 
-    def apply(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+    def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
+        source = chunks_of(source, "timeouts()")
+
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler_: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -87,7 +90,7 @@ def timeouts(
             )
             return Disposable(watch.dispose)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=ChatChunk, deltas=True)
 
     return apply
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from reactivex import Observable, abc
 
+from .._runtime import Operator, Stream, chunks_of
 from ..messages import ChatChunk, ToolCall
-from ._ending import Operator, emit_and_end
+from ._ending import emit_and_end
 from ._message_boundary import MessageBoundary
 
 __all__ = ("gather_tool_calls", "tool_calls")
@@ -39,7 +40,9 @@ def tool_calls() -> Operator[ChatChunk, ToolCall]:
     .. versionadded:: 0.1
     """
 
-    def apply(source: Observable[ChatChunk]) -> Observable[ToolCall]:
+    def apply(source: Observable[ChatChunk]) -> Stream[ToolCall]:
+        source = chunks_of(source, "tool_calls()")
+
         def subscribe(
             observer: abc.ObserverBase[ToolCall], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -51,7 +54,7 @@ def tool_calls() -> Operator[ChatChunk, ToolCall]:
 
             return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=ToolCall)
 
     return apply
 
@@ -89,7 +92,9 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
     .. versionadded:: 0.1
     """
 
-    def apply(source: Observable[ChatChunk]) -> Observable[tuple[ToolCall, ...]]:
+    def apply(source: Observable[ChatChunk]) -> Stream[tuple[ToolCall, ...]]:
+        source = chunks_of(source, "gather_tool_calls()")
+
         def subscribe(
             observer: abc.ObserverBase[tuple[ToolCall, ...]], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
@@ -105,7 +110,7 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
-        return Observable(subscribe)
+        return Stream(subscribe, items=tuple)
 
     return apply
 

@@ -16,8 +16,8 @@ from reactivex.scheduler import VirtualTimeScheduler
 from reactivex.subject import Subject
 from reactivex.testing.subscription import Subscription
 
+from rxollama._runtime import Operator
 from rxollama.messages import ChatChunk, ContentEnded, Function, Message, ToolCall
-from rxollama.operators._ending import Operator
 from rxollama.operators._extract import extract_thinking
 from rxollama.operators._reduce import accumulate, collect
 from rxollama.operators._split import content, events, thinking

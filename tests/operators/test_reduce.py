@@ -11,8 +11,8 @@ from reactivex.testing import ReactiveTest
 from reactivex.testing.subscription import Subscription
 from recorded import recorded
 
+from rxollama._runtime import Operator
 from rxollama.messages import ChatChunk, ChatResponse, Function, Message, ToolCall
-from rxollama.operators._ending import Operator
 from rxollama.operators._reduce import accumulate, collect
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed

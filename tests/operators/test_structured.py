@@ -25,10 +25,10 @@ from reactivex.testing import ReactiveTest
 from reactivex.testing.subscription import Subscription
 from strategies import conversations, json_values
 
+from rxollama._runtime import Operator
 from rxollama.errors import InvalidValueError, StructuredOutputError
 from rxollama.messages import ChatChunk, Function, Message, PartialJson, ToolCall
 from rxollama.operators import accumulate, collect, elements, parse, partial_json
-from rxollama.operators._ending import Operator
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 

@@ -13,8 +13,8 @@ from reactivex.testing import ReactiveTest
 from reactivex.testing.subscription import Subscription
 from recorded import recorded
 
+from rxollama._runtime import Operator
 from rxollama.messages import ChatChunk, ChatResponse, Function, Message, ToolCall
-from rxollama.operators._ending import Operator
 from rxollama.operators._reduce import collect
 from rxollama.operators._tools import gather_tool_calls, tool_calls
 

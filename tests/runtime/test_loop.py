@@ -232,7 +232,7 @@ class TestExit:
             """
             import threading
             from rxollama import Ollama
-from rxollama._runtime import _loop
+            from rxollama._runtime import _loop
 
             _loop._PATIENCE = 0.01
             came = threading.Event()

@@ -1,0 +1,366 @@
+"""
+The stream: an observable that can be iterated and awaited.
+
+It stands above `_iterate` and `_whole`, which know any observable, and decides what leaving a stream gives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Generator
+from typing import Any, TypeAlias, TypeVar, overload
+
+from reactivex import Observable, abc, compose
+from reactivex import operators as rx
+
+from rxollama._invalid_value import InvalidValueError, invalid_value
+from rxollama._runtime._blocking import check_asyncio, check_no_loop
+from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow
+from rxollama._runtime._loop import call_on
+from rxollama._runtime._whole import Whole
+from rxollama.messages import ChatChunk
+
+__all__ = ("Operator", "Stream", "aiterate", "chunks_of", "iterate", "run")
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+A = TypeVar("A")
+B = TypeVar("B")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T4 = TypeVar("T4")
+T5 = TypeVar("T5")
+T6 = TypeVar("T6")
+T7 = TypeVar("T7")
+T8 = TypeVar("T8")
+T9 = TypeVar("T9")
+T10 = TypeVar("T10")
+T11 = TypeVar("T11")
+T12 = TypeVar("T12")
+T13 = TypeVar("T13")
+T14 = TypeVar("T14")
+T15 = TypeVar("T15")
+T16 = TypeVar("T16")
+
+Op: TypeAlias = Callable[[A], B]
+
+# Windows does not interrupt a lock that waits without a limit.
+_SLICE = 0.5 if os.name == "nt" else None
+
+
+class Stream(Observable[T_co]):
+    """
+    An observable that can be iterated and awaited: what every call and every operator returns.
+
+    All of reactivex works on it. `for item in stream` and `async for item in stream` iterate, see `iterate` and
+    `aiterate`; `await stream` gives the whole, see `run`. Each of them subscribes anew.
+
+    Args:
+        subscribe: Called for each subscription with its observer and scheduler; returns what disposes it.
+        items: The type of the items; None if it is not known.
+        deltas: Whether the items are deltas of one text or message, which add up, rather than values of their own.
+
+    .. versionadded:: 0.1
+    """
+
+    def __init__(
+        self, subscribe: abc.Subscription[T_co], *, items: type[Any] | None = None, deltas: bool = False
+    ) -> None:
+        super().__init__(subscribe)
+        self._items = items
+        self._deltas = deltas
+
+    @classmethod
+    def like(cls, source: Observable[T], subscribe: abc.Subscription[T]) -> Stream[T]:
+        """
+        Build a stream whose items are those of another.
+
+        Args:
+            source: The other stream; of an observable that is not a `Stream`, nothing is known.
+            subscribe: See `Stream`.
+
+        Returns:
+            A stream with the same kind of items.
+        """
+        if isinstance(source, Stream):
+            return Stream(subscribe, items=source.items, deltas=source.deltas)
+        return Stream(subscribe)
+
+    @property
+    def items(self) -> type[Any] | None:
+        """The type of the items; None if it is not known."""
+        return self._items
+
+    @property
+    def deltas(self) -> bool:
+        """Whether the items are deltas of one text or message, which add up."""
+        return self._deltas
+
+    def __iter__(self) -> Iteration[T_co]:
+        """Iterate in a plain `for`, see `iterate`."""
+        check_no_loop("`for item in stream`", "`async for item in stream`")
+        return Iteration(self, overflow=_overflow(self))
+
+    def __aiter__(self) -> AsyncIteration[T_co]:
+        """Iterate in an `async for`, see `aiterate`."""
+        return AsyncIteration(self, overflow=_overflow(self))
+
+    def __await__(self) -> Generator[Any, None, T_co]:
+        """
+        Wait for the whole: the sum of deltas, or else the last item; see `run`.
+
+        The stream may live on any loop and thread. Cancelling the task closes the request.
+        """
+        check_asyncio("`await stream`")
+        return _whole(self).__await__()
+
+    # Not formatted: one argument a line would make this 300 lines.
+    # fmt: off
+    @overload
+    def pipe(self) -> Stream[T_co]: ...
+    @overload
+    def pipe(self, o1: Op[Stream[T_co], T1], /) -> T1: ...
+    @overload
+    def pipe(self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], /) -> T2: ...
+    @overload
+    def pipe(self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], /) -> T3: ...
+    @overload
+    def pipe(self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], /) -> T4: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], /
+    ) -> T5: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
+        o6: Op[T5, T6], /
+    ) -> T6: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
+        o6: Op[T5, T6], o7: Op[T6, T7], /
+    ) -> T7: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
+        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], /
+    ) -> T8: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
+        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], /
+    ) -> T9: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
+        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], /
+    ) -> T10: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
+        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11], /
+    ) -> T11: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
+        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11],
+        o12: Op[T11, T12], /
+    ) -> T12: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
+        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11],
+        o12: Op[T11, T12], o13: Op[T12, T13], /
+    ) -> T13: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
+        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11],
+        o12: Op[T11, T12], o13: Op[T12, T13], o14: Op[T13, T14], /
+    ) -> T14: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
+        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11],
+        o12: Op[T11, T12], o13: Op[T12, T13], o14: Op[T13, T14], o15: Op[T14, T15], /
+    ) -> T15: ...
+    @overload
+    def pipe(
+        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
+        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11],
+        o12: Op[T11, T12], o13: Op[T12, T13], o14: Op[T13, T14], o15: Op[T14, T15], o16: Op[T15, T16], /
+    ) -> T16: ...
+    # fmt: on
+    def pipe(self, *operators: Callable[[Any], Any]) -> Any:
+        """
+        Apply operators from left to right.
+
+        Args:
+            operators: Any number of operators, of this library, of reactivex, or your own: functions of an observable.
+                Type checkers follow the first 16.
+
+        Returns:
+            What the last operator returns; without operators the stream itself.
+
+        Raises:
+            InvalidValueError: If something is not a function, or an operator gets the wrong kind of items.
+        """
+        for operator in operators:
+            if not callable(operator):
+                raise invalid_value("pipe()", operator, "operators, such as op.content()", show=False)
+        return compose(*operators)(self)
+
+
+Operator: TypeAlias = Callable[[Observable[A]], Stream[B]]
+"""An operator: what `pipe` takes."""
+
+
+def run(source: Observable[T]) -> T:
+    """
+    Block this thread until a stream completes, and return the whole of it.
+
+    Ctrl-C disposes the subscription, which closes the request, and is raised as usual.
+
+    Args:
+        source: The stream, or any observable.
+
+    Returns:
+        The sum, if the items are deltas: of a chat one `ChatChunk` with the whole message and the metrics, of a
+        conversation the final message, of `content()` and `thinking()` the whole text. Otherwise the last item.
+
+    Raises:
+        RunningLoopError: Inside a running event loop, which it would block: use `await stream`.
+        UnsupportedRuntimeError: Inside trio, which it would block.
+        EmptyStreamError: If it completes without an item, except that the sum of no texts is `""`.
+        Exception: The error that ends the stream.
+
+    .. versionadded:: 0.1
+    """
+    check_no_loop("run(...)", "`await stream`")
+    ended = threading.Event()
+    whole = _whole_of(source, ended.set)
+    try:
+        whole.begin()
+        while not whole.has_ended:
+            ended.wait(_SLICE)
+    finally:
+        whole.dispose()
+    if whole.error is not None:
+        raise whole.error
+    return whole.take()
+
+
+def iterate(source: Observable[T], *, overflow: Overflow | None = None) -> Iteration[T]:
+    """
+    Iterate over a stream in a plain `for`, from any thread without an event loop.
+
+    It subscribes at the first step. Leaving the loop disposes the subscription, which closes the request; so does
+    Ctrl-C. For an exact moment use it in a `with`, or call `close()`.
+
+    Args:
+        source: The stream, or any observable.
+        overflow: What a slow loop body finds next: `"sum"`, what came meanwhile as one item, if it adds up; `"keep"`,
+            every item; `"latest"`, only the latest. None means `"sum"` for deltas, and `"keep"` for everything else.
+
+    Returns:
+        An iterator, which is also a context manager. It raises the error that ends the stream.
+
+    Raises:
+        RunningLoopError: Inside a running event loop, which it would block: use `aiterate`.
+        UnsupportedRuntimeError: Inside trio, which it would block.
+        InvalidValueError: If *overflow* is none of these.
+
+    .. versionadded:: 0.1
+    """
+    check_no_loop("iterate(...)", "`async for item in aiterate(stream)`")
+    return Iteration(source, overflow=_overflow(source) if overflow is None else overflow)
+
+
+def aiterate(source: Observable[T], *, overflow: Overflow | None = None) -> AsyncIteration[T]:
+    """
+    Iterate over a stream in an `async for`.
+
+    It subscribes at the first step, on the running loop. Leaving the loop disposes the subscription, which closes the
+    request; so does cancelling the task. For an exact moment use it in an `async with`, or call `aclose()`.
+
+    Args:
+        source: The stream, or any observable.
+        overflow: What a slow loop body finds next, see `iterate`.
+
+    Returns:
+        An async iterator, which is also an async context manager. It raises the error that ends the stream.
+
+    Raises:
+        UnsupportedRuntimeError: At the first step, if trio runs the coroutine.
+        InvalidValueError: If *overflow* is none of these.
+
+    .. versionadded:: 0.1
+    """
+    return AsyncIteration(source, overflow=_overflow(source) if overflow is None else overflow)
+
+
+def chunks_of(source: Observable[ChatChunk], operator: str) -> Observable[ChatChunk]:
+    """
+    Refuse a source that does not carry chunks, at the earliest moment.
+
+    Args:
+        source: What an operator was applied to.
+        operator: The operator, as the user wrote it.
+
+    Returns:
+        The source. If it is not known what it carries, each item is checked, and a wrong one ends it with an
+        `InvalidValueError`.
+
+    Raises:
+        InvalidValueError: If it is not an observable, or is known to carry something else.
+    """
+    allowed = "a stream of ChatChunk, such as ollama.chat(...)"
+    if not isinstance(source, Observable):
+        raise invalid_value(operator, source, allowed, show=False)
+    if not isinstance(source, Stream) or source.items is None:
+        return source.pipe(rx.map(lambda item: _chunk(item, operator)))
+    if not issubclass(source.items, ChatChunk):
+        raise InvalidValueError(
+            f"{operator}: expected {allowed}, got a stream of {source.items.__name__}: "
+            "apply it before the operator that turns chunks into something else",
+            field=operator,
+            given=source.items.__name__,
+            allowed=allowed,
+        )
+    return source
+
+
+def _chunk(item: object, operator: str) -> ChatChunk:
+    if not isinstance(item, ChatChunk):
+        raise invalid_value(operator, item, "items of type ChatChunk", show=False)
+    return item
+
+
+def _adds_up(source: Observable[Any]) -> bool:
+    return isinstance(source, Stream) and source.deltas
+
+
+def _overflow(source: Observable[Any]) -> Overflow:
+    return "sum" if _adds_up(source) else "keep"
+
+
+def _whole_of(source: Observable[T], wake: Callable[[], None]) -> Whole[T]:
+    empty: Any = "" if isinstance(source, Stream) and source.deltas and source.items is str else None
+    return Whole(source, sums=_adds_up(source), empty=empty, wake=wake)
+
+
+async def _whole(source: Observable[T]) -> T:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    whole = _whole_of(source, lambda: call_on(loop, ended.set))
+    try:
+        whole.begin()
+        await ended.wait()
+    finally:
+        whole.dispose()
+    if whole.error is not None:
+        raise whole.error
+    return whole.take()
