@@ -109,7 +109,7 @@ def check_seconds(field: str, seconds: object, *, zero: bool = False) -> float:
     return float(given)
 
 
-def check_several(field: str, values: object, allowed: str = "several, in a list or tuple") -> tuple[Any, ...]:
+def check_several(field: str, values: object, allowed: str = "a list or tuple") -> tuple[Any, ...]:
     """
     Refuse what is not several: no list or the like, but one text, one lump of bytes, one dict.
 
@@ -134,27 +134,27 @@ def check_model(model: object) -> None:
     if not isinstance(model, str) or not model.strip():
         # Who forgets the model gives the messages in its place, and these are not to be shown.
         raise invalid_value(
-            "model", model, "a model's name, such as 'qwen3' or 'qwen3:8b'", show=isinstance(model, str)
+            "model", model, "a model name, such as 'qwen3' or 'qwen3:8b'", show=isinstance(model, str)
         )
 
 
 def check_text(field: str, text: object) -> None:
     """Refuse what is no text."""
     if not isinstance(text, str):
-        raise invalid_value(field, text, "a text", show=False)
+        raise invalid_value(field, text, "a str", show=False)
 
 
 def check_flag(field: str, flag: object) -> None:
     """Refuse what is no flag."""
     if flag is not None and not isinstance(flag, bool):
-        raise invalid_value(field, flag, "True or False")
+        raise invalid_value(field, flag, "a bool")
 
 
 def check_think(think: object) -> None:
     """Refuse what is no level of thinking."""
     if think is None or isinstance(think, bool) or (isinstance(think, str) and think in _THINK_LEVELS):
         return
-    raise invalid_value("think", think, "True, False, 'low', 'medium', 'high' or 'max'")
+    raise invalid_value("think", think, "a bool, 'low', 'medium', 'high' or 'max'")
 
 
 def check_top_logprobs(top_logprobs: object, logprobs: object) -> None:
@@ -163,9 +163,9 @@ def check_top_logprobs(top_logprobs: object, logprobs: object) -> None:
         return
     whole = isinstance(top_logprobs, int) and not isinstance(top_logprobs, bool)
     if not (whole and top_logprobs in range(_TOP_LOGPROBS + 1)):
-        raise invalid_value("top_logprobs", top_logprobs, f"a whole number from 0 to {_TOP_LOGPROBS}")
+        raise invalid_value("top_logprobs", top_logprobs, f"an int from 0 to {_TOP_LOGPROBS}")
     if top_logprobs and not logprobs:
-        raise invalid_value("top_logprobs", top_logprobs, "nothing without logprobs=True")
+        raise invalid_value("top_logprobs", top_logprobs, "None or 0 without logprobs=True")
 
 
 def check_format(value: object) -> dict[str, Any] | str | None:
@@ -186,7 +186,7 @@ def check_format(value: object) -> dict[str, Any] | str | None:
     if is_mapping(value):
         return _check_json("format", dict(value))
     if not _is_type(value):
-        raise invalid_value("format", value, "'json' or a JSON schema as a dict, or a type")
+        raise invalid_value("format", value, "'json', a JSON schema as a dict, or a type")
     return schema_of(value, field="format")
 
 
@@ -211,7 +211,7 @@ def check_keep_alive(value: object) -> float | str | None:
         return value
     if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
         return value.strip()
-    hint = "seconds as a number, a duration with units such as '5m', '1h30m' or '300s', a timedelta; negative: for ever"
+    hint = "a number of seconds, a duration with units such as '5m', '1h30m' or '300s', or a timedelta"
     raise invalid_value("keep_alive", value, hint)
 
 
@@ -234,7 +234,7 @@ def check_options(options: object) -> dict[str, Any] | None:
         raise invalid_value("options", options, "a dict of option names and values")
     for name, value in options.items():
         if not isinstance(name, str):
-            raise invalid_value("options", name, "names that are texts")
+            raise invalid_value("options", name, "option names of type str")
         if value is not None:
             _check_option(name, value)
     return _check_json("options", dict(options))
@@ -243,13 +243,13 @@ def check_options(options: object) -> dict[str, Any] | None:
 def _check_option(name: str, value: object) -> None:
     field = f"options.{name}"
     if name in _WHOLE and not (_is_number(value) and value % 1 == 0):
-        raise invalid_value(field, value, "a whole number")
+        raise invalid_value(field, value, "an int")
     if name in _FLOATING and not _is_number(value):
         raise invalid_value(field, value, "a number")
     if name == "use_mmap" and not isinstance(value, bool):
-        raise invalid_value(field, value, "True or False")
+        raise invalid_value(field, value, "a bool")
     if name == "stop" and not (_is_list(value) and all(isinstance(stop, str) for stop in value)):
-        raise invalid_value(field, value, "a list of texts")
+        raise invalid_value(field, value, "a list of str")
 
 
 def check_tools(tools: object) -> tuple[Mapping[str, Any], ...]:
@@ -283,7 +283,7 @@ def _check_json(field: str, value: T) -> T:
     try:
         msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise invalid_value(field, value, f"what can be written as JSON ({error})") from error
+        raise invalid_value(field, value, f"values that JSON can hold ({error})") from error
     return value
 
 

@@ -51,7 +51,7 @@ def invalid_value(field: str, given: object, allowed: str, *, show: bool = True)
     Args:
         field: The name of the field or argument.
         given: The wrong value.
-        allowed: What would be right, as the end of "allowed: ...".
+        allowed: What is expected, as a noun phrase such as "a str".
         show: Whether the value itself may be shown; False for what people write, of which only the type is named.
 
     Returns:
@@ -61,7 +61,7 @@ def invalid_value(field: str, given: object, allowed: str, *, show: bool = True)
     if len(shown) > _SHOWN:
         shown = shown[:_SHOWN] + "…"
     return InvalidValueError(
-        f"{field}: {shown} is not allowed; allowed: {allowed}",
+        f"{field}: expected {allowed}, got {shown}",
         field=field,
         given=shown,
         allowed=allowed,
@@ -77,4 +77,4 @@ def _shown(given: object) -> str:
 
 
 def _kind(given: object) -> str:
-    return f"a value of type {type(given).__name__}"
+    return "None" if given is None else type(given).__name__

@@ -68,7 +68,7 @@ class ToolLoopOptions(msgspec.Struct, frozen=True, kw_only=True):
         for place, tool in enumerate(self.tools):
             if not tool.is_runnable:
                 raise invalid_value(
-                    f"tools[{place}]", tool.name, "Tool(schema, run=function); chat() takes bare schemas"
+                    f"tools[{place}]", tool.name, "a tool that can run, such as Tool(schema, run=function)"
                 )
         _check_count("max_rounds", self.max_rounds)
         _check_count("concurrency", self.concurrency)
@@ -79,7 +79,7 @@ class ToolLoopOptions(msgspec.Struct, frozen=True, kw_only=True):
             if given is not None and not callable(given):
                 raise invalid_value(field, given, _CALLABLES[field], show=False)
         if not _are_tool_errors(self.raise_on):
-            raise invalid_value("raise_on", self.raise_on, "ToolError or some of its subclasses")
+            raise invalid_value("raise_on", self.raise_on, "ToolError, a subclass, or a tuple of these")
 
 
 _CALLABLES = {"approve": "a function of a ToolCall", "through": "an operator, such as op.retry()"}
@@ -93,4 +93,4 @@ def _are_tool_errors(given: object) -> bool:
 
 def _check_count(field: str, count: object) -> None:
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise invalid_value(field, count, "a whole number, 1 or more")
+        raise invalid_value(field, count, "an int, 1 or more")

@@ -40,7 +40,7 @@ def _json(field: str, value: object) -> bytes:
     except (TypeError, ValueError, RecursionError):
         # The reason is not shown, since it may hold the text: half a surrogate pair is the usual one.
         raise invalid_value(
-            field, value, "what can be written as JSON, with texts that are Unicode", show=False
+            field, value, "values that JSON can hold, with valid Unicode text", show=False
         ) from None
 
 

@@ -45,7 +45,7 @@ def base_url(host: str | None = None) -> str:
     field, given = ("OLLAMA_HOST", os.environ.get("OLLAMA_HOST", "")) if host is None else ("host", host)
     if not isinstance(given, str):
         raise invalid_value(
-            field, given, "a text such as 'localhost:11434' or 'https://ollama.example/prefix'", show=False
+            field, given, "a str such as 'localhost:11434' or 'https://ollama.example/prefix'", show=False
         )
     try:
         return _base_url(given.strip().strip("\"'").strip())

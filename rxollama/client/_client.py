@@ -74,7 +74,7 @@ class Ollama(Endpoints):
         check_http_client(http_client)
         check_transport(transport)
         if transport is not None and http_client is not None:
-            raise invalid_value("http_client", http_client, "only one of transport= and http_client=", show=False)
+            raise invalid_value("http_client", http_client, "None beside transport=", show=False)
         check_size("max_line", max_line)
         self._base_url = base_url(host)
         self._max_line = max_line

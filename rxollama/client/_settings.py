@@ -31,7 +31,7 @@ _VALUE = re.compile(r"[\t -~]*")
 def key_of(key: object) -> str:
     """Read an API key; it is never shown."""
     if not isinstance(key, str) or not _VALUE.fullmatch(key.strip()):
-        raise invalid_value("api_key", key, "a text of printable ASCII", show=False)
+        raise invalid_value("api_key", key, "a str of printable ASCII", show=False)
     return key.strip()
 
 
@@ -43,9 +43,9 @@ def header_fields(headers: object) -> dict[str, str]:
         raise invalid_value("headers", headers, "a dict of header names and values", show=False)
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise invalid_value("headers", name, "names such as 'x-team'")
+            raise invalid_value("headers", name, "header names such as 'x-team'")
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
-            raise invalid_value("headers", value, f"a text of printable ASCII for {name!r}", show=False)
+            raise invalid_value("headers", value, f"a str of printable ASCII for {name!r}", show=False)
     return dict(headers)
 
 
@@ -64,20 +64,20 @@ def check_transport(transport: object) -> None:
 def check_size(field: str, size: object) -> None:
     """Refuse what is no size."""
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise invalid_value(field, size, "a whole number, 1 or more")
+        raise invalid_value(field, size, "an int, 1 or more")
 
 
 def check_name(field: str, name: object) -> None:
     """Refuse what is no model's name."""
     if not isinstance(name, str) or not name.strip():
-        raise invalid_value(field, name, "a model's name")
+        raise invalid_value(field, name, "a model name")
 
 
 def texts(field: str, given: str | Iterable[str]) -> str | tuple[str, ...]:
     """Read a text or several."""
     if isinstance(given, str):
         return given
-    found: tuple[str, ...] = check_several(field, given, "a text, or several in a list or tuple")
+    found: tuple[str, ...] = check_several(field, given, "a str, or a list or tuple of str")
     for text in found:
         check_text(field, text)
     return found

@@ -87,7 +87,7 @@ class Conversation:
             raise invalid_value("ollama", ollama, "a client, such as Ollama()", show=False)
         check_text("system", system)
         if not isinstance(keep_unfinished, bool):
-            raise invalid_value("keep_unfinished", keep_unfinished, "True or False")
+            raise invalid_value("keep_unfinished", keep_unfinished, "a bool")
         known = tools_of(tools)
         # Options are read once, so that a type is described once, and what is saved is what is sent.
         sent = {name: value for name, value in options.items() if name in ChatOptions.__annotations__}
@@ -251,7 +251,7 @@ class Conversation:
         .. versionadded:: 0.1
         """
         if "messages" in terms:
-            raise invalid_value("messages", dict(terms)["messages"], "those of the file", show=False)
+            raise invalid_value("messages", dict(terms)["messages"], "no messages=, which the file holds", show=False)
         saved = read(path)
         merged = cast("ConversationOptions", {**saved.options, **terms})
         loaded = cls(
@@ -274,13 +274,13 @@ def _prompt(prompt: str | Message, images: Iterable[Image]) -> Message:
     if isinstance(prompt, str):
         return Message.user(prompt, images=images)
     if not isinstance(prompt, Message):
-        raise invalid_value("prompt", prompt, "a text or a Message", show=False)
+        raise invalid_value("prompt", prompt, "a str or a Message", show=False)
     if Message.user("", images=images).images:
-        raise invalid_value("images", images, "nothing beside a Message, which has its own", show=False)
+        raise invalid_value("images", images, "no images beside a Message, which holds its own", show=False)
     return read_messages(prompt)[0]
 
 
 def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     if messages and messages[0].role == "system":
-        raise invalid_value("messages[0].role", "system", "system=, which holds the system prompt")
+        raise invalid_value("messages[0].role", "system", "another role; pass the system prompt as system=")
     return messages

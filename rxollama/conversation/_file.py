@@ -20,7 +20,7 @@ from rxollama.messages import ChatOptions, ChatRequest, Message, Metrics, read_m
 __all__ = ("Saved", "read", "write")
 
 _NO_METRICS = Metrics()
-_WRITABLE = "what can be written as JSON, with texts that are Unicode"
+_WRITABLE = "values that JSON can hold, with valid Unicode text"
 _WHOLE = "a file as save() writes it"
 
 
@@ -118,7 +118,7 @@ def _json(line: object, field: str) -> bytes:
         return msgspec.json.encode(line) + b"\n"
     except (TypeError, ValueError, RecursionError):
         # The reason is not shown, since it may hold the text: half a surrogate pair is the usual one.
-        message = f"{field} cannot be saved; allowed: {_WRITABLE}"
+        message = f"{field}: expected {_WRITABLE}"
         raise InvalidValueError(message, field=field, allowed=_WRITABLE) from None
 
 

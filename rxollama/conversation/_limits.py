@@ -56,7 +56,7 @@ class Limits:
     ) -> None:
         for field, limit in (("max_messages", max_messages), ("max_tokens", max_tokens)):
             if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-                raise invalid_value(field, limit, "a whole number, 1 or more, or None")
+                raise invalid_value(field, limit, "an int, 1 or more, or None")
         self._max_messages = max_messages
         self._max_tokens = max_tokens
         self._always = sum(map(estimate, always)) + (len(msgspec.json.encode(tools)) // _LETTERS if tools else 0)

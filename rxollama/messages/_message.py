@@ -127,7 +127,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_om
 Messages: TypeAlias = "str | Message | Mapping[str, Any] | Iterable[Message | Mapping[str, Any]]"
 """What a chat may be given: a user's text, one message, or several, as values or as dicts in Ollama's own shape."""
 
-_SHAPE = "a text, a Message, a dict in Ollama's shape ({'role': ..., 'content': ...}), or several of the latter two"
+_SHAPE = "a str, a Message, a dict such as {'role': 'user', 'content': 'Hi'}, or a list of messages"
 
 
 def read_messages(messages: Messages) -> tuple[Message, ...]:
@@ -180,12 +180,12 @@ def _read_mapping(message: Mapping[str, Any], field: str) -> Message:
 def _refuse_texts(message: Message) -> None:
     for field in _TEXTS:
         if not isinstance(value := getattr(message, field), str):
-            raise invalid_value(field, value, "a text", show=False)
+            raise invalid_value(field, value, "a str", show=False)
 
 
 def _calls(calls: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
     found = check_several("tool_calls", calls)
     for call in found:
         if not isinstance(call, ToolCall):
-            raise invalid_value("tool_calls", call, "ToolCall values", show=False)
+            raise invalid_value("tool_calls", call, "a list of ToolCall values", show=False)
     return found

@@ -80,7 +80,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=Tru
         """Refuse what the server would refuse."""
         check_model(self.model)
         if not isinstance(self.stream, bool):
-            raise invalid_value("stream", self.stream, "True or False")
+            raise invalid_value("stream", self.stream, "a bool")
         for flag in ("truncate", "shift", "logprobs", "debug_render_only"):
             check_flag(flag, getattr(self, flag))
         check_think(self.think)
@@ -163,5 +163,5 @@ class GenerateRequest(_Request, frozen=True, kw_only=True, repr_omit_defaults=Tr
                 check_text(field, text)
         check_flag("raw", self.raw)
         if self.raw and (self.system or self.template):
-            raise invalid_value("raw", True, "a prompt alone: a system prompt or template cannot go with it")
+            raise invalid_value("raw", True, "False beside system= or template=")
         force_setattr(self, "images", encode_images(self.images))

@@ -103,7 +103,7 @@ def extract_thinking(
 
 def _check(field: str, tag: object) -> None:
     if not isinstance(tag, str) or not tag:
-        raise invalid_value(field, tag, "a text of at least one character")
+        raise invalid_value(field, tag, "a str of at least one character")
 
 
 class _Extraction:

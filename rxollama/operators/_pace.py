@@ -158,7 +158,7 @@ class _Addable(Backlog[T]):
 
     def _append(self, item: T) -> None:
         if not is_summable(item):
-            allowed = "texts and ChatChunks, which add up; for snapshots use throttle()"
+            allowed = "items of type str or ChatChunk, which add up (for snapshots use throttle())"
             raise invalid_value(f"{self._operator}()", item, allowed, show=False)
         super()._append(item)
 

@@ -100,7 +100,7 @@ def retry(
     .. versionadded:: 0.1
     """
     if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-        raise invalid_value("attempts", attempts, "a whole number, 1 or more")
+        raise invalid_value("attempts", attempts, "an int, 1 or more")
     check_seconds("backoff", backoff, zero=True)
     check_seconds("max_backoff", max_backoff, zero=True)
     _check_number("factor", factor, 1, sys.float_info.max, "a number, 1 or more")

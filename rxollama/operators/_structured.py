@@ -225,7 +225,7 @@ def _checked(path: str | Sequence[str | int]) -> JsonPath:
         return (path,)
     if isinstance(path, (list, tuple)) and all(map(_is_step, path)):
         return tuple(path)
-    raise invalid_value("path", path, "a key, or a list or tuple of keys and places, such as ('result', 'rows')")
+    raise invalid_value("path", path, "a key, or a list or tuple of keys and indexes, such as ('result', 'rows')")
 
 
 def _is_step(step: object) -> bool:

@@ -15,9 +15,9 @@ from rxollama.tools._docstring import ParsedDocstring, parse_docstring
 __all__ = ("docs_of", "hint_of", "is_async", "is_silent", "name_of", "parameters_of")
 
 _REFUSED = {
-    inspect.Parameter.VAR_POSITIONAL: "parameters with names, which a model can give; no *{}",
+    inspect.Parameter.VAR_POSITIONAL: "named parameters, since a model cannot use *{}",
     # Servers drop `additionalProperties`, so that no model would ever hear of them.
-    inspect.Parameter.VAR_KEYWORD: "parameters with names, which a model can be told; no **{}",
+    inspect.Parameter.VAR_KEYWORD: "named parameters, since a model cannot use **{}",
 }
 
 

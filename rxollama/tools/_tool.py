@@ -28,7 +28,7 @@ Tools: TypeAlias = "Iterable[Tool | Callable[..., Any] | Mapping[str, Any] | Dum
 """What may be given as tools: functions, and schemas in Ollama's shape, as they are or made into a `Tool`."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
-_NAMED = "letters, digits, '_', '-' and '.'; give another as name="
+_NAMED = "a name of letters, digits, '_', '-' and '.' (give it as name=)"
 _SHAPE = "{'type': 'function', 'function': {'name': ..., 'parameters': {...}}}"
 _KINDS = f"a function, a Tool, or a schema in Ollama's shape, {_SHAPE}"
 
@@ -87,7 +87,7 @@ class Tool:
             told = function.schema
         elif callable(function):
             if run is not None:
-                raise invalid_value("run", run, "nothing beside a function, which is what is run")
+                raise invalid_value("run", run, "None beside a function, which is what runs")
             self._run = function
             docs = docs_of(function)
             known = _checked(name or name_of(function))
@@ -180,7 +180,7 @@ def tools_of(tools: Tools | None) -> tuple[Tool, ...]:
         return ()
     found: list[Tool] = []
     places: dict[str, int] = {}
-    for place, given in enumerate(check_several("tools", tools, "several functions, schemas or tools, in a list")):
+    for place, given in enumerate(check_several("tools", tools, "a list of functions, schemas or tools")):
         field = f"tools[{place}]"
         try:
             tool = given if isinstance(given, Tool) else Tool(given)

@@ -72,7 +72,7 @@ def test_pull_without_a_name() -> None:
     done = piped("pull", " ")
 
     assert done.returncode == 1
-    assert done.stderr.startswith("rxollama: model: ' ' is not allowed")
+    assert done.stderr.startswith("rxollama: model: expected a model name")
 
 
 @pytest.mark.parametrize("host", ["ftp://box", "box:port"])

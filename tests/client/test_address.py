@@ -102,7 +102,7 @@ def test_host_that_is_given_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("host", _NONSENSE)
 def test_nonsense(host: str) -> None:
     """What is no host, or has no port that can be connected to, is refused."""
-    with pytest.raises(InvalidValueError, match=r"^host: .* is not allowed; allowed: ") as refused:
+    with pytest.raises(InvalidValueError, match=r"^host: expected .*, got ") as refused:
         base_url(host)
 
     assert "host" == refused.value.field
@@ -124,7 +124,7 @@ def test_refusal_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The refusal of what the variable holds names the variable."""
     monkeypatch.setenv("OLLAMA_HOST", "h:99999")
 
-    with pytest.raises(InvalidValueError, match=r"^OLLAMA_HOST: 'h:99999' is not allowed"):
+    with pytest.raises(InvalidValueError, match=r"^OLLAMA_HOST: expected .*, got 'h:99999'$"):
         base_url()
 
 
@@ -152,7 +152,7 @@ def test_secrets_are_not_shown(host: str) -> None:
 @pytest.mark.parametrize("host", [11434, b"localhost", ["h"], httpx.URL("http://h")])
 def test_other_types(host: Any) -> None:
     """What is no text is refused."""
-    with pytest.raises(InvalidValueError, match=r"^host: a value of type \w+ is not allowed"):
+    with pytest.raises(InvalidValueError, match=r"^host: expected a str .*, got \w+$"):
         base_url(host)
 
 

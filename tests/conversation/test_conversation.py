@@ -400,7 +400,7 @@ class TestTogether:
         ({"model": ""}, "model: "),
         ({"system": None}, "system: "),
         ({"messages": 5}, "messages: "),
-        ({"messages": [Message.system("Be brief.")]}, "messages.0..role: 'system' is not allowed; allowed: system="),
+        ({"messages": [Message.system("Be brief.")]}, "messages.0..role: expected .* system=, got 'system'"),
         ({"tools": get_time}, "tools: "),
         ({"keep_unfinished": 1}, "keep_unfinished: "),
         ({"max_messages": 0}, "max_messages: "),
@@ -427,7 +427,7 @@ def test_refused(ollama: Ollama, change: dict[str, Any], message: str) -> None:
     [
         (5, (), "prompt: "),
         ("Hi", "photo.png", "images: "),
-        (Message.user("Hi"), [b"hello"], "images: .* allowed: nothing beside a Message"),
+        (Message.user("Hi"), [b"hello"], "images: expected no images beside a Message"),
         (Message.user("Hi"), None, "images: "),
         (Message(content="Hi"), (), "role: "),
     ],

@@ -57,14 +57,14 @@ _RIGHT: list[tuple[str, Any]] = [
 _NO_NUMBERS: list[Any] = [True, [], float("nan"), float("inf"), float("-inf"), 10**400]
 
 _WRONG: dict[tuple[str, str], list[Any]] = {
-    ("model", "a model's name"): ["", "  ", None, 1],
-    ("stream", "True or False"): [None, 1, "yes"],
-    ("truncate", "True or False"): [0, 1, "yes"],
-    ("shift", "True or False"): [0, 1, "yes"],
-    ("logprobs", "True or False"): [0, 1, "yes"],
-    ("debug_render_only", "True or False"): [0, 1, "yes"],
+    ("model", "a model name"): ["", "  ", None, 1],
+    ("stream", "a bool"): [None, 1, "yes"],
+    ("truncate", "a bool"): [0, 1, "yes"],
+    ("shift", "a bool"): [0, 1, "yes"],
+    ("logprobs", "a bool"): [0, 1, "yes"],
+    ("debug_render_only", "a bool"): [0, 1, "yes"],
     ("think", "'low', 'medium', 'high' or 'max'"): ["", "xhigh", "High", 1, 0, {}, []],
-    ("format", "'json' or a JSON schema"): ["", "xml", "JSON", 1, [], ["json"], b"json", print],
+    ("format", "'json', a JSON schema"): ["", "xml", "JSON", 1, [], ["json"], b"json", print],
     ("format", "a type that JSON Schema can describe"): [object, complex, list[complex], int | type],
     ("format", "JSON"): [{"type": object()}, {"title": "\ud800"}],
     ("keep_alive", "'5m'"): [
@@ -77,20 +77,20 @@ _WRONG: dict[tuple[str, str], list[Any]] = {
 }
 
 _WRONG_OPTIONS: dict[tuple[str, str], list[Any]] = {
-    ("num_ctx", "a whole number"): ["8192", 1.5, *_NO_NUMBERS],
+    ("num_ctx", "an int"): ["8192", 1.5, *_NO_NUMBERS],
     **{
-        (name, "a whole number"): ["1"]
+        (name, "an int"): ["1"]
         for name in ("seed", "top_k", "num_predict", "num_keep", "num_gpu", "main_gpu", "num_batch", "num_thread")
     },
-    ("repeat_last_n", "a whole number"): ["1"],
-    ("draft_num_predict", "a whole number"): ["1"],
+    ("repeat_last_n", "an int"): ["1"],
+    ("draft_num_predict", "an int"): ["1"],
     ("temperature", "a number"): ["0.8", *_NO_NUMBERS],
     **{
         (name, "a number"): ["1"]
         for name in ("top_p", "min_p", "typical_p", "repeat_penalty", "presence_penalty", "frequency_penalty")
     },
-    ("use_mmap", "True or False"): [1, "yes"],
-    ("stop", "a list of texts"): ["END", [1], ["a", None], {"a": 1}, 1],
+    ("use_mmap", "a bool"): [1, "yes"],
+    ("stop", "a list of str"): ["END", [1], ["a", None], {"a": 1}, 1],
 }
 
 
@@ -136,7 +136,7 @@ class TestFields:
 
         error = caught.value
         assert field == error.field
-        assert error.given in {repr(wrong), repr(wrong)[:80] + "…", f"a value of type {type(wrong).__name__}"}
+        assert error.given in {repr(wrong), repr(wrong)[:80] + "…", "None" if wrong is None else type(wrong).__name__}
         assert allowed in error.allowed
 
     @pytest.mark.parametrize("build", [_chat, _generate])
@@ -305,7 +305,7 @@ class TestGenerateRequest:
             _generate(**{field: wrong})
 
         error = caught.value
-        assert (field, f"a value of type {type(wrong).__name__}", "a text") == (error.field, error.given, error.allowed)
+        assert (field, "None" if wrong is None else type(wrong).__name__, "a str") == (error.field, error.given, error.allowed)
         assert _SECRET not in str(error)
 
     def test_needs_a_prompt(self) -> None:
@@ -322,7 +322,7 @@ class TestGenerateRequest:
     @pytest.mark.parametrize("other", ["system", "template"])
     def test_refuses_raw_with_a_template(self, other: str) -> None:
         """A raw prompt goes alone, and the refusal shows nothing of what was to go with it."""
-        with pytest.raises(InvalidValueError, match=r"^raw: True ") as caught:
+        with pytest.raises(InvalidValueError, match=r"^raw: expected False beside ") as caught:
             _generate(**{"raw": True, other: _SECRET})
 
         assert _SECRET not in str(caught.value)

@@ -182,7 +182,7 @@ def test_order_of_properties() -> None:
 @pytest.mark.parametrize("kind", [Tree, Node, list[Tree], dict[str, Node], Node | None])
 def test_recursion_is_refused(kind: Any) -> None:
     """A type that holds itself is refused by name."""
-    with pytest.raises(InvalidValueError, match="does not hold itself") as caught:
+    with pytest.raises(InvalidValueError, match="does not contain itself") as caught:
         inlined(schema_of(kind, field="f(x)"), field="f(x)")
 
     assert "f(x)" == caught.value.field

@@ -544,12 +544,12 @@ def callback(function: Callable[[int], int]) -> int:
 @pytest.mark.parametrize(
     ("function", "field", "reason"),
     [
-        (lambda: None, "name", "'<lambda>' is not allowed; allowed: letters"),
-        (Weather(), "name", "'' is not allowed; allowed: letters"),
-        (any_positions, "any_positions(*values: 'int')", "no *values"),
-        (any_names, "any_names(**options: 'int')", "no **options"),
-        (recursive, "recursive(tree)", "does not hold itself"),
-        (recursive_model, "recursive_model(node)", "does not hold itself"),
+        (lambda: None, "name", "expected a name of letters"),
+        (Weather(), "name", "expected a name of letters"),
+        (any_positions, "any_positions(*values: 'int')", "cannot use *values"),
+        (any_names, "any_names(**options: 'int')", "cannot use **options"),
+        (recursive, "recursive(tree)", "does not contain itself"),
+        (recursive_model, "recursive_model(node)", "does not contain itself"),
         (callback, "callback(function)", "JSON Schema"),
         (hidden, "hidden(amount)", "name 'Decimal' is not defined"),
         (local(), "function(value)", "name 'Inside' is not defined"),
@@ -593,7 +593,7 @@ def test_refused_arguments(arguments: dict[str, Any], field: str) -> None:
 
 def test_refused_run() -> None:
     """What runs a schema must be a function."""
-    with pytest.raises(InvalidValueError, match="run: a value of type str"):
+    with pytest.raises(InvalidValueError, match="run: expected .*, got str"):
         Tool(RAW, "get_weather")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - On purpose.
 
 
@@ -618,7 +618,7 @@ class TestToolsOf:
 
     def test_names_are_unique(self) -> None:
         """Two of one name are refused, with both places."""
-        with pytest.raises(InvalidValueError, match=r"tools\[2\]: 'get_weather' .* tools\[0\] does not have") as caught:
+        with pytest.raises(InvalidValueError, match=r"tools\[2\]: expected .* tools\[0\] does not have") as caught:
             tools_of([get_weather, Weather().forecast, RAW])
 
         assert "tools[2]" == caught.value.field
@@ -626,11 +626,11 @@ class TestToolsOf:
     @pytest.mark.parametrize(
         ("tools", "message"),
         [
-            (get_weather, r"tools: a value of type function"),
-            (RAW, r"tools: a value of type dict"),
-            ("get_weather", r"tools: a value of type str"),
-            ([get_weather, 3], r"tools\[1\]: function: a value of type int"),
-            ([get_weather, recursive], r"tools\[1\]: recursive\(tree\): 'Tree' is not allowed"),
+            (get_weather, r"tools: expected .*, got function"),
+            (RAW, r"tools: expected .*, got dict"),
+            ("get_weather", r"tools: expected .*, got str"),
+            ([get_weather, 3], r"tools\[1\]: function: expected .*, got int"),
+            ([get_weather, recursive], r"tools\[1\]: recursive\(tree\): expected .*, got 'Tree'"),
         ],
     )
     def test_refused(self, tools: Any, message: str) -> None:
