@@ -133,9 +133,7 @@ def check_model(model: object) -> None:
     """Refuse what is no model name."""
     if not isinstance(model, str) or not model.strip():
         # Who forgets the model gives the messages in its place, and these are not to be shown.
-        raise invalid_value(
-            "model", model, "a model name, such as 'qwen3' or 'qwen3:8b'", show=isinstance(model, str)
-        )
+        raise invalid_value("model", model, "a model name, such as 'qwen3' or 'qwen3:8b'", show=isinstance(model, str))
 
 
 def check_text(field: str, text: object) -> None:

@@ -47,9 +47,7 @@ def _inlined(part: Schema, root: Schema, field: str, within: tuple[str, ...]) ->
     while (reference := whole.pop("$ref", None)) is not None:
         if reference in within:
             name = reference.rpartition("/")[2]
-            raise invalid_value(
-                field, name, "a type that does not contain itself, which tools cannot describe"
-            )
+            raise invalid_value(field, name, "a type that does not contain itself, which tools cannot describe")
         within = (*within, reference)
         # What stands beside a reference is of this place, and goes before what the definition says.
         whole = _referred(root, reference) | whole

@@ -39,9 +39,7 @@ def _json(field: str, value: object) -> bytes:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError):
         # The reason is not shown, since it may hold the text: half a surrogate pair is the usual one.
-        raise invalid_value(
-            field, value, "values that JSON can hold, with valid Unicode text", show=False
-        ) from None
+        raise invalid_value(field, value, "values that JSON can hold, with valid Unicode text", show=False) from None
 
 
 def encode_chat(request: ChatRequest) -> bytes:

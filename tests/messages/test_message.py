@@ -76,7 +76,8 @@ class TestMessage:
             Message(**values)
 
         error = caught.value
-        assert (field, "None" if wrong is None else type(wrong).__name__, "a str") == (error.field, error.given, error.allowed)
+        given = "None" if wrong is None else type(wrong).__name__
+        assert (field, given, "a str") == (error.field, error.given, error.allowed)
 
     @pytest.mark.parametrize("wrong", [None, 1, "text", b"bytes", {}, [{}], ["call"]])
     def test_refuses_what_are_no_calls(self, wrong: Any) -> None:

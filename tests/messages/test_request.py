@@ -305,7 +305,8 @@ class TestGenerateRequest:
             _generate(**{field: wrong})
 
         error = caught.value
-        assert (field, "None" if wrong is None else type(wrong).__name__, "a str") == (error.field, error.given, error.allowed)
+        given = "None" if wrong is None else type(wrong).__name__
+        assert (field, given, "a str") == (error.field, error.given, error.allowed)
         assert _SECRET not in str(error)
 
     def test_needs_a_prompt(self) -> None:

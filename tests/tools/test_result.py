@@ -97,7 +97,7 @@ def test_text(items: list[Any], text: str) -> None:
 
 def test_progress() -> None:
     """How far a tool is is a text, and anything else is refused where the tool says it."""
-    with pytest.raises(InvalidValueError, match="text: expected .*, got int"):
+    with pytest.raises(InvalidValueError, match=r"text: expected .*, got int"):
         ToolProgress(50)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - On purpose.
 
 

@@ -593,7 +593,7 @@ def test_refused_arguments(arguments: dict[str, Any], field: str) -> None:
 
 def test_refused_run() -> None:
     """What runs a schema must be a function."""
-    with pytest.raises(InvalidValueError, match="run: expected .*, got str"):
+    with pytest.raises(InvalidValueError, match=r"run: expected .*, got str"):
         Tool(RAW, "get_weather")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - On purpose.
 
 

@@ -182,7 +182,7 @@ def test_fields_of_any_call() -> None:
 @pytest.mark.parametrize("value", ["broken \ud800 words", object(), {(1, 2): 3}, [10**5000]])
 def test_value_that_is_no_json(value: object) -> None:
     """What cannot be written as JSON is refused by name, and not shown."""
-    with pytest.raises(InvalidValueError, match="input: expected .*, got ") as refused:
+    with pytest.raises(InvalidValueError, match=r"input: expected .*, got ") as refused:
         encode({"model": "m", "input": value})
 
     assert "input" == refused.value.field
