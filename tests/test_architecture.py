@@ -51,7 +51,6 @@ DOCSTRINGS_LEFT = {
     "_runtime",
     "_schema",
     "_tool_loop",
-    "_wire",
     "cli",
     "client",
     "conversation",
@@ -60,7 +59,6 @@ DOCSTRINGS_LEFT = {
     "operators",
     "testing",
     "tools",
-    "transport",
 }
 
 # The rooms that may import a foreign package.

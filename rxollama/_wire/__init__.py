@@ -1,8 +1,8 @@
 """
-The wire: bytes from the server to values, and values to bytes. No input or output happens here.
+Decoders of response bodies and encoders of request bodies.
 
-A decoder is fed the body as it arrives, cut anywhere, and hands out the records that are whole. A fault does not
-swallow what came before it: `failure` is set after the good records have been handed out. Only this package knows
+Nothing here does any input or output. A decoder takes the body in pieces, cut anywhere, and returns the records that
+are complete. After a bad record it still returns the good ones before it, and sets `failure`. No other room knows
 Ollama's JSON.
 """
 

@@ -1,4 +1,4 @@
-"""Decoders: the body as it arrives to records, whatever the cuts."""
+"""Decoders from the pieces of a body to records."""
 
 from __future__ import annotations
 
@@ -7,44 +7,48 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from rxollama._wire._records import ERROR, Kind, careful
+from rxollama._wire._records import ERROR, Kind, read_leniently
 from rxollama._wire._server_errors import too_long, truncated
 from rxollama.errors import StreamError
 
 __all__ = ("MAX_LINE", "BodyDecoder", "Decoder", "LineDecoder")
 
 MAX_LINE = 16 * 1024 * 1024
-"""The longest record taken unless told otherwise, in bytes; Ollama's own client stops at 8,000,000."""
+"""The default limit for one record, in bytes. Ollama's own client stops at 8,000,000."""
 
 R = TypeVar("R")
 
 
 class Decoder(Protocol[R]):
-    """Be what turns a body, as it arrives, into records."""
+    """
+    A decoder of one body.
+
+    `failure` is the error that the body ended with, if any. `over` is whether the rest of the body has no records.
+    """
 
     failure: StreamError | None
     over: bool
 
     def feed(self, data: bytes) -> list[R]:
-        """Take the next piece of the body, and hand out the records that it completes."""
+        """Return the records that the next piece of the body completes."""
         ...
 
     def flush(self) -> list[R]:
-        """Take notice that the body is over, and hand out what is left."""
+        """Return the records that are left at the end of the body."""
         ...
 
 
 class LineDecoder(Generic[R]):
     """
-    Decode newline-delimited records.
+    A decoder of newline-delimited records.
 
-    It frames on the newline byte alone, since text may hold every other separator. Blank lines, a carriage return
-    before the newline, unknown keys and a missing last newline are tolerated. After the record that ends a stream, or
-    a fault, the rest is passed over.
+    Only the newline byte separates records, because texts may contain every other separator. Blank lines, a carriage
+    return before the newline, unknown keys and a missing last newline are accepted. What follows a bad record, or the
+    record that ends a stream, is ignored.
 
     Args:
         kind: The kind of record.
-        max_line: The longest line taken, in bytes.
+        max_line: The limit for one line, in bytes.
     """
 
     failure: StreamError | None
@@ -59,13 +63,13 @@ class LineDecoder(Generic[R]):
 
     def feed(self, data: bytes) -> list[R]:
         """
-        Take the next piece of the body.
+        Decode the next piece of the body.
 
         Args:
             data: The piece, cut anywhere.
 
         Returns:
-            The records that it completes; look at `failure` after handing them on.
+            The records that it completes. `failure` may be set as well.
         """
         if self.over:
             return []
@@ -85,10 +89,10 @@ class LineDecoder(Generic[R]):
 
     def flush(self) -> list[R]:
         """
-        Take notice that the body is over.
+        Decode the end of the body.
 
         Returns:
-            The record that was left without a newline, if any; `failure` is set where the stream ended too early.
+            The last record if no newline followed it. `failure` is set if the body ended too early.
         """
         rest = b"".join(self._pieces)
         self._pieces.clear()
@@ -108,21 +112,21 @@ class LineDecoder(Generic[R]):
         return records
 
     def _read(self, block: bytes) -> list[R]:
-        usual = self._quickly(block)
-        return self._line_by_line(block) if usual is None else usual
+        records = self._read_fast(block)
+        return self._line_by_line(block) if records is None else records
 
-    def _quickly(self, lines: bytes) -> list[R] | None:
-        return self._kind.quick(lines) if len(lines) <= self._max_line and ERROR not in lines else None
+    def _read_fast(self, lines: bytes) -> list[R] | None:
+        return self._kind.read_fast(lines) if len(lines) <= self._max_line and ERROR not in lines else None
 
     def _line_by_line(self, block: bytes) -> list[R]:
         records: list[R] = []
         for line in block.split(b"\n"):
-            usual = self._quickly(line)
-            if usual is not None:
-                records += usual
+            plain = self._read_fast(line)
+            if plain is not None:
+                records += plain
                 continue
             try:
-                record = self._slowly(line)
+                record = self._read_leniently(line)
             except StreamError as failure:
                 return self._fail(failure, records)
             if record is None:
@@ -133,19 +137,19 @@ class LineDecoder(Generic[R]):
                 break
         return records
 
-    def _slowly(self, line: bytes) -> R | None:
+    def _read_leniently(self, line: bytes) -> R | None:
         if len(line) > self._max_line:
             raise too_long(self._max_line)
-        return careful(self._kind, line)
+        return read_leniently(self._kind, line)
 
 
 class BodyDecoder(Generic[R]):
     """
-    Decode a body that is one value.
+    A decoder of a body that is one value.
 
     Args:
-        read: Reads the whole body, and raises a `StreamError` where it is not the value.
-        max_line: The longest body taken, in bytes.
+        read: Reads the whole body. Raises a `StreamError` if it is not the value.
+        max_line: The limit for the body, in bytes.
     """
 
     failure: StreamError | None
@@ -160,13 +164,13 @@ class BodyDecoder(Generic[R]):
 
     def feed(self, data: bytes) -> list[R]:
         """
-        Take the next piece of the body.
+        Keep the next piece of the body.
 
         Args:
             data: The piece, cut anywhere.
 
         Returns:
-            Nothing yet.
+            An empty list.
         """
         if not self.over:
             self._pieces.append(data)
@@ -177,10 +181,10 @@ class BodyDecoder(Generic[R]):
 
     def flush(self) -> list[R]:
         """
-        Take notice that the body is over.
+        Decode the body.
 
         Returns:
-            The value, alone; or nothing, and `failure` is set.
+            A list of the value. If there is none, the list is empty and `failure` is set.
         """
         if self.over:
             return []
@@ -199,12 +203,12 @@ class BodyDecoder(Generic[R]):
 
 
 def _is_cut_short(text: bytes) -> bool:
-    """Tell whether a text is the beginning of an object, but not the whole of it."""
-    # A number may be cut where it is none: a digit more, and only its object is missing.
-    return text.lstrip()[:1] == b"{" and any(_lacks_its_end(text + digit) for digit in (b"", b"0"))
+    """Return whether a text is the beginning of a JSON object without its end."""
+    # A cut within a number, as after "-" or "1.", is invalid by itself. One more digit makes it a number.
+    return text.lstrip()[:1] == b"{" and any(_is_truncated(text + digit) for digit in (b"", b"0"))
 
 
-def _lacks_its_end(text: bytes) -> bool:
+def _is_truncated(text: bytes) -> bool:
     try:
         msgspec.json.decode(text, type=msgspec.Raw)
     except msgspec.DecodeError as error:

@@ -1,4 +1,4 @@
-"""Requests to bytes."""
+"""Encoders of request bodies."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _GENERATE = ("suffix", "system", "template", "raw")
 
 def encode(fields: Mapping[str, Any]) -> bytes:
     """
-    Write a request's body.
+    Return the body of a request.
 
     Args:
-        fields: The fields by name; what is None is left out.
+        fields: The fields by name. Those that are None are left out.
 
     Returns:
-        JSON.
+        The body, as JSON.
 
     Raises:
-        InvalidValueError: Naming the field that cannot be written as JSON.
+        InvalidValueError: If a field cannot be written as JSON.
     """
     written = {name: msgspec.Raw(_json(name, value)) for name, value in fields.items() if value is not None}
     return msgspec.json.encode(written)
@@ -38,12 +38,12 @@ def _json(field: str, value: object) -> bytes:
     try:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, RecursionError):
-        # The reason is not shown, since it may hold the text: half a surrogate pair is the usual one.
+        # The reason may quote the text, so it is not shown. The usual reason is half a surrogate pair.
         raise invalid_value(field, value, "values that JSON can hold, with valid Unicode text", show=False) from None
 
 
 def encode_chat(request: ChatRequest) -> bytes:
-    """Write the body of `POST /api/chat`."""
+    """Return the body of `POST /api/chat`."""
     fields = _common(request)
     fields["messages"] = [_message(message) for message in read_messages(request.messages)]
     if request.tools:
@@ -52,7 +52,7 @@ def encode_chat(request: ChatRequest) -> bytes:
 
 
 def encode_generate(request: GenerateRequest) -> bytes:
-    """Write the body of `POST /api/generate`."""
+    """Return the body of `POST /api/generate`."""
     fields = _common(request)
     fields["prompt"] = request.prompt
     fields.update((name, getattr(request, name)) for name in _GENERATE)
@@ -68,7 +68,7 @@ def _common(request: ChatRequest | GenerateRequest) -> dict[str, Any]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    """Write one message: with `content` even where it is empty, as the server does, and without a call's index."""
+    """Return the fields of a message: with `content` also if it is empty, and without the index of a call."""
     fields: dict[str, Any] = {"role": message.role}
     if message.thinking:
         fields["thinking"] = message.thinking

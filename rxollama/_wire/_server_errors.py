@@ -1,4 +1,4 @@
-"""What the server says when something is wrong, as errors that say what to do."""
+"""Errors made of what the server sends when something is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rxollama.errors import (
     UnauthorizedError,
 )
 
-__all__ = ("is_object", "reported", "status_error", "strange", "too_long", "truncated")
+__all__ = ("is_object", "reported", "status_error", "too_long", "truncated", "unexpected")
 
 _SHOWN = 2000
 _DEPTH = 8
@@ -44,32 +44,34 @@ _ADVICE: dict[int, str] = {
     503: "try again later",
 }
 _NO_HOST = "the server may not accept this host name or origin: see OLLAMA_HOST and OLLAMA_ORIGINS"
-_NO_OLLAMA = "is this the address of an Ollama server? See OLLAMA_HOST"
-_READ_LOG = "the server's own log may say more"
+_NO_OLLAMA = "check that OLLAMA_HOST is the address of an Ollama server"
+_READ_LOG = "see the server's log"
 
-# Where Ollama, llama-server, other servers behind a proxy, and Ollama's older stubs put their words.
-_WORDS = ("error", "message", "detail", "Status")
+# The keys of the text in errors of Ollama, of llama-server, of proxies, and of older versions of Ollama.
+_TEXT_KEYS = ("error", "message", "detail", "Status")
 
-_Said: TypeAlias = dict[str, Any] | str
-_parser: msgspec.json.Decoder[_Said] = msgspec.json.Decoder(_Said)
+_ErrorBody: TypeAlias = dict[str, Any] | str
+_parser: msgspec.json.Decoder[_ErrorBody] = msgspec.json.Decoder(_ErrorBody)
 
 
 def status_error(status: int, headers: Mapping[str, str], body: bytes) -> StatusError:
     """
-    Build the error for an answer whose status is no success.
+    Return the error for a response whose status is not a success.
+
+    Redirects are not followed, because the key belongs to this server only. Their error names the target.
 
     Args:
         status: The HTTP status.
-        headers: The answer's headers, by lower-case names.
-        body: The whole body, or its beginning: JSON of Ollama, of a proxy, text, a page, or nothing.
+        headers: The headers, by lower-case names.
+        body: The body or its beginning. It may be JSON of Ollama or of a proxy, text, a page, or empty.
 
     Returns:
-        The error; a redirect is told with its target, since no key may follow it.
+        The error.
     """
     text = body.decode("utf-8", "replace").strip()
-    said = _json(text)
-    record = said if is_object(said) else {}
-    detail = _prose(text, headers.get("content-type", "")) if said is None else _words(said, text)
+    parsed = _json(text)
+    record = parsed if is_object(parsed) else {}
+    detail = _plain_text(text, headers.get("content-type", "")) if parsed is None else _innermost(parsed, text)
     signin_url = record.get("signin_url")
     signin_url = signin_url if isinstance(signin_url, str) else ""
     if status < HTTPStatus.BAD_REQUEST:
@@ -77,10 +79,10 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes) -> Status
     elif signin_url:
         advice = f"sign in at {signin_url}"
     else:
-        advice = _advice(status, from_ollama="error" in record, silent=not detail)
+        advice = _advice(status, from_ollama="error" in record, empty=not detail)
     kind = _ERRORS.get(status, ServerFailureError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else StatusError)
     return kind(
-        "; ".join(filter(None, (f"the server answered {status}: {_shorten(detail) or _phrase(status)}", advice))),
+        "; ".join(filter(None, (f"the server answered {status}: {_shorten(detail) or _reason(status)}", advice))),
         status=status,
         detail=detail,
         body=_shorten(text),
@@ -90,50 +92,47 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes) -> Status
 
 
 def reported(record: dict[str, Any], line: bytes) -> ReportedError:
-    """Build the error for an error record inside a stream."""
+    """Return the error for an error record within a stream."""
     body = line.decode("utf-8", "replace").strip()
-    detail = _words(record, body)
-    said = _shorten(detail) or "an error, without a word of why"
-    return ReportedError(f"the server reported: {said}", detail=detail, body=_shorten(body))
+    detail = _innermost(record, body)
+    shown = _shorten(detail) or "an error without a reason"
+    return ReportedError(f"the server reported: {shown}", detail=detail, body=_shorten(body))
 
 
-def strange(text: bytes, what: str) -> ProtocolError:
-    """Build the error for what no Ollama server sends; of the text only its kind is told."""
-    page = text.lstrip()[:1] == b"<"
-    return ProtocolError(
-        f"the answer is not Ollama's: {'a page (HTML or XML)' if page else what}; "
-        "is this the address of an Ollama server?"
-    )
+def unexpected(text: bytes, what: str) -> ProtocolError:
+    """Return the error for a text that no Ollama server sends. The message does not quote it."""
+    shown = "a page (HTML or XML)" if text.lstrip()[:1] == b"<" else what
+    return ProtocolError(f"unexpected response: {shown}; {_NO_OLLAMA}")
 
 
 def too_long(limit: int) -> ProtocolError:
-    """Build the error for a record over the limit."""
-    return ProtocolError(f"a record is longer than {limit} bytes; raise max_line if the server may send that")
+    """Return the error for a record that is longer than the limit."""
+    return ProtocolError(f"the server sent a record of more than {limit} bytes: pass a larger max_line= to allow it")
 
 
 def truncated() -> TruncatedError:
-    """Build the error for an answer that ended before it was done."""
-    return TruncatedError("the answer ended before it was done; what arrived is in .partial, and a retry can help")
+    """Return the error for a response that ended before its last record."""
+    return TruncatedError("the response ended before the answer was complete; a retry can help")
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Tell whether this is an object, of what JSON has."""
+    """Return whether a JSON value is an object."""
     return isinstance(value, dict)
 
 
-def _json(text: str) -> _Said | None:
+def _json(text: str) -> _ErrorBody | None:
     try:
         return _parser.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 
 
-def _words(value: object, raw: str) -> str:
-    """Dig for the words in errors that quote errors: llama-server's JSON comes as a text inside Ollama's."""
+def _innermost(value: object, raw: str) -> str:
+    """Return the text of an error that may quote another: Ollama's holds the JSON of llama-server as a text."""
     for _ in range(_DEPTH):
         if isinstance(value, str) and value.lstrip().startswith("{"):
             value = _json(value) or value
-        inner = next(filter(None, map(value.get, _WORDS)), None) if is_object(value) else None
+        inner = next(filter(None, map(value.get, _TEXT_KEYS)), None) if is_object(value) else None
         if inner is None:
             break
         value = inner
@@ -142,8 +141,8 @@ def _words(value: object, raw: str) -> str:
     return raw if not is_object(value) or any(value.values()) else ""
 
 
-def _prose(text: str, content_type: str) -> str:
-    """Shorten a text, and take of a page only its title."""
+def _plain_text(text: str, content_type: str) -> str:
+    """Return a text in short, or the title of a page."""
     if text and ("html" in content_type.lower() or text.startswith("<")):
         title = re.search(r"<title[^>]*>([^<]{1,200})</title>", text[:_SHOWN], re.IGNORECASE)
         return " ".join(title[1].split()) if title else "a page without a title"
@@ -154,30 +153,30 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
-def _phrase(status: int) -> str:
+def _reason(status: int) -> str:
     try:
-        return f"{HTTPStatus(status).phrase}, without a word of why"
+        return f"{HTTPStatus(status).phrase} (no reason given)"
     except ValueError:
-        return "without a word of why"
+        return "no reason given"
 
 
 def _redirected(location: str) -> str:
-    """Tell where a redirect leads, without the credentials and queries that may stand in an address."""
+    """Return the advice for a redirect: its target, without the credentials and queries of an address."""
     target = re.sub(r"//[^/]*@", "//", re.split("[?#]", location, maxsplit=1)[0])
     where = f"it redirects to {_shorten(target)}: " if target else ""
-    return f"{where}set OLLAMA_HOST to where the server really is"
+    return f"{where}set OLLAMA_HOST to the address of the server itself"
 
 
-def _advice(status: int, *, from_ollama: bool, silent: bool) -> str:
+def _advice(status: int, *, from_ollama: bool, empty: bool) -> str:
     if status in {404, 405} and not from_ollama:
         return _NO_OLLAMA
-    if status == HTTPStatus.FORBIDDEN and silent:
+    if status == HTTPStatus.FORBIDDEN and empty:
         return _NO_HOST
     return _ADVICE.get(status, _READ_LOG if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "")
 
 
 def _seconds(retry_after: str, date: str) -> float | None:
-    """Read Retry-After, which is a number of seconds or a date to be held against the server's own."""
+    """Return the seconds of a Retry-After header, which holds a number or a date by the server's own clock."""
     if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]{1,9})?\s*", retry_after):
         return float(retry_after)
     try:

@@ -235,7 +235,7 @@ class TestFailing:
         """A body that is longer than is taken is told so."""
         server.enqueue(Reply.json({"version": "1" * 200}))
         with Ollama(server.url, max_line=100) as ollama:
-            assert "raise max_line" in str(Heard(ollama.version()).failure)
+            assert "larger max_line=" in str(Heard(ollama.version()).failure)
 
 
 _REFUSED: list[tuple[str, Callable[[Any], object]]] = [

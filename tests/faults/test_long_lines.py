@@ -38,7 +38,7 @@ def test_over_the_limit(
     with Ollama(server.url, http_client=http_client, max_line=LIMIT) as ollama:
         heard = Heard(ollama.chat("m", "Speak."))
         assert type(heard.failure) is ProtocolError
-    assert f"longer than {LIMIT} bytes; raise max_line" in str(heard.failure)
+    assert f"more than {LIMIT} bytes: pass a larger max_line=" in str(heard.failure)
     assert partial_of(heard.failure) == sum_of(heard.items) == ("", "One two", ())
 
 

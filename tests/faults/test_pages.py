@@ -53,12 +53,12 @@ CASES = {
         Reply.error(401, {"error": "unauthorized"}), UnauthorizedError, "set OLLAMA_API_KEY", {"signin_url": ""}
     ),
     "403 with nothing": Case(
-        Reply.error(403, ""), ForbiddenError, "403: Forbidden, without a word of why", {"detail": "", "body": ""}
+        Reply.error(403, ""), ForbiddenError, "403: Forbidden (no reason given)", {"detail": "", "body": ""}
     ),
     "404 of Ollama": Case(
         Reply.error(404, {"error": "model 'm' not found"}), NotFoundError, "pull the model first", {}
     ),
-    "404 of another": Case(Reply.error(404, "404 page not found"), NotFoundError, "address of an Ollama server?", {}),
+    "404 of another": Case(Reply.error(404, "404 page not found"), NotFoundError, "address of an Ollama server", {}),
     "407 of a proxy": Case(page(407, "<html><title>Who are you?</title>"), StatusError, "407: Who are you?", {}),
     "413 of a proxy": Case(page(413, "<title>Too large</title>"), StatusError, "413: Too large", {}),
     "429 with a delay": Case(
@@ -67,7 +67,7 @@ CASES = {
         "429: usage limit",
         {"retry_after": 7.0},
     ),
-    "500 with nothing": Case(Reply.error(500, ""), ServerFailureError, "the server's own log", {"body": ""}),
+    "500 with nothing": Case(Reply.error(500, ""), ServerFailureError, "see the server's log", {"body": ""}),
     "502 with a page": Case(
         page(502, PAGE), ServerFailureError, "502: 502 Bad Gateway;", {"detail": "502 Bad Gateway", "retry_after": None}
     ),
@@ -89,7 +89,7 @@ CASES = {
         {"retry_after": 30.0},
     ),
     "504 with a page": Case(page(504, "<html>no title</html>"), ServerFailureError, "504: a page without a title", {}),
-    "520 of a proxy": Case(Reply.error(520, ""), ServerFailureError, "520: without a word of why", {}),
+    "520 of a proxy": Case(Reply.error(520, ""), ServerFailureError, "520: no reason given", {}),
 }
 
 
@@ -140,7 +140,7 @@ def test_undecodable(ollama: Ollama, server: ScriptedOllama) -> None:
 def test_empty_page(ollama: Ollama, server: ScriptedOllama) -> None:
     """An empty body is no page, whatever its type says, so that a 403 is told with its advice."""
     server.enqueue(page(403, ""))
-    assert "403: Forbidden, without a word of why" in str(Heard(ollama.chat("m", "Hello")).failure)
+    assert "403: Forbidden (no reason given)" in str(Heard(ollama.chat("m", "Hello")).failure)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])

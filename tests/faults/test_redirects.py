@@ -47,7 +47,7 @@ def test_to_another_origin(ollama: Ollama, server: ScriptedOllama, other: Script
     server.always(Reply.error(status, "", headers={"location": f"{other.url}/api/chat"}))
     failure = refusal_of(ollama)
     assert failure.status == status
-    assert f"it redirects to {other.url}/api/chat: set OLLAMA_HOST to where the server really is" in str(failure)
+    assert f"it redirects to {other.url}/api/chat: set OLLAMA_HOST to the address of the server itself" in str(failure)
     assert len(server.requests) == 1
     assert KEY not in str(failure)
 

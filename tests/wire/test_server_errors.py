@@ -82,7 +82,7 @@ def test_words_of_a_body(body: bytes, detail: str) -> None:
     error = status_error(400, {}, body)
 
     assert detail == error.detail
-    assert (detail or "Bad Request, without a word of why") in str(error)
+    assert (detail or "Bad Request (no reason given)") in str(error)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_long_words_are_shortened(wrapping: str) -> None:
         (401, b'{"error":"unauthorized","signin_url":7}', "OLLAMA_API_KEY"),
         (403, b"", "OLLAMA_ORIGINS"),
         (404, b'{"error":"model \'x\' not found"}', "rxollama pull"),
-        (404, b"404 page not found", "is this the address of an Ollama server?"),
-        (405, b"405 method not allowed", "is this the address of an Ollama server?"),
+        (404, b"404 page not found", "check that OLLAMA_HOST is the address of an Ollama server"),
+        (405, b"405 method not allowed", "check that OLLAMA_HOST is the address of an Ollama server"),
         (429, b'{"error":"limit"}', "try again later"),
         (500, b"", "log"),
         (502, b'{"error":"dial tcp: no route"}', "log"),
@@ -162,7 +162,7 @@ def test_redirect_is_told_with_its_target() -> None:
 
 def test_unknown_status_without_a_word() -> None:
     """A status that has no name of its own is told without one."""
-    assert "the server answered 799: without a word of why" in str(status_error(799, {}, b""))
+    assert "the server answered 799: no reason given" in str(status_error(799, {}, b""))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_words_of_an_error_record(line: bytes, detail: str) -> None:
     assert isinstance(error, ReportedError)
     assert detail == error.detail
     assert line.decode("utf-8", "replace") == error.body
-    assert f"the server reported: {detail or 'an error, without a word of why'}" == str(error)
+    assert f"the server reported: {detail or 'an error without a reason'}" == str(error)
 
 
 def test_long_error_record_is_shortened() -> None:
