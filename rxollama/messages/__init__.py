@@ -19,6 +19,7 @@ from rxollama.messages._events import (
 )
 from rxollama.messages._image import Image
 from rxollama.messages._message import Function, Message, Messages, ToolCall, read_messages
+from rxollama.messages._message_boundary import MessageBoundary
 from rxollama.messages._meter_reading import MeterPhase, MeterReading
 from rxollama.messages._metrics import ClientTiming, Metrics
 from rxollama.messages._partial_json import PartialJson, partial_of
@@ -55,6 +56,7 @@ __all__ = (
     "KeepAlive",
     "Logprob",
     "Message",
+    "MessageBoundary",
     "Messages",
     "MeterPhase",
     "MeterReading",

@@ -10,7 +10,7 @@ import msgspec
 from rxollama.messages._message import Message, ToolCall
 from rxollama.messages._metrics import ClientTiming, Metrics
 
-__all__ = ("ChatChunk", "ChunkSum", "Logprob", "TokenLogprob")
+__all__ = ("ChatChunk", "ChunkSum", "Logprob", "TokenLogprob", "continues", "metrics_of")
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, gc=False, repr_omit_defaults=True):
@@ -193,16 +193,10 @@ class ChunkSum:
         self.model = self.created_at = self.role = self.tool_name = self.tool_call_id = ""
 
     def speaks_for(self, message: Message) -> bool:
-        """Tell whether a message goes on with this sum's: no end yet, the same role, the same tool call."""
+        """Return whether a message continues this sum's, which has not ended; see `MessageBoundary`."""
         if self._done.done:
             return False
-        role = message.role
-        if role != self.role and role and (self.role or (self._order and role != "assistant")):
-            # Words without a role are the assistant's.
-            return False
-        return not (message.tool_name or message.tool_call_id) or (
-            _agree(self.tool_name, message.tool_name) and _agree(self.tool_call_id, message.tool_call_id)
-        )
+        return continues(message, self.role, self.tool_name, self.tool_call_id, self._order > 0)
 
     def accepts(self, item: object) -> bool:
         """Tell whether adding this item keeps the order of reading and the end of the message."""
@@ -336,6 +330,22 @@ def _later(one: ChatChunk, other: ChatChunk) -> ChatChunk:
         tool_failed=other.tool_failed or one.tool_failed,
         tool_progress=other.tool_progress or one.tool_progress,
     )
+
+
+def continues(message: Message, role: str, tool_name: str, tool_call_id: str, has_spoken: bool) -> bool:
+    """
+    Return whether a message continues the one before: the same role, and the same tool call.
+
+    Args:
+        message: The next chunk's message.
+        role: The role of the message before; empty if it named none.
+        tool_name: The name of its tool, if it is a result.
+        tool_call_id: The id of the call that it answers, if it is a result.
+        has_spoken: Whether it has text or calls; without a role, those are the assistant's.
+    """
+    if message.role != role and message.role and (role or (has_spoken and message.role != "assistant")):
+        return False
+    return _agree(tool_name, message.tool_name) and _agree(tool_call_id, message.tool_call_id)
 
 
 def _agree(one: str, other: str) -> bool:

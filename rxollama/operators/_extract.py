@@ -10,9 +10,8 @@ from reactivex import Observable, abc
 
 from .._invalid_value import invalid_value
 from .._runtime import Operator, Stream, chunks_of
-from ..messages import ChatChunk, Message
+from ..messages import ChatChunk, Message, MessageBoundary
 from ._ending import emit_and_end
-from ._message_boundary import MessageBoundary
 from ._tags import CONTENT, THINKING, Piece, TagSplitter
 
 __all__ = ("extract_thinking",)

@@ -9,9 +9,8 @@ import msgspec
 
 from .._schema import Misfit, TypeReader
 from ..errors import StructuredOutputError
-from ..messages import ChatChunk, ChatResponse, PartialJson, ResponseBuilder
+from ..messages import ChatChunk, ChatResponse, MessageBoundary, PartialJson, ResponseBuilder
 from ._json import JsonFault, JsonReader
-from ._message_boundary import MessageBoundary
 
 __all__ = ("JsonAnswer", "JsonPath")
 

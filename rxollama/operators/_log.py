@@ -19,8 +19,7 @@ from reactivex.disposable import Disposable
 from .._invalid_value import invalid_value
 from .._runtime import Operator, Stream, chunks_of, report_error
 from ..errors import StreamError, ToolArgumentsError, ToolDeniedError
-from ..messages import ChatChunk, Metrics, ToolCall, metrics_of
-from ._message_boundary import MessageBoundary
+from ..messages import ChatChunk, MessageBoundary, Metrics, ToolCall, metrics_of
 
 __all__ = ("Logger", "log")
 

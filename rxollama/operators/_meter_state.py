@@ -7,8 +7,7 @@ from typing import NamedTuple, final
 
 from msgspec.structs import replace
 
-from ..messages import ChatChunk, MeterPhase, MeterReading, Metrics, metrics_of
-from ._message_boundary import MessageBoundary
+from ..messages import ChatChunk, MessageBoundary, MeterPhase, MeterReading, Metrics, metrics_of
 
 __all__ = ("MeterState",)
 

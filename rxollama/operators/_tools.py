@@ -5,9 +5,8 @@ from __future__ import annotations
 from reactivex import Observable, abc
 
 from .._runtime import Operator, Stream, chunks_of
-from ..messages import ChatChunk, ToolCall
+from ..messages import ChatChunk, MessageBoundary, ToolCall
 from ._ending import emit_and_end
-from ._message_boundary import MessageBoundary
 
 __all__ = ("gather_tool_calls", "tool_calls")
 
