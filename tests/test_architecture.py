@@ -53,7 +53,6 @@ DOCSTRINGS_LEFT = {
     "_tool_loop",
     "cli",
     "client",
-    "conversation",
     "errors",
     "messages",
     "operators",
@@ -222,6 +221,23 @@ def test_the_drawings_agree() -> None:
 def test_every_part_has_a_layer() -> None:
     """Every module has a layer, and every layer's rooms exist."""
     assert {part_of(path) for path in modules()} <= RANKS.keys()
+
+
+def names_of(path: Path) -> set[str]:
+    """Return the names of the tests in a file, as pytest writes them after the file's name."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    body = ast.parse(path.read_text("utf-8")).body
+    classes = [node for node in body if isinstance(node, ast.ClassDef)]
+    methods = {f"{node.name}::{each.name}" for node in classes for each in node.body if isinstance(each, functions)}
+    return methods | {node.name for node in body if isinstance(node, functions)}
+
+
+@pytest.mark.parametrize("document", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_documents_cite_tests_that_exist(document: Path) -> None:
+    """Every test that a document cites as a proof exists."""
+    cited = re.findall(r"`(tests/[\w/]+\.py)::([\w:]+)", document.read_text("utf-8"))
+
+    assert [] == [(file, name) for file, name in cited if name not in names_of(ROOT / file)]
 
 
 def test_import_loads_no_http_library() -> None:

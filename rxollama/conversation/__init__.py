@@ -1,7 +1,6 @@
-"""Conversations: a history that grows by a turn with each answer, and can be forked, undone, saved and loaded."""
+"""Conversations: a system prompt, tools and a history of turns that can be forked, undone, saved and loaded."""
 
-from rxollama.conversation._conversation import Conversation
-from rxollama.conversation._terms import ConversationOptions
+from rxollama.conversation._conversation import Conversation, ConversationOptions
 from rxollama.conversation._turn import Turn
 
 __all__ = ("Conversation", "ConversationOptions", "Turn")

@@ -18,11 +18,10 @@ from rxollama._invalid_value import invalid_value
 from rxollama._runtime import Stream
 from rxollama._tool_loop import ConverseOptions
 from rxollama.client import Ollama
-from rxollama.conversation._file import Saved, read, write
+from rxollama.conversation._file import SavedConversation, read, write
 from rxollama.conversation._limits import Limits
-from rxollama.conversation._sending import Sending
-from rxollama.conversation._terms import ConversationOptions
-from rxollama.conversation._turn import Turn, turn_of, turns_of
+from rxollama.conversation._turn import Turn, build_turn, split_into_turns
+from rxollama.conversation._turn_subscription import TurnSubscription
 from rxollama.messages import (
     ChatChunk,
     ChatOptions,
@@ -36,36 +35,55 @@ from rxollama.messages import (
 )
 from rxollama.tools import Tools, tools_of
 
-__all__ = ("Conversation",)
+__all__ = ("Conversation", "ConversationOptions")
+
+_NO_METRICS = Metrics()
+
+
+class ConversationOptions(ConverseOptions, total=False):
+    """
+    The keyword arguments of `Conversation` apart from the system prompt and the history.
+
+    .. versionadded:: 0.1
+    """
+
+    tools: Tools
+    keep_unfinished: bool
+    max_messages: int | None
+    max_tokens: int | None
 
 
 class Conversation:
     """
-    Be a conversation with a model: a system prompt, a history of turns, and tools.
+    A conversation with a model: a system prompt, a history of turns, and tools.
 
-    A turn is what the user said and all messages of the answer, calls of tools and their results included. It joins
-    the history when the answer is whole: before its last chunk is handed on, so that whoever sees it may send again.
-    An answer that fails or is left before that leaves no trace, unless *keep_unfinished* is set.
+    A turn is the user's message and all messages of the answer, with tool calls and their results. It joins the history
+    when the answer is whole. This happens before the last chunk is passed on, so a subscriber may send the next prompt
+    from there. An answer that fails or is disposed earlier leaves no trace, unless *keep_unfinished* is set.
 
-    The limits are for what is sent, not for what is remembered: the oldest turns are left out of a request, always
-    whole ones, and never the system prompt or the prompt itself. It may be used from any thread, and several answers
-    may be under way at once.
+    The limits apply to what is sent, not to what is remembered. A request leaves out the oldest turns, always whole
+    ones. The system prompt and the prompt itself are always sent.
+
+    A conversation may be used from any thread. Several answers may be in progress at once.
 
     Args:
         ollama: The client.
         model: The model's name.
-        system: What tells the model how to behave; empty for nothing.
-        messages: A history to begin with, without a system prompt. What a user says after somebody else begins a turn.
-        tools: See `Ollama.converse`, as all that is not named here.
-        keep_unfinished: Whether what arrived of an answer that fails or is left joins the history as well, as far as it
-            can be sent again: without calls of tools that have no result, and not if nothing is left but thinking.
-        max_messages: How many messages are sent at most, the prompt included and the system prompt not; None for all.
-        max_tokens: How many tokens are sent at most, by an estimate: a quarter of the characters, 4 for each message
-            and 512 for each image, corrected upwards by what the server counted last. Leave room for the answer.
-        options: What else `Ollama.converse` takes, for every turn.
+        system: The system prompt. Empty for none.
+        messages: The history to begin with, without a system prompt. A user's message after another role's message
+            begins a turn.
+        tools: See `Ollama.converse`.
+        keep_unfinished: Whether an answer that fails or is disposed joins the history too. Tool calls without a result
+            are then left out, and so are messages that hold only thinking.
+        max_messages: The largest number of messages in a request, with the prompt and without the system prompt. None
+            for no limit.
+        max_tokens: The largest estimate of the tokens in a request. None for no limit. The estimate is a quarter of the
+            characters, 4 for each message and 512 for each image. It grows if the server counted more for the last
+            request. Leave room for the answer.
+        options: The other options of `Ollama.converse`, for every turn.
 
     Raises:
-        InvalidValueError: When one of these is wrong.
+        InvalidValueError: If an argument is wrong.
 
     .. versionadded:: 0.1
     """
@@ -89,21 +107,23 @@ class Conversation:
         if not isinstance(keep_unfinished, bool):
             raise invalid_value("keep_unfinished", keep_unfinished, "a bool")
         known = tools_of(tools)
-        # Options are read once, so that a type is described once, and what is saved is what is sent.
-        sent = {name: value for name, value in options.items() if name in ChatOptions.__annotations__}
-        request = ChatRequest(model=model, messages=messages, **cast("ChatOptions", sent))
-        self._options = cast("ChatOptions", {name: getattr(request, name) for name in sent})
-        chosen = cast("ConverseOptions", {**options, **self._options})
-        self._ask: Callable[[Messages], Observable[ChatChunk]] = partial(ollama.converse, model, tools=known, **chosen)
-        # What is wrong is refused here, and not at the first prompt; nothing is sent.
-        self._ask(())
+        # The options are read once. So a type is described once, and `save` writes what is sent.
+        given = {name: value for name, value in options.items() if name in ChatOptions.__annotations__}
+        request = ChatRequest(model=model, messages=messages, **cast("ChatOptions", given))
+        self._options = cast("ChatOptions", {name: getattr(request, name) for name in given})
+        merged = cast("ConverseOptions", {**options, **self._options})
+        self._converse: Callable[[Messages], Observable[ChatChunk]] = partial(
+            ollama.converse, model, tools=known, **merged
+        )
+        # This sends nothing. It raises the errors of wrong options here instead of at the first prompt.
+        self._converse(())
         self._model = model
         self._system = (Message.system(system),) if system else ()
         self._keep_unfinished = keep_unfinished
         schemas = [tool.schema for tool in known]
         self._limits = Limits(max_messages, max_tokens, always=self._system, tools=schemas)
         self._lock = threading.Lock()
-        self._turns = turns_of(_without_system(read_messages(messages)))
+        self._turns = split_into_turns(_without_system(read_messages(messages)))
 
     @property
     def model(self) -> str:
@@ -112,85 +132,87 @@ class Conversation:
 
     @property
     def system(self) -> str:
-        """The system prompt; empty where there is none."""
+        """The system prompt. Empty if there is none."""
         return self._system[0].content if self._system else ""
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """The history, turn by turn."""
+        """The history as turns."""
         return self._turns
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The whole history, without the system prompt."""
+        """The history as messages, without the system prompt."""
         return tuple(message for turn in self._turns for message in turn.messages)
 
     @property
     def metrics(self) -> Metrics:
-        """The numbers of all turns of the history that have some, summed; their rounds are kept."""
+        """The sum of the metrics of all turns. Its `rounds` are those of the turns that have metrics."""
         known = [turn.metrics for turn in self._turns if turn.metrics != _NO_METRICS]
         return reduce(add, known) if known else _NO_METRICS
 
     def send(self, prompt: str | Message, *, images: Iterable[Image] = ()) -> Stream[ChatChunk]:
         """
-        Say something to the model.
+        Return the answer to a prompt as a cold stream of chunks.
+
+        Each subscription is a turn, and reads the history at that moment. The chunks are those of `Ollama.converse`.
+        When the subscriber sees the end, or when `dispose()` returns, it is settled whether the turn is in the history.
 
         Args:
-            prompt: What the user says, as a text or a message.
-            images: Images for a text, if the model sees.
+            prompt: The user's message, as a `str` or a `Message`.
+            images: The images of a `str` prompt, for a model that sees. A `Message` has its own.
 
         Returns:
-            A cold observable: each subscription is a turn. The history is read when it is subscribed; the chunks are
-            those of `Ollama.converse`. By the time that the end is told, or that `dispose()` returns, the turn has
-            joined the history, or never will.
+            The stream.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
-            StreamError: To the subscriber, as with `Ollama.converse`.
+            InvalidValueError: At this call, if an argument is wrong.
+            StreamError: In the stream, as with `Ollama.converse`.
 
         .. versionadded:: 0.1
         """
-        said = _prompt(prompt, images)
+        message = _message_of(prompt, images)
 
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            kept, estimated = self._limits.kept(self._turns, said)
-            history = (message for turn in kept for message in turn.messages)
-            sending = Sending(observer, partial(self._join, said, estimated))
-            sending.begin(self._ask((*self._system, *history, said)), scheduler)
-            return Disposable(sending.dispose)
+            turns, estimated = self._limits.select(self._turns, message)
+            history = (earlier for turn in turns for earlier in turn.messages)
+            subscription = TurnSubscription(observer, partial(self._add_turn, message, estimated))
+            subscription.subscribe(self._converse((*self._system, *history, message)), scheduler)
+            return Disposable(subscription.dispose)
 
         return Stream(subscribe, items=ChatChunk, deltas=True)
 
-    def _join(self, prompt: Message, estimated: int, response: ChatResponse, completed: bool) -> None:
-        turn = turn_of(prompt, response, unfinished=completed or self._keep_unfinished)
-        first = (response.metrics.rounds or (response.metrics,))[0]
-        self._limits.learn(estimated, first.prompt_eval_count)
+    def _add_turn(self, prompt: Message, estimated: int, response: ChatResponse, completed: bool) -> None:
+        # A stream that `through` ended early has completed, and so its turn is kept without *keep_unfinished*.
+        turn = build_turn(prompt, response, unfinished=completed or self._keep_unfinished)
+        first_round = (response.metrics.rounds or (response.metrics,))[0]
+        self._limits.calibrate(estimated, first_round.prompt_eval_count)
         if turn is not None:
             with self._lock:
                 self._turns = (*self._turns, turn)
 
     def fork(self) -> Self:
         """
-        Make a conversation of its own with the same history, which goes on by itself.
+        Return an independent conversation with the same history.
 
         Returns:
-            The other one. Answers that are under way join this one only.
+            The other conversation. Answers in progress join this one only.
 
         .. versionadded:: 0.1
         """
         other = copy.copy(self)
-        other._limits = copy.copy(self._limits)  # noqa: SLF001 - One of its own class.
-        other._lock = threading.Lock()  # noqa: SLF001 - As above.
+        other._limits = copy.copy(self._limits)  # noqa: SLF001 - An object of this class.
+        other._lock = threading.Lock()  # noqa: SLF001 - An object of this class.
         return other
 
     def undo(self) -> Turn | None:
         """
-        Take back the last turn of the history.
+        Remove the last turn from the history and return it.
 
         Returns:
-            The turn; its `prompt` may be sent again. None where there is none. Answers that are under way still join.
+            The turn, whose `prompt` may be sent again. None if the history is empty. Answers in progress still join.
 
         .. versionadded:: 0.1
         """
@@ -203,21 +225,21 @@ class Conversation:
 
     def save(self, path: str | PathLike[str]) -> None:
         """
-        Write the conversation to a file, as JSON lines: a header, then one message per line.
+        Write the conversation to a file as JSON lines: a header, then one message per line.
 
-        The header has the model, the system prompt and the options. The file is replaced as a whole, so that there is
-        always the old one or the new one; a new one can be read by its owner only. A pipe or a device is written to.
+        The header holds the model, the system prompt and the options. The file is replaced as a whole: at any moment it
+        is the old one or the new one. Only its owner can read a new file. A pipe or a device is written to.
 
         Args:
             path: The file.
 
         Raises:
-            InvalidValueError: When something in the history cannot be written as JSON.
-            OSError: When the file cannot be written.
+            InvalidValueError: If the path cannot name a file, or the history cannot be written as JSON.
+            OSError: If the file cannot be written.
 
         .. versionadded:: 0.1
         """
-        write(path, Saved(self._model, self.system, self._options, self._turns))
+        write(path, SavedConversation(self._model, self.system, self._options, self._turns))
 
     @classmethod
     def load(
@@ -227,33 +249,33 @@ class Conversation:
         *,
         model: str | None = None,
         system: str | None = None,
-        **terms: Unpack[ConversationOptions],
+        **options: Unpack[ConversationOptions],
     ) -> Self:
         """
-        Make a conversation of a file that `save` wrote.
+        Return the conversation in a file that `save` wrote.
 
         Args:
             path: The file.
             ollama: The client.
-            model: A model to go on with, if not with the one that was saved.
-            system: A system prompt to go on with, if not with the one that was saved.
-            terms: What the constructor takes, such as tools, which are not saved. Options are those that were saved,
-                but for those given here.
+            model: The model to use instead of the saved one.
+            system: The system prompt to use instead of the saved one.
+            options: The other arguments of `Conversation`, such as tools, which are not saved. They override the saved
+                options.
 
         Returns:
             The conversation, with the same turns.
 
         Raises:
-            InvalidValueError: When the file is broken, naming it and the line: nothing is passed over, and a file that
-                ends too early is broken as well. Or when an argument is wrong.
-            OSError: When the file cannot be read.
+            InvalidValueError: If an argument is wrong. If the file is broken or incomplete; the error names the file
+                and the line.
+            OSError: If the file cannot be read.
 
         .. versionadded:: 0.1
         """
-        if "messages" in terms:
-            raise invalid_value("messages", dict(terms)["messages"], "no messages=, which the file holds", show=False)
+        if "messages" in options:
+            raise invalid_value("messages", dict(options)["messages"], "no messages=, which the file holds", show=False)
         saved = read(path)
-        merged = cast("ConversationOptions", {**saved.options, **terms})
+        merged = cast("ConversationOptions", {**saved.options, **options})
         loaded = cls(
             ollama,
             saved.model if model is None else model,
@@ -267,10 +289,7 @@ class Conversation:
         return f"{type(self).__name__}({self._model!r}, {len(self._turns)} turns)"
 
 
-_NO_METRICS = Metrics()
-
-
-def _prompt(prompt: str | Message, images: Iterable[Image]) -> Message:
+def _message_of(prompt: str | Message, images: Iterable[Image]) -> Message:
     if isinstance(prompt, str):
         return Message.user(prompt, images=images)
     if not isinstance(prompt, Message):

@@ -1,98 +1,99 @@
-"""How much of a history is sent: as many of its latest turns as there is room for."""
+"""The limits on how much of a history is sent."""
 
 from __future__ import annotations
 
 import msgspec
 
-from rxollama._invalid_value import invalid_value
+from rxollama._checks import check_count
 from rxollama.conversation._turn import Turn
 from rxollama.messages import Message
 
-__all__ = ("Limits", "estimate")
+__all__ = ("Limits", "estimate_tokens")
 
-_LETTERS = 4
-_PER_MESSAGE = 4
-_PER_IMAGE = 512
-# What a model's template may say by itself. Without it "Hi" would make every letter look like several tokens.
-_TEMPLATE = 64
+# A token of English text is about four characters.
+_CHARACTERS_PER_TOKEN = 4
+_TOKENS_PER_MESSAGE = 4
+_TOKENS_PER_IMAGE = 512
+# A model's template may add this many tokens to any request. If they were not allowed for, the count of a short prompt
+# such as "Hi" would look as if each character were several tokens.
+_TEMPLATE_TOKENS = 64
 
 
-def estimate(message: Message) -> int:
+def estimate_tokens(message: Message) -> int:
     """
-    Estimate how many tokens a message has.
+    Return an estimate of a message's tokens.
 
-    What was thought is not counted, since models are mostly not shown what they thought in earlier turns.
+    Thinking is not counted, because most templates do not show a model its earlier thinking.
 
     Args:
         message: The message.
 
     Returns:
-        A quarter of its characters, and something for the message itself and for each image.
+        A quarter of the characters, plus a constant for the message and for each image.
     """
-    letters = len(message.content) + len(message.tool_name)
-    letters += sum(len(call.name) + len(msgspec.json.encode(call.arguments)) for call in message.tool_calls)
-    return _PER_MESSAGE + -(-letters // _LETTERS) + _PER_IMAGE * len(message.images)
+    characters = len(message.content) + len(message.tool_name)
+    characters += sum(len(call.name) + len(msgspec.json.encode(call.arguments)) for call in message.tool_calls)
+    return _TOKENS_PER_MESSAGE + -(-characters // _CHARACTERS_PER_TOKEN) + _TOKENS_PER_IMAGE * len(message.images)
 
 
 class Limits:
     """
-    Choose what is sent of a history.
-
-    The estimate of tokens is corrected upwards by what the server counted last: never downwards, since a count may
-    leave out what the server had in its cache, or dropped itself.
+    The limits on how many messages and tokens a request may hold.
 
     Args:
-        max_messages: How many messages may be sent, the prompt included and the system prompt not; None for any number.
-        max_tokens: How many tokens may be sent, by an estimate of all that is sent; None for any number.
-        always: Messages that are sent always.
-        tools: What is sent of tools.
+        max_messages: The largest number of messages, with the prompt and without the system prompt. None for no limit.
+        max_tokens: The largest estimate of all tokens in the request. None for no limit.
+        always: The messages that every request holds.
+        tools: The JSON value that describes the tools.
 
     Raises:
-        InvalidValueError: When a limit is no number above 0.
+        InvalidValueError: If a limit is not an int of 1 or more.
     """
 
     def __init__(
         self, max_messages: int | None, max_tokens: int | None, *, always: tuple[Message, ...], tools: object
     ) -> None:
         for field, limit in (("max_messages", max_messages), ("max_tokens", max_tokens)):
-            if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-                raise invalid_value(field, limit, "an int, 1 or more, or None")
+            if limit is not None:
+                check_count(field, limit)
         self._max_messages = max_messages
         self._max_tokens = max_tokens
-        self._always = sum(map(estimate, always)) + (len(msgspec.json.encode(tools)) // _LETTERS if tools else 0)
+        tool_tokens = len(msgspec.json.encode(tools)) // _CHARACTERS_PER_TOKEN if tools else 0
+        self._always = sum(map(estimate_tokens, always)) + tool_tokens
         self._scale = 1.0
 
-    def kept(self, turns: tuple[Turn, ...], prompt: Message) -> tuple[tuple[Turn, ...], int]:
+    def select(self, turns: tuple[Turn, ...], prompt: Message) -> tuple[tuple[Turn, ...], int]:
         """
-        Choose the latest turns that there is room for, without a gap.
+        Return the latest turns that fit into the limits, without a gap.
 
         Args:
             turns: The history.
-            prompt: What is sent after it, in any case.
+            prompt: The message that is sent after the history. It is always sent.
 
         Returns:
-            The turns, and what all of it is estimated to be; 0 where tokens are not limited.
+            The turns, and the estimate of the whole request. The estimate is 0 if tokens are not limited.
         """
         if self._max_messages is None and self._max_tokens is None:
             return turns, 0
         counts_tokens = self._max_tokens is not None
-        most = (self._max_tokens or 0) / self._scale
-        messages, tokens, kept = 1, self._always + estimate(prompt) if counts_tokens else 0, 0
+        limit = (self._max_tokens or 0) / self._scale
+        messages, tokens, kept = 1, self._always + estimate_tokens(prompt) if counts_tokens else 0, 0
         for turn in reversed(turns):
             messages += len(turn.messages)
-            more = tokens + sum(map(estimate, turn.messages)) if counts_tokens else 0
-            if more > most or (self._max_messages is not None and messages > self._max_messages):
+            more = tokens + sum(map(estimate_tokens, turn.messages)) if counts_tokens else 0
+            if more > limit or (self._max_messages is not None and messages > self._max_messages):
                 break
             tokens, kept = more, kept + 1
         return turns[len(turns) - kept :], tokens
 
-    def learn(self, estimated: int, counted: int) -> None:
+    def calibrate(self, estimated: int, counted: int) -> None:
         """
-        Correct the estimate.
+        Adjust the estimate to the server's count of a request.
 
         Args:
-            estimated: What a request was estimated to be; 0 where nobody did.
-            counted: What the server counted; 0 where it did not.
+            estimated: The estimate of the request, or 0 if there is none.
+            counted: The server's count, or 0 if there is none.
         """
         if estimated and counted:
-            self._scale = max(1.0, (_TEMPLATE + counted) / (_TEMPLATE + estimated))
+            # Never below the rule: a count may leave out cached tokens and messages that the server dropped.
+            self._scale = max(1.0, (_TEMPLATE_TOKENS + counted) / (_TEMPLATE_TOKENS + estimated))

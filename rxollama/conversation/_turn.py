@@ -1,4 +1,4 @@
-"""Turns: what the user said, with all that came of it."""
+"""The turns of a conversation."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from msgspec.structs import replace
 
 from rxollama.messages import ChatResponse, Message, Metrics
 
-__all__ = ("Turn", "is_whole", "turn_of", "turns_of")
+__all__ = ("Turn", "build_turn", "is_whole", "split_into_turns")
 
-_NO_ANSWERS = ("load", "unload")
+# The server answers a chat without messages with one of these. It only loads or unloads the model.
+_NO_ANSWER = ("load", "unload")
 
 
 class Turn(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """
-    Be one turn of a conversation.
+    One turn of a conversation: what the user said, and the answer.
 
     Args:
-        messages: What the user said, and all messages of the answer, calls of tools and their results included.
-        done: Whether the answer is whole; False for what was kept of one that was broken off.
-        metrics: The numbers of the answer, summed over its rounds; empty where the turn was given as messages.
+        messages: The user's message, then all messages of the answer, with tool calls and their results.
+        done: Whether the answer is whole. False for the kept part of an answer that failed or was disposed.
+        metrics: The metrics of the answer, summed over its rounds. Empty if the turn was given as messages.
 
     .. versionadded:: 0.1
     """
@@ -32,16 +33,16 @@ class Turn(msgspec.Struct, frozen=True, repr_omit_defaults=True):
 
     @property
     def prompt(self) -> Message:
-        """What the user said: the first message."""
+        """The first message: what the user said."""
         return self.messages[0]
 
 
-def turns_of(messages: Iterable[Message]) -> tuple[Turn, ...]:
+def split_into_turns(messages: Iterable[Message]) -> tuple[Turn, ...]:
     """
-    Cut a history into turns.
+    Split a history into turns.
 
     Args:
-        messages: The messages; what a user says after somebody else spoke begins a turn.
+        messages: The history. A user's message after another role's message begins a turn.
 
     Returns:
         The turns.
@@ -57,35 +58,35 @@ def turns_of(messages: Iterable[Message]) -> tuple[Turn, ...]:
 
 
 def is_whole(response: ChatResponse) -> bool:
-    """Tell whether nothing more comes of an answer: the last message is done, and calls no tool."""
+    """Return whether an answer is complete: its last message is done and calls no tool."""
     last = response.messages[-1]
     return response.done and last.role != "tool" and not last.tool_calls
 
 
-def turn_of(prompt: Message, response: ChatResponse, *, unfinished: bool) -> Turn | None:
+def build_turn(prompt: Message, response: ChatResponse, *, unfinished: bool) -> Turn | None:
     """
-    Make a turn of what came of a prompt.
+    Build the turn of a prompt and its answer.
 
     Args:
-        prompt: What the user said.
-        response: What came.
-        unfinished: Whether to make one of an answer that is not whole, as far as it can be sent again: calls of tools
-            without a result are left out, and a message in which nothing is left but thinking.
+        prompt: The user's message.
+        response: The answer, or the part of it that arrived.
+        unfinished: Whether an answer that is not whole makes a turn. Tool calls without a result are then left out,
+            and so are messages that hold only thinking.
 
     Returns:
-        The turn; None where there is none.
+        The turn, or None if the answer makes none.
     """
     messages, whole = response.messages, is_whole(response)
     if not whole:
-        messages = _fit(messages) if unfinished else ()
-    if not messages or response.done_reason in _NO_ANSWERS:
+        messages = _sendable(messages) if unfinished else ()
+    if not messages or response.done_reason in _NO_ANSWER:
         return None
     return Turn((prompt, *messages), whole, response.metrics)
 
 
-def _fit(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Leave out what a model must not be sent: calls and results without each other, and a message without words."""
-    fit: list[Message] = []
+def _sendable(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return the messages without unanswered calls, results without a call, and messages without content."""
+    kept: list[Message] = []
     results: list[Message] = []
     for message in reversed(messages):
         if message.role == "tool":
@@ -93,8 +94,8 @@ def _fit(messages: tuple[Message, ...]) -> tuple[Message, ...]:
             continue
         # Results come in the order of the calls.
         answered = message.tool_calls[: len(results)]
-        said = message if answered == message.tool_calls else replace(message, tool_calls=answered)
-        words = (said,) if said.content or said.images or answered else ()
-        fit[:0] = (*words, *results[: len(answered)])
+        trimmed = message if answered == message.tool_calls else replace(message, tool_calls=answered)
+        has_content = trimmed.content or trimmed.images or answered
+        kept[:0] = (*((trimmed,) if has_content else ()), *results[: len(answered)])
         results.clear()
-    return tuple(fit)
+    return tuple(kept)

@@ -1,4 +1,4 @@
-"""A conversation with a real server: what is sent, what joins the history, and when."""
+"""Conversations with a scripted server: what is sent, and what joins the history when."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from heard import PATIENCE, Heard, text_of
-from reactivex import Observable, abc
+from reactivex import abc
 from reactivex import operators as rx
 from reactivex.disposable import Disposable
 
-from rxollama import ChatChunk, Conversation, Message, Ollama, run
+from rxollama import ChatChunk, Conversation, Message, Ollama, Stream, run
 from rxollama import operators as op
 from rxollama.conversation import Turn
 from rxollama.errors import InvalidValueError, ServerFailureError, TooManyRoundsError, TruncatedError
@@ -26,49 +26,66 @@ OTHER = {"name": "get_time", "arguments": {"city": "Rome"}, "id": "call_2"}
 
 
 def get_time(city: str) -> str:
-    """Tell the time in a city."""
+    """Return the time in a city."""
     return f"noon in {city}"
 
 
-def said(seen: SeenRequest) -> list[str]:
-    """Tell what a request says, message by message."""
+def sent(seen: SeenRequest) -> list[str]:
+    """Return the contents of a request's messages."""
     return [message["content"] for message in seen.json["messages"]]
 
 
-def told(conversation: Conversation) -> list[str]:
-    """Tell what a conversation remembers, message by message."""
+def remembered(conversation: Conversation) -> list[str]:
+    """Return the contents of a history's messages."""
     return [message.content for message in conversation.messages]
 
 
 def goes_on(chunk: ChatChunk) -> bool:
-    """Tell whether more is to come."""
+    """Return whether a chunk is not the last of its message."""
     return not chunk.done
 
 
 def is_result(chunk: ChatChunk) -> bool:
-    """Tell whether this is what a tool brought."""
+    """Return whether a chunk holds the result of a tool."""
     return chunk.message.role == "tool"
 
 
+class ByHand(Ollama):
+    """A client whose answers are emitted by the test."""
+
+    def __init__(self) -> None:
+        super().__init__("http://localhost:1")
+        self.observers: list[abc.ObserverBase[ChatChunk]] = []
+
+    def converse(self, *_: Any, **__: Any) -> Stream[ChatChunk]:
+        """Return an answer whose observer is kept."""
+
+        def subscribe(observer: abc.ObserverBase[ChatChunk], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            self.observers.append(observer)
+            return Disposable()
+
+        return Stream(subscribe, items=ChatChunk, deltas=True)
+
+
 class TestSend:
-    """What is sent, and what comes of it."""
+    """What is sent, and what joins the history."""
 
     def test_history(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """Each request has the system prompt, the history and the prompt; the history grows by a turn."""
+        """A request has the system prompt, the history and the prompt. The history grows by a turn."""
         conversation = Conversation(ollama, "m", system="Be brief.", think=False, options={"seed": 1})
         server.enqueue(Reply.answer("One."), Reply.answer("Two."))
         first = run(conversation.send("1").pipe(op.collect()))
         run(conversation.send(Message.user("2")))
 
-        assert said(server.requests[1]) == ["Be brief.", "1", "One.", "2"]
+        assert sent(server.requests[1]) == ["Be brief.", "1", "One.", "2"]
         assert [message["role"] for message in server.requests[1].json["messages"]][:2] == ["system", "user"]
         assert server.requests[1].json["options"] == {"seed": 1}
-        assert told(conversation) == ["1", "One.", "2", "Two."]
+        assert remembered(conversation) == ["1", "One.", "2", "Two."]
         assert [turn.prompt.content for turn in conversation.turns] == ["1", "2"]
         assert conversation.turns[0] == Turn((Message.user("1"), *first.messages), metrics=first.metrics)
 
     def test_cold(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """Each subscription is a turn, and reads the history then."""
+        """Each subscription is a turn, and reads the history at that moment."""
         conversation = Conversation(ollama, "m")
         server.always(ANSWER)
         prompt = conversation.send("Hi")
@@ -76,10 +93,10 @@ class TestSend:
         run(prompt)
         run(prompt)
 
-        assert said(server.requests[1]) == ["Hi", "Hello there.", "Hi"]
+        assert sent(server.requests[1]) == ["Hi", "Hello there.", "Hi"]
 
     def test_images(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """A text may have images, and a message has its own."""
+        """A str prompt may have images, and a Message has its own."""
         conversation = Conversation(ollama, "m")
         server.always(ANSWER)
         run(conversation.send("What is this?", images=[b"hello"]))
@@ -89,7 +106,7 @@ class TestSend:
         assert images == [["aGVsbG8="], None, ["aGVsbG8="]]
 
     def test_tools(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """A turn has the calls of tools and their results, and they are sent again; its numbers are of all rounds."""
+        """A turn has tool calls and results, which are sent again. Its metrics are of all rounds."""
         conversation = Conversation(ollama, "m", tools=[get_time])
         server.enqueue(Reply.answer(thinking="Look.", tool_calls=[CALL]), Reply.answer("Noon."), ANSWER)
         run(conversation.send("What time is it in Oslo?"))
@@ -101,46 +118,46 @@ class TestSend:
             "tool",
             "assistant",
         ]
-        assert said(server.requests[2]) == ["What time is it in Oslo?", "", "noon in Oslo", "Noon.", "Thanks."]
+        assert sent(server.requests[2]) == ["What time is it in Oslo?", "", "noon in Oslo", "Noon.", "Thanks."]
         assert len(conversation.turns[0].metrics.rounds) == 2
         assert conversation.metrics.tool_result_count == 1
         assert len(conversation.metrics.rounds) == 3
 
     def test_limits(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """What is left out of a request is still remembered."""
+        """Turns that are left out of a request are still remembered."""
         conversation = Conversation(ollama, "m", system="Be brief.", max_messages=3)
         server.always(Reply.answer("Yes."))
         for prompt in "123":
             run(conversation.send(prompt))
 
-        assert said(server.requests[2]) == ["Be brief.", "2", "Yes.", "3"]
-        assert told(conversation) == ["1", "Yes.", "2", "Yes.", "3", "Yes."]
+        assert sent(server.requests[2]) == ["Be brief.", "2", "Yes.", "3"]
+        assert remembered(conversation) == ["1", "Yes.", "2", "Yes.", "3", "Yes."]
 
     def test_limit_of_tokens(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """The estimate of tokens learns from what the server counted."""
+        """The estimate of tokens is adjusted to the server's count."""
         conversation = Conversation(ollama, "m", max_tokens=40)
         server.enqueue(*[Reply.answer("Yes.", prompt_eval_count=count) for count in (5, 15, 500, 25)])
         for prompt in "1234":
             run(conversation.send(prompt))
 
-        assert [len(said(seen)) for seen in server.requests] == [1, 3, 5, 1]
+        assert [len(sent(seen)) for seen in server.requests] == [1, 3, 5, 1]
 
-    def test_a_begun_history(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """A history may be given, as values or in Ollama's shape."""
+    def test_given_history(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """A history may be given as values or in Ollama's shape."""
         conversation = Conversation(ollama, "m", messages=[{"role": "user", "content": "Hi"}, Message.assistant("Oh.")])
         server.enqueue(ANSWER)
         run(conversation.send("Well?"))
 
-        assert said(server.requests[0]) == ["Hi", "Oh.", "Well?"]
+        assert sent(server.requests[0]) == ["Hi", "Oh.", "Well?"]
         assert conversation.turns[0] == Turn((Message.user("Hi"), Message.assistant("Oh.")))
         assert conversation.turns[0].metrics == Metrics()
 
 
 class TestJoining:
-    """What joins the history, and when."""
+    """What joins the history when."""
 
     def test_before_the_completion(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """Who hears of the completion finds the turn in the history, and may send again from there."""
+        """At the completion the turn is in the history, and the next prompt may be sent from there."""
         conversation = Conversation(ollama, "m")
         server.always(ANSWER)
         again: Heard[ChatChunk] = Heard()
@@ -151,16 +168,18 @@ class TestJoining:
         conversation.send("Hi").subscribe(on_completed=send_again)
         again.wait()
 
-        assert said(server.requests[1]) == ["Hi", "Hello there.", "And?"]
+        assert sent(server.requests[1]) == ["Hi", "Hello there.", "And?"]
         assert len(conversation.turns) == 2
 
     @pytest.mark.parametrize(("keep", "kept"), [(False, []), (True, ["Hi", "ab"])])
     def test_broken_off(self, server: ScriptedOllama, ollama: Ollama, keep: bool, kept: list[str]) -> None:
-        """What came of an answer that failed joins where it is asked for, before the error is told."""
+        """The part of a failed answer joins if it is asked for, before the error is passed on."""
         conversation = Conversation(ollama, "m", keep_unfinished=keep)
         server.enqueue(PARTS.truncated(2))
         found: list[list[str]] = []
-        heard = Heard(conversation.send("Hi").pipe(rx.do_action(on_error=lambda _: found.append(told(conversation)))))
+        heard = Heard(
+            conversation.send("Hi").pipe(rx.do_action(on_error=lambda _: found.append(remembered(conversation))))
+        )
 
         assert isinstance(heard.failure, TruncatedError)
         assert found == [kept]
@@ -168,7 +187,7 @@ class TestJoining:
 
     @pytest.mark.parametrize("keep", [False, True])
     def test_refused(self, server: ScriptedOllama, ollama: Ollama, keep: bool) -> None:
-        """A request that fails before anything came leaves no trace."""
+        """A request that fails before the first chunk leaves no trace."""
         conversation = Conversation(ollama, "m", keep_unfinished=keep)
         server.enqueue(Reply.error(500, {"error": "out of memory"}))
 
@@ -177,18 +196,18 @@ class TestJoining:
 
     @pytest.mark.parametrize(("keep", "kept"), [(False, []), (True, ["Hi", "ab"])])
     def test_disposed(self, server: ScriptedOllama, ollama: Ollama, keep: bool, kept: list[str]) -> None:
-        """When `dispose` returns, in whichever thread, what came has joined, or never will; the request is closed."""
+        """When `dispose` returns, the history is settled and the request is closed."""
         conversation = Conversation(ollama, "m", keep_unfinished=keep)
         server.enqueue(PARTS.stalled(2))
         heard = Heard(conversation.send("Hi")).wait_items(2)
         heard.dispose()
 
-        assert told(conversation) == kept
+        assert remembered(conversation) == kept
         server.requests[0].wait_left()
-        assert told(conversation) == kept
+        assert remembered(conversation) == kept
 
     def test_disposed_before_anything(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """Disposing before anything came leaves no trace."""
+        """Disposing before the first chunk leaves no trace."""
         conversation = Conversation(ollama, "m", keep_unfinished=True)
         server.enqueue(PARTS.stalled(0))
         heard = Heard(conversation.send("Hi"))
@@ -197,17 +216,17 @@ class TestJoining:
 
         assert conversation.turns == ()
 
-    def test_left_when_it_is_whole(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """An answer has joined before its last chunk is handed on, and may be left with it."""
+    def test_disposed_at_the_last_chunk(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """A whole answer joins before its last chunk is passed on, so it may be disposed there."""
         conversation = Conversation(ollama, "m")
         server.enqueue(PARTS)
         run(conversation.send("Hi").pipe(rx.take_while(goes_on, inclusive=True)))
 
-        assert told(conversation) == ["Hi", "abc"]
+        assert remembered(conversation) == ["Hi", "abc"]
         assert conversation.turns[0].done
 
-    def test_left_from_within(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """A subscriber that takes only a part leaves no trace."""
+    def test_disposed_by_an_operator(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """An operator that takes only a part leaves no trace."""
         conversation = Conversation(ollama, "m")
         server.enqueue(PARTS)
 
@@ -216,7 +235,7 @@ class TestJoining:
 
     @pytest.mark.parametrize("keep", [False, True])
     def test_a_tool_without_a_result(self, server: ScriptedOllama, ollama: Ollama, keep: bool) -> None:
-        """Calls whose results are missing do not go back to the model."""
+        """Tool calls without a result do not join."""
         go_on, started, threads = threading.Event(), threading.Event(), list[threading.Thread]()
 
         def slow(city: str) -> str:
@@ -235,19 +254,19 @@ class TestJoining:
         for thread in threads:
             thread.join(PATIENCE)
 
-        assert told(conversation) == (["Hi", "Let me see.", "noon in Oslo"] if keep else [])
+        assert remembered(conversation) == (["Hi", "Let me see.", "noon in Oslo"] if keep else [])
         assert not keep or len(conversation.messages[1].tool_calls) == 1
 
     def test_too_many_rounds(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """Rounds that were played join where it is asked for, without the calls of the last."""
+        """Finished rounds join if they are asked for, without the calls of the last round."""
         conversation = Conversation(ollama, "m", tools=[get_time], max_rounds=2, keep_unfinished=True)
         server.always(Reply.answer(tool_calls=[CALL]))
 
         assert isinstance(Heard(conversation.send("Hi")).failure, TooManyRoundsError)
-        assert told(conversation) == ["Hi", "", "noon in Oslo"]
+        assert remembered(conversation) == ["Hi", "", "noon in Oslo"]
 
     def test_loading(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """Where the server only loads the model, there is no turn."""
+        """Loading the model is not a turn."""
         conversation = Conversation(ollama, "m")
         server.enqueue(Reply.answer(done_reason="load"))
         run(conversation.send("Hi"))
@@ -255,7 +274,7 @@ class TestJoining:
         assert conversation.turns == ()
 
     def test_nothing_came(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """An answer without a chunk is none."""
+        """An answer without a chunk is not a turn."""
         conversation = Conversation(ollama, "m", through=rx.take(0))
         server.enqueue(ANSWER)
 
@@ -263,16 +282,16 @@ class TestJoining:
         assert conversation.turns == ()
 
     def test_ended_early(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """An answer that `through` ends early is complete for the conversation, though not done."""
+        """An answer that `through` ends early joins, and is not done."""
         conversation = Conversation(ollama, "m", through=rx.take(2))
         server.enqueue(PARTS)
         Heard(conversation.send("Hi")).wait()
 
-        assert told(conversation) == ["Hi", "ab"]
+        assert remembered(conversation) == ["Hi", "ab"]
         assert not conversation.turns[0].done
 
     def test_failing_subscriber(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """A subscriber that fails is told of its own error, and nothing joins."""
+        """A subscriber that raises gets its own error, and nothing joins."""
         conversation = Conversation(ollama, "m")
         server.enqueue(PARTS)
         mine = KeyError("mine")
@@ -283,45 +302,49 @@ class TestJoining:
         assert Heard(conversation.send("Hi"), fail).failure is mine
         assert conversation.turns == ()
 
-    def test_after_the_end(self, ollama: Ollama) -> None:
-        """What comes after it was disposed is neither handed on nor remembered."""
-        conversation = Conversation(ollama, "m", keep_unfinished=True)
-        late: list[Any] = []
-
-        def subscribe(observer: object, _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-            late.append(observer)
-            return Disposable()
-
-        conversation._ask = lambda _: Observable(subscribe)
+    def test_chunk_after_the_whole_answer(self) -> None:
+        """A chunk after a whole answer is passed on and does not join."""
+        client = ByHand()
+        conversation = Conversation(client, "m", keep_unfinished=True)
         heard = Heard(conversation.send("Hi"))
-        late[0].on_next(ChatChunk(message=Message.assistant("a")))
-        # As from another thread that is past the check for the end.
-        take = late[0]._on_next
+        client.observers[0].on_next(ChatChunk(message=Message.assistant("a"), done=True))
+        client.observers[0].on_next(ChatChunk(message=Message.assistant("b")))
         heard.dispose()
-        take(ChatChunk(message=Message.assistant("b")))
 
-        assert told(conversation) == ["Hi", "a"]
+        assert text_of(heard.items) == "ab"
+        assert remembered(conversation) == ["Hi", "a"]
+
+    def test_chunk_after_dispose(self) -> None:
+        """A chunk that comes after dispose is neither passed on nor remembered."""
+        client = ByHand()
+        conversation = Conversation(client, "m", keep_unfinished=True)
+        heard = Heard(conversation.send("Hi"))
+        client.observers[0].on_next(ChatChunk(message=Message.assistant("a")))
+        heard.dispose()
+        client.observers[0].on_next(ChatChunk(message=Message.assistant("b")))
+
         assert text_of(heard.items) == "a"
+        assert remembered(conversation) == ["Hi", "a"]
 
 
 class TestTogether:
-    """Several answers under way, forks, and what is taken back."""
+    """Several answers in progress, forks, and undo."""
 
     def test_at_the_same_time(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """Each answer takes the history as it is when it is asked for, and joins when it is whole."""
+        """Each answer reads the history when it is subscribed, and joins when it is whole."""
         conversation = Conversation(ollama, "m", messages=[Message.user("0"), Message.assistant("Zero.")])
         server.enqueue(Reply.answer(["O", "ne."]).slow(0.5), Reply.answer("Two."))
         slow = Heard(conversation.send("1"))
         server.wait_for(1)
         Heard(conversation.send("2")).wait()
-        assert told(conversation)[2:] == ["2", "Two."]
+        assert remembered(conversation)[2:] == ["2", "Two."]
         slow.wait()
 
-        assert [said(seen) for seen in server.requests] == [["0", "Zero.", "1"], ["0", "Zero.", "2"]]
-        assert told(conversation)[2:] == ["2", "Two.", "1", "One."]
+        assert [sent(seen) for seen in server.requests] == [["0", "Zero.", "1"], ["0", "Zero.", "2"]]
+        assert remembered(conversation)[2:] == ["2", "Two.", "1", "One."]
 
     def test_many_threads(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """Answers that end at the same time, on several loops, all join."""
+        """Answers that end at the same time in many threads all join."""
         conversation = Conversation(ollama, "m")
         server.always(ANSWER)
         threads = [threading.Thread(target=run, args=(conversation.send(str(number)),)) for number in range(20)]
@@ -333,7 +356,7 @@ class TestTogether:
         assert sorted(int(turn.prompt.content) for turn in conversation.turns) == list(range(20))
 
     def test_from_within(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """A subscriber may do anything with the conversation while it is called."""
+        """A subscriber may use the conversation while it is called."""
         conversation = Conversation(ollama, "m", messages="0")
         server.enqueue(ANSWER)
         undone: list[Turn | None] = []
@@ -346,10 +369,10 @@ class TestTogether:
         Heard(conversation.send("Hi"), each).wait()
 
         assert undone == [Turn((Message.user("0"),)), None]
-        assert told(conversation) == ["Hi", "Hello there."]
+        assert remembered(conversation) == ["Hi", "Hello there."]
 
     def test_fork(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """A fork has the history, and both go on by themselves; what is under way joins the original."""
+        """A fork has the history and is independent. An answer in progress joins the original."""
         conversation = Conversation(ollama, "m", system="Be brief.", messages="0")
         server.enqueue(Reply.answer(["O", "ne."]).slow(0.5), Reply.answer("Two."))
         heard = Heard(conversation.send("1"))
@@ -358,12 +381,12 @@ class TestTogether:
         run(fork.send("2"))
         heard.wait()
 
-        assert said(server.requests[1]) == ["Be brief.", "0", "2"]
-        assert told(conversation) == ["0", "1", "One."]
-        assert told(fork) == ["0", "2", "Two."]
+        assert sent(server.requests[1]) == ["Be brief.", "0", "2"]
+        assert remembered(conversation) == ["0", "1", "One."]
+        assert remembered(fork) == ["0", "2", "Two."]
 
     def test_undo(self, ollama: Ollama) -> None:
-        """The last turn is taken back and returned, whole; where there is none, None is."""
+        """The last turn is removed and returned whole, and None for an empty history."""
         history = [Message.user("1"), Message.assistant("One."), Message.user("2")]
         conversation = Conversation(ollama, "m", messages=history)
 
@@ -372,8 +395,8 @@ class TestTogether:
         assert conversation.undo() is None
         assert conversation.messages == ()
 
-    def test_numbers(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """The numbers are of the turns in the history that have some."""
+    def test_metrics(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """The metrics are the sum of those of the turns."""
         conversation = Conversation(ollama, "m", messages="0")
         assert conversation.metrics == Metrics()
         server.enqueue(Reply.answer("One.", eval_count=3), Reply.answer("Two.", eval_count=4))
@@ -384,8 +407,8 @@ class TestTogether:
 
         assert conversation.metrics == conversation.turns[1].metrics
 
-    def test_what_it_shows(self, ollama: Ollama) -> None:
-        """It shows its model and how many turns it has, and nothing of what was said."""
+    def test_repr(self, ollama: Ollama) -> None:
+        """The repr has the model and the number of turns, and no text."""
         conversation = Conversation(ollama, "qwen3", system="secret", messages="secret")
 
         assert repr(conversation) == "Conversation('qwen3', 1 turns)"
@@ -415,7 +438,7 @@ class TestTogether:
     ],
 )
 def test_refused(ollama: Ollama, change: dict[str, Any], message: str) -> None:
-    """What is wrong is refused when the conversation is made."""
+    """A wrong argument is refused when the conversation is built."""
     given: dict[str, Any] = {"ollama": ollama, "model": "m", **change}
 
     with pytest.raises(InvalidValueError, match=message):
@@ -433,6 +456,6 @@ def test_refused(ollama: Ollama, change: dict[str, Any], message: str) -> None:
     ],
 )
 def test_refused_prompt(ollama: Ollama, prompt: Any, images: Any, message: str) -> None:
-    """A prompt that is none is refused at the call."""
+    """A wrong prompt is refused at the call."""
     with pytest.raises(InvalidValueError, match=message):
         Conversation(ollama, "m").send(prompt, images=images)

@@ -1,9 +1,12 @@
-"""A conversation is saved and loaded: all of it, or an error that names the line."""
+"""Saving and loading a conversation."""
 
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +20,7 @@ from strategies import json_objects, texts, tool_calls
 
 from rxollama import Conversation, Ollama
 from rxollama.conversation import Turn
-from rxollama.conversation._file import Saved, read, write
+from rxollama.conversation._file import SavedConversation, read, write
 from rxollama.errors import InvalidValueError
 from rxollama.messages import Message, Metrics
 
@@ -38,7 +41,7 @@ _messages = st.builds(
 _metrics = st.sampled_from([Metrics(), Metrics(eval_count=1), Metrics(eval_count=1) + Metrics(wall_duration=2)])
 _turns = st.builds(Turn, st.lists(_messages, min_size=1, max_size=4).map(tuple), st.booleans(), _metrics)
 _saved = st.builds(
-    Saved,
+    SavedConversation,
     st.sampled_from(["m", "qwen3:8b"]),
     texts(),
     st.sampled_from([{}, {"think": "high", "options": {"num_ctx": 8}, "keep_alive": 5, "format": {"type": "object"}}]),
@@ -48,22 +51,22 @@ _saved = st.builds(
 
 @pytest.fixture
 def client() -> Ollama:
-    """Make a client that is asked for nothing."""
+    """Return a client that sends nothing."""
     return Ollama("http://localhost:1")
 
 
 @given(saved=_saved, extra=json_objects())
-def test_identity(tmp_path_factory: pytest.TempPathFactory, saved: Saved, extra: dict[str, Any]) -> None:
-    """What is loaded is what was saved."""
+def test_identity(tmp_path_factory: pytest.TempPathFactory, saved: SavedConversation, extra: dict[str, Any]) -> None:
+    """The loaded value equals the saved one."""
     path = tmp_path_factory.getbasetemp() / "identity.jsonl"
-    saved = Saved(saved.model, saved.system, {**saved.options, "options": extra}, saved.turns)
+    saved = SavedConversation(saved.model, saved.system, {**saved.options, "options": extra}, saved.turns)
     write(path, saved)
 
     assert read(path) == saved
 
 
 def test_lines(tmp_path: Path, client: Ollama) -> None:
-    """A file is a header and a line for each message, to be read by people and other programs."""
+    """A file has a header and a line per message, for people and other programs."""
     path = tmp_path / "talk.jsonl"
     history = [Message.user("Hi"), Message.assistant("Hello."), Message.user("é?")]
     Conversation(client, "m", system="Be brief.", messages=history, keep_alive=timedelta(minutes=5)).save(path)
@@ -80,7 +83,7 @@ def test_lines(tmp_path: Path, client: Ollama) -> None:
 
 
 def test_load(tmp_path: Path, client: Ollama) -> None:
-    """A loaded conversation is the saved one, but for what is given anew."""
+    """A loaded conversation is the saved one, except for the arguments of load."""
     path = tmp_path / "talk.jsonl"
     saved = Conversation(client, "m", system="Be brief.", messages="Hi", think=True, options={"seed": 1})
     saved.save(path)
@@ -108,24 +111,28 @@ def test_load(tmp_path: Path, client: Ollama) -> None:
         (HEADER.replace(b"{}", b'{"think":1}') % 0, 1, "think: "),
         (HEADER.replace(b'"messages":%d', b'"messages":0,"more":1'), 1, "unknown field `more`"),
         (HEADER % 2 + HI + HELLO[:-10], 3, "truncated"),
-        (HEADER % 2 + HI, 2, "the file ends with 1 messages, and should have 2"),
-        (HEADER % 1 + HI + HELLO, 3, "the file ends with 2 messages, and should have 1"),
+        (HEADER % 2 + HI, 2, "expected 2 messages in the file, got 1"),
+        (HEADER % 1 + HI + HELLO, 3, "expected 1 messages in the file, got 2"),
         (HEADER % 2 + HI + b"\n" + HELLO, 3, "truncated"),
         (HEADER % 1 + HI.replace(b"Hi", b"\xff"), 2, "."),
         (HEADER % 1 + b"[" * 100_000, 2, "."),
         (HEADER % 1 + HI.replace(b'"Hi"', b"5"), 2, "messages: Expected `str`, got `int`"),
-        (HEADER % 1 + HI.replace(b"content", b"contents"), 2, "unknown parts of a message: contents"),
+        (HEADER % 1 + HI.replace(b"content", b"contents"), 2, "unknown fields of a message: contents"),
         (HEADER % 1 + HI.replace(b"user", b" "), 2, "role"),
         (HEADER % 1 + HI.replace(b'"turn":1', b'"turn":2'), 2, "turn 2 after turn 0"),
         (HEADER % 1 + HI.replace(b'"turn":1', b'"turn":0'), 2, "turn 0 after turn 0"),
         (HEADER % 2 + HI + HELLO.replace(b'"turn":1', b'"turn":3'), 3, "turn 3 after turn 1"),
-        (HEADER % 2 + HI + HELLO.replace(b'"turn":1', b'"turn":1,"done":false'), 3, "stands on its first line"),
-        (HEADER % 2 + HI + HELLO.replace(b'"turn":1', b'"turn":1,"metrics":{"eval_count":1}'), 3, "its first line"),
+        (HEADER % 2 + HI + HELLO.replace(b'"turn":1', b'"turn":1,"done":false'), 3, "belong on the first line"),
+        (
+            HEADER % 2 + HI + HELLO.replace(b'"turn":1', b'"turn":1,"metrics":{"eval_count":1}'),
+            3,
+            "belong on the first line",
+        ),
         (HEADER % 1 + HI.replace(b'"turn"', b'"day":1,"turn"'), 2, "unknown field `day`"),
     ],
 )
 def test_broken(tmp_path: Path, client: Ollama, text: bytes, line: int, reason: str) -> None:
-    """A file that is broken, cut off or not known is refused, with its name and the line."""
+    """A broken, incomplete or unknown file is refused with its name and the line."""
     path = tmp_path / "talk.jsonl"
     path.write_bytes(text)
 
@@ -135,7 +142,7 @@ def test_broken(tmp_path: Path, client: Ollama, text: bytes, line: int, reason: 
 
 
 def test_every_cut_is_noticed(tmp_path: Path, client: Ollama) -> None:
-    """A file that is cut off anywhere is refused; only the end of its last line may be missing."""
+    """A file that is cut off anywhere is refused. Only the last line end may be missing."""
     path = tmp_path / "talk.jsonl"
     Conversation(client, "m", messages=[Message.user("Hi"), Message.assistant("Hello.")]).save(path)
     whole = path.read_bytes()
@@ -149,22 +156,22 @@ def test_every_cut_is_noticed(tmp_path: Path, client: Ollama) -> None:
 
 
 def test_no_file(tmp_path: Path, client: Ollama) -> None:
-    """A file that is not there is the system's own error."""
+    """A missing file is a FileNotFoundError."""
     with pytest.raises(FileNotFoundError):
         Conversation.load(tmp_path / "none", client)
 
 
 def test_messages_beside_a_file(tmp_path: Path, client: Ollama) -> None:
-    """A history beside that of the file is refused, rather than forgotten."""
-    terms: Any = {"messages": "Hi"}
+    """A history beside that of the file is refused."""
+    options: Any = {"messages": "Hi"}
     Conversation(client, "m").save(tmp_path / "talk.jsonl")
 
     with pytest.raises(InvalidValueError, match=r"messages: expected no messages=, which the file holds"):
-        Conversation.load(tmp_path / "talk.jsonl", client, **terms)
+        Conversation.load(tmp_path / "talk.jsonl", client, **options)
 
 
 def test_long_turn(tmp_path: Path, client: Ollama) -> None:
-    """The time to load a turn is that of its messages, however many they are."""
+    """The time to load a turn grows in proportion to its messages."""
     path = tmp_path / "talk.jsonl"
 
     def seconds(count: int) -> float:
@@ -173,13 +180,13 @@ def test_long_turn(tmp_path: Path, client: Ollama) -> None:
         Conversation.load(path, client)
         return thread_time() - start
 
-    # Of a twentieth; were it that of their square, it would be some two hundred times as much.
+    # 20 times the messages. A quadratic reader would take some 400 times as long.
     assert min(seconds(40_000) for _ in range(2)) < 80 * min(seconds(2_000) for _ in range(3))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes with names in folders")
-def test_no_regular_file(tmp_path: Path, client: Ollama) -> None:
-    """A pipe or a device is written to, and stays what it is."""
+def test_pipe(tmp_path: Path, client: Ollama) -> None:
+    """A pipe or a device is written to and not replaced."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -194,9 +201,9 @@ def test_no_regular_file(tmp_path: Path, client: Ollama) -> None:
 
 
 def test_full_disk(tmp_path: Path, client: Ollama) -> None:
-    """Where there is no room for the new file, the old one stays, and nothing else."""
+    """If the disk is full, the old file stays and no other is left."""
     path = tmp_path / "talk.jsonl"
-    resource = pytest.importorskip("resource", reason="Windows limits no file")
+    resource = pytest.importorskip("resource", reason="Windows has no limit of file sizes")
     Conversation(client, "m", messages="Old").save(path)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
@@ -211,7 +218,7 @@ def test_full_disk(tmp_path: Path, client: Ollama) -> None:
 
 
 def test_not_replaced(tmp_path: Path, client: Ollama) -> None:
-    """When the file cannot be replaced, what stands in its place still does, and nothing else."""
+    """If a folder is in the way, it stays as it is and no other file is left."""
     path = tmp_path / "talk.jsonl"
     (path / "inside").mkdir(parents=True)
 
@@ -229,7 +236,7 @@ def test_not_replaced(tmp_path: Path, client: Ollama) -> None:
     ],
 )
 def test_unwritable(tmp_path: Path, client: Ollama, change: Callable[[], Any], field: str) -> None:
-    """What cannot be written as JSON is refused before the file is touched."""
+    """Text that JSON cannot hold is refused before the file is touched."""
     with pytest.raises(InvalidValueError, match=f"{field}: expected values that JSON can hold"):
         Conversation(client, "m", **change()).save(tmp_path / "talk.jsonl")
 
@@ -238,7 +245,7 @@ def test_unwritable(tmp_path: Path, client: Ollama, change: Callable[[], Any], f
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
 def test_rights(tmp_path: Path, client: Ollama) -> None:
-    """A new file is its owner's; one that is replaced keeps its rights, and a link to it stays a link."""
+    """Only its owner can read a new file. A replaced file keeps its rights, and a link stays a link."""
     path, link = tmp_path / "talk.jsonl", tmp_path / "link"
     conversation = Conversation(client, "m", messages="Hi")
     conversation.save(path)
@@ -249,3 +256,83 @@ def test_rights(tmp_path: Path, client: Ollama) -> None:
 
     assert link.is_symlink()
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("path", ["talk\0.jsonl", "\ud800.jsonl", 5, b"talk.jsonl"])
+def test_impossible_path(client: Ollama, path: Any) -> None:
+    """A value that cannot name a file is refused by save and load."""
+    conversation = Conversation(client, "m")
+
+    with pytest.raises(InvalidValueError, match="path: "):
+        conversation.save(path)
+    with pytest.raises(InvalidValueError, match="path: "):
+        Conversation.load(path, client)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets only some users make links")
+def test_link_to_itself(tmp_path: Path, client: Ollama) -> None:
+    """A link that leads to itself is an OSError, and stays."""
+    link = tmp_path / "link"
+    link.symlink_to(link)
+
+    with pytest.raises(OSError, match="link"):
+        Conversation(client, "m").save(link)
+    with pytest.raises(OSError, match="link"):
+        Conversation.load(link, client)
+    assert list(tmp_path.iterdir()) == [link]
+    assert link.is_symlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets only some users make links")
+def test_link_to_nothing(tmp_path: Path, client: Ollama) -> None:
+    """A link to a missing file stays a link, and the file is written."""
+    path, link = tmp_path / "talk.jsonl", tmp_path / "link"
+    link.symlink_to(path)
+    Conversation(client, "m", messages="Hi").save(link)
+
+    assert link.is_symlink()
+    assert Conversation.load(path, client).messages == (Message.user("Hi"),)
+
+
+# Saves to the file until it is killed in the middle of a save.
+_KILLED = """
+import os, signal, sys
+from rxollama import Conversation, Ollama
+
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+Conversation(Ollama("http://localhost:1"), "m", messages="Hi").save(sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_killed(tmp_path: Path, client: Ollama) -> None:
+    """A killed save leaves the old file, and a later save removes the temporary one when it is stale."""
+    path = tmp_path / "talk.jsonl"
+    conversation = Conversation(client, "m", messages="Old")
+    conversation.save(path)
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(path)], check=False)
+    [left] = set(tmp_path.iterdir()) - {path}
+    assert killed.returncode == -signal.SIGKILL
+    assert Conversation.load(path, client).messages == (Message.user("Old"),)
+
+    conversation.save(path)
+    assert left.exists(), "a save that may be in progress was disturbed"
+    an_hour_ago = path.stat().st_mtime - 3700
+    os.utime(left, (an_hour_ago, an_hour_ago))
+    conversation.save(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_that_are_kept(tmp_path: Path, client: Ollama) -> None:
+    """Old files that a save of this target cannot have left are kept."""
+    path = tmp_path / "talk.jsonl"
+    names = [".talk.jsonl.backup", ".talk.jsonl.tmp", ".other.jsonl.abcdefgh.tmp", ".talk.jsonl.b.abcdefgh.tmp"]
+    for name in names:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    # A folder of a stale file's name cannot be removed, and does not fail the save.
+    (tmp_path / ".talk.jsonl.abcdefgh.tmp").mkdir()
+    os.utime(tmp_path / ".talk.jsonl.abcdefgh.tmp", (0, 0))
+    Conversation(client, "m").save(path)
+
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, ".talk.jsonl.abcdefgh.tmp", *names}

@@ -1,4 +1,4 @@
-"""Whatever is done with conversations, their histories are what a model with plain lists says."""
+"""Any sequence of operations leaves the histories that plain lists would hold."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STEPS = st.tuples(
 @settings(max_examples=60)
 @given(steps=st.lists(_STEPS, max_size=8))
 def test_histories(tmp_path_factory: pytest.TempPathFactory, keep: bool, steps: list[tuple[str, int]]) -> None:
-    """After any sequence of steps each history, and each request, is the model's."""
+    """After any sequence of steps, each history and each request equals the model's."""
     with ScriptedOllama() as server, Ollama(server.url) as ollama:
         path = tmp_path_factory.getbasetemp() / f"laws-{keep}.jsonl"
         talks = [(Conversation(ollama, "m", keep_unfinished=keep), Model())]
@@ -52,12 +52,12 @@ def test_histories(tmp_path_factory: pytest.TempPathFactory, keep: bool, steps: 
 
 
 def pop(model: Model) -> list[str] | None:
-    """Take back the last turn of a model."""
+    """Remove and return the last turn of a model."""
     return model.pop() if model else None
 
 
 def reloaded(conversation: Conversation, path: Path, ollama: Ollama, *, keep: bool) -> Conversation:
-    """Save and load a conversation, which changes nothing."""
+    """Save and load a conversation, and check that nothing changed."""
     conversation.save(path)
     loaded = Conversation.load(path, ollama, keep_unfinished=keep)
     assert loaded.turns == conversation.turns
@@ -65,7 +65,7 @@ def reloaded(conversation: Conversation, path: Path, ollama: Ollama, *, keep: bo
 
 
 def played(step: str, pieces: int, prompt: str, conversation: Conversation, server: ScriptedOllama) -> list[str] | None:
-    """Send a prompt, to an end of this kind, and tell the turn that came of it."""
+    """Send a prompt that ends in this way, and return the turn it should make."""
     whole = Reply.answer(_PIECES)
     if step == "refuse":
         server.enqueue(Reply.error(500, {"error": "out of memory"}))

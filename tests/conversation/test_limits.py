@@ -1,4 +1,4 @@
-"""Of a history as many of the latest turns are sent as there is room for."""
+"""The limits on how much of a history is sent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rxollama.conversation._limits import Limits, estimate
+from rxollama.conversation._limits import Limits, estimate_tokens
 from rxollama.conversation._turn import Turn
 from rxollama.errors import InvalidValueError
 from rxollama.messages import Function, Message, ToolCall
@@ -15,12 +15,12 @@ PROMPT = Message.user("1234")
 
 
 def turns(*lengths: int) -> tuple[Turn, ...]:
-    """Make turns with so many messages of 5 tokens each."""
+    """Return turns with these numbers of messages, each of 5 tokens."""
     return tuple(Turn((Message.user("1234"),) * length) for length in lengths)
 
 
 def limits(messages: int | None = None, tokens: int | None = None) -> Limits:
-    """Make limits without a system prompt and tools."""
+    """Return limits without a system prompt and tools."""
     return Limits(messages, tokens, always=(), tools=[])
 
 
@@ -36,66 +36,66 @@ def limits(messages: int | None = None, tokens: int | None = None) -> Limits:
     ],
 )
 def test_estimate(message: Message, tokens: int) -> None:
-    """A token is four characters; messages and images cost something themselves."""
-    assert estimate(message) == tokens
+    """A token is four characters. Messages and images have a cost of their own."""
+    assert estimate_tokens(message) == tokens
 
 
 @pytest.mark.parametrize(("most", "kept"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (6, 3), (9, 3), (None, 3)])
 def test_messages(most: int | None, kept: int) -> None:
-    """Turns of 1, 2 and 2 messages are kept whole, the latest first, beside the prompt."""
+    """Turns of 1, 2 and 2 messages are selected whole, the latest first, beside the prompt."""
     history = turns(1, 2, 2)
 
-    assert limits(messages=most).kept(history, PROMPT) == (history[3 - kept :], 0)
+    assert limits(messages=most).select(history, PROMPT) == (history[3 - kept :], 0)
 
 
 @pytest.mark.parametrize(("most", "kept"), [(1, 0), (14, 0), (15, 1), (24, 1), (25, 2), (30, 3), (99, 3)])
 def test_tokens(most: int, kept: int) -> None:
-    """Likewise by tokens, where prompt and system prompt come first, and are never left out."""
+    """Tokens limit likewise. The prompt counts first and is never left out."""
     history = turns(1, 2, 2)
 
-    assert limits(tokens=most).kept(history, PROMPT) == (history[3 - kept :], 5 + [0, 10, 20, 25][kept])
+    assert limits(tokens=most).select(history, PROMPT) == (history[3 - kept :], 5 + [0, 10, 20, 25][kept])
 
 
-def test_what_is_always_sent() -> None:
-    """The system prompt and the tools take room."""
+def test_constant_part() -> None:
+    """The system prompt and the tools count as tokens."""
     tools = [{"type": "function"}]
     alone, beside = limits(tokens=20), Limits(None, 20, always=(Message.system("1234"),), tools=tools)
 
-    assert alone.kept(turns(2), PROMPT) == (turns(2), 15)
-    assert beside.kept(turns(2), PROMPT) == ((), 5 + 5 + 5)
+    assert alone.select(turns(2), PROMPT) == (turns(2), 15)
+    assert beside.select(turns(2), PROMPT) == ((), 5 + 5 + 5)
 
 
-def test_learning() -> None:
-    """What the server counted makes later estimates larger, and never smaller than the rule."""
+def test_calibration() -> None:
+    """The server's count makes later estimates larger, and never smaller than the rule."""
     limit, history = limits(tokens=15), turns(2)
-    assert limit.kept(history, PROMPT)[0] == history
-    limit.learn(10, 20)
-    assert limit.kept(history, PROMPT)[0] == ()
-    limit.learn(10, 0)
-    limit.learn(0, 10)
-    assert limit.kept(history, PROMPT)[0] == ()
-    limit.learn(10, 5)
-    assert limit.kept(history, PROMPT)[0] == history
+    assert limit.select(history, PROMPT)[0] == history
+    limit.calibrate(10, 20)
+    assert limit.select(history, PROMPT)[0] == ()
+    limit.calibrate(10, 0)
+    limit.calibrate(0, 10)
+    assert limit.select(history, PROMPT)[0] == ()
+    limit.calibrate(10, 5)
+    assert limit.select(history, PROMPT)[0] == history
 
 
-def test_learning_from_little() -> None:
-    """What a template says by itself is not taken for long words: a greeting does not make the next answer too long."""
+def test_short_prompts_teach_little() -> None:
+    """A template's own tokens are not taken for long words, so a greeting does not exclude the next answer."""
     limit = limits(tokens=6000)
-    _, estimated = limit.kept((), Message.user("Hi"))
-    limit.learn(estimated, 80)
+    _, estimated = limit.select((), Message.user("Hi"))
+    limit.calibrate(estimated, 80)
     answered = (Turn((Message.user("Hi"), Message.assistant("word " * 1500))),)
 
-    assert limit.kept(answered, Message.user("Go on."))[0] == answered
+    assert limit.select(answered, Message.user("Go on."))[0] == answered
 
 
-def test_learning_from_much() -> None:
-    """Where a letter is a token, the limit is kept from the second turn on."""
+def test_dense_text() -> None:
+    """In text with a token per character, the limit holds from the second turn on."""
     limit, prompt, other = limits(tokens=6000), Message.user("語" * 4000), Message.user("語" * 2500)
-    _, estimated = limit.kept((), prompt)
-    assert limit.kept((Turn((prompt,)),), other)[0] != ()
-    limit.learn(estimated, 4000)
+    _, estimated = limit.select((), prompt)
+    assert limit.select((Turn((prompt,)),), other)[0] != ()
+    limit.calibrate(estimated, 4000)
 
-    assert limit.kept((Turn((prompt,)),), other)[0] == ()
+    assert limit.select((Turn((prompt,)),), other)[0] == ()
 
 
 @given(
@@ -104,9 +104,9 @@ def test_learning_from_much() -> None:
     tokens=st.none() | st.integers(1, 100),
 )
 def test_limits_never_cut_a_turn(lengths: list[int], messages: int | None, tokens: int | None) -> None:
-    """What is kept are the latest turns, whole, within the limits; and one more would not be."""
+    """The latest turns are selected whole, and one more would exceed a limit."""
     history = turns(*lengths)
-    kept, _ = limits(messages, tokens).kept(history, PROMPT)
+    kept, _ = limits(messages, tokens).select(history, PROMPT)
     sizes = [1 + sum(lengths[place:]) for place in range(len(lengths) + 1)]
     fitting = [size for size in sizes if size <= (messages or 999) and 5 * size <= (tokens or 999)]
 
@@ -117,6 +117,6 @@ def test_limits_never_cut_a_turn(lengths: list[int], messages: int | None, token
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "5"])
 @pytest.mark.parametrize("field", ["messages", "tokens"])
 def test_refused(limit: int, field: str) -> None:
-    """What is no number above 0 is refused."""
+    """A limit that is not an int of 1 or more is refused."""
     with pytest.raises(InvalidValueError, match=f"max_{field}: .* 1 or more"):
         limits(**{field: limit})

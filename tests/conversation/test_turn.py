@@ -1,4 +1,4 @@
-"""A history is cut into turns, and what came of an answer makes one."""
+"""Splitting a history into turns, and building a turn from an answer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import conversations, messages
 
-from rxollama.conversation._turn import Turn, turn_of, turns_of
-from rxollama.messages import ChatChunk, ChatResponse, Function, Message, Metrics, ToolCall
-from rxollama.messages._response import ResponseBuilder
+from rxollama.conversation._turn import Turn, build_turn, split_into_turns
+from rxollama.messages import ChatChunk, ChatResponse, Function, Message, Metrics, ResponseBuilder, ToolCall
 
 HI = Message.user("Hi")
 HELLO = Message.assistant("Hello.")
@@ -31,9 +30,9 @@ HALF = Message.assistant(thinking="Hm.", tool_calls=[ONE])
         ([HI, HELLO, Message.system("Be brief."), HI], [3, 1]),
     ],
 )
-def test_turns_of(given: list[Message], lengths: list[int]) -> None:
-    """What a user says after somebody else begins a turn."""
-    turns = turns_of(given)
+def test_split_into_turns(given: list[Message], lengths: list[int]) -> None:
+    """A user's message after another role's message begins a turn."""
+    turns = split_into_turns(given)
 
     assert [len(turn.messages) for turn in turns] == lengths
     assert [message for turn in turns for message in turn.messages] == given
@@ -41,8 +40,8 @@ def test_turns_of(given: list[Message], lengths: list[int]) -> None:
 
 @given(st.lists(messages()))
 def test_nothing_is_lost(given: list[Message]) -> None:
-    """Turns put together are the history, and each begins with somebody."""
-    turns = turns_of(given)
+    """The turns joined are the history, and each has a prompt."""
+    turns = split_into_turns(given)
 
     assert [message for turn in turns for message in turn.messages] == given
     assert all(turn.messages[0] is turn.prompt for turn in turns)
@@ -68,42 +67,42 @@ def test_nothing_is_lost(given: list[Message]) -> None:
     ],
 )
 def test_unfinished(said: list[Message], kept: list[Message]) -> None:
-    """Of an answer that was broken off all is kept but calls without a result, and a message without words."""
+    """An unfinished answer is kept without unanswered calls and messages without content."""
     response = ResponseBuilder().snapshot() if not said else ChatResponse(messages=tuple(said))
-    turn = turn_of(HI, response, unfinished=True)
+    turn = build_turn(HI, response, unfinished=True)
 
     assert turn == (Turn((HI, *kept), done=False) if kept else None)
-    assert turn_of(HI, response, unfinished=False) is None
+    assert build_turn(HI, response, unfinished=False) is None
 
 
 @pytest.mark.parametrize("unfinished", [False, True])
 def test_whole(unfinished: bool) -> None:
-    """An answer that is whole is a turn with its numbers, be it empty."""
+    """A whole answer is a turn with its metrics, even if it is empty."""
     metrics = Metrics(eval_count=1)
     response = ChatResponse(message=Message("assistant"), done=True, done_reason="stop", metrics=metrics)
 
-    assert turn_of(HI, response, unfinished=unfinished) == Turn((HI, Message("assistant")), metrics=metrics)
+    assert build_turn(HI, response, unfinished=unfinished) == Turn((HI, Message("assistant")), metrics=metrics)
 
 
 @pytest.mark.parametrize("reason", ["load", "unload"])
 def test_no_answer(reason: str) -> None:
-    """Loading a model is no turn."""
-    assert turn_of(HI, ChatResponse(done=True, done_reason=reason), unfinished=True) is None
+    """Loading a model is not a turn."""
+    assert build_turn(HI, ChatResponse(done=True, done_reason=reason), unfinished=True) is None
 
 
 @pytest.mark.parametrize("said", [[CALLS], [CALLS, FIRST], [CALLS, FIRST, SECOND]])
 def test_done_but_not_over(said: list[Message]) -> None:
-    """A message that calls tools is not the last, though it is done."""
-    assert turn_of(HI, ChatResponse(messages=tuple(said), done=True), unfinished=False) is None
+    """A message that calls tools does not end the answer, though it is done."""
+    assert build_turn(HI, ChatResponse(messages=tuple(said), done=True), unfinished=False) is None
 
 
 @given(conversations(), st.data())
 def test_nothing_is_unanswered(spoken: list[list[ChatChunk]], data: st.DataObject) -> None:
-    """Wherever a conversation is broken off, there is no call without a result, and no result without a call."""
+    """Wherever an answer ends, each call has a result and each result has a call."""
     chunks = [chunk for answer in spoken for chunk in answer]
     builder = ResponseBuilder()
     builder.extend(chunks[: data.draw(st.integers(0, len(chunks)))])
-    turn = turn_of(HI, builder.snapshot(), unfinished=True)
+    turn = build_turn(HI, builder.snapshot(), unfinished=True)
 
     if turn is not None and not turn.done:
         spoken_by = "".join("t" if message.role == "tool" else "a" for message in turn.messages)
