@@ -52,7 +52,7 @@ def _full(kind: type[RxOllamaError]) -> RxOllamaError:
     """Build an error with all that it can carry."""
     given: dict[str, Any] = {}
     if issubclass(kind, StreamError):
-        given |= {"model": "qwen3", "endpoint": "POST /api/chat", "partial": _PARTIAL}
+        given |= {"model": "qwen3", "host": "http://gpu-box:11434", "endpoint": "POST /api/chat", "partial": _PARTIAL}
     if issubclass(kind, StatusError):
         given |= {"status": 401, "signin_url": "https://ollama.example", "retry_after": 1.5}
     if issubclass(kind, (StatusError, ReportedError)):
@@ -125,17 +125,29 @@ def test_error_with_a_message_alone(kind: type[RxOllamaError]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "endpoint", "text"),
+    ("model", "host", "endpoint", "text"),
     [
-        ("", "", "it went wrong"),
-        ("qwen3", "", "it went wrong (model 'qwen3')"),
-        ("", "GET /api/tags", "it went wrong (GET /api/tags)"),
-        ("qwen3", "POST /api/chat", "it went wrong (model 'qwen3', POST /api/chat)"),
+        ("", "", "", "it went wrong"),
+        ("qwen3", "", "", "it went wrong (model 'qwen3')"),
+        ("", "", "GET /api/tags", "it went wrong (GET /api/tags)"),
+        ("qwen3", "", "POST /api/chat", "it went wrong (model 'qwen3', POST /api/chat)"),
+        ("", "http://gpu-box:11434", "", "it went wrong (http://gpu-box:11434)"),
+        (
+            *("qwen3", "https://gpu-box:443/x", "POST /api/chat"),
+            "it went wrong (model 'qwen3', POST https://gpu-box:443/x/api/chat)",
+        ),
     ],
 )
-def test_text_names_the_request(model: str, endpoint: str, text: str) -> None:
-    """The text of an error names the model and the endpoint, as far as they are known."""
-    assert text == str(StreamError("it went wrong", model=model, endpoint=endpoint))
+def test_text_names_the_request(model: str, host: str, endpoint: str, text: str) -> None:
+    """The text of an error names the model, the host and the endpoint, as far as they are known."""
+    assert text == str(StreamError("it went wrong", model=model, host=host, endpoint=endpoint))
+
+
+def test_text_names_the_host_once() -> None:
+    """The text of an error does not repeat a host that its message names."""
+    error = StreamError("cannot reach http://gpu-box:11434", host="http://gpu-box:11434", endpoint="POST /api/chat")
+
+    assert "cannot reach http://gpu-box:11434 (POST /api/chat)" == str(error)
 
 
 def test_text_names_the_request_that_is_told_later() -> None:

@@ -534,6 +534,14 @@ class TestSeam:
         assert transport.requests == [Request(method="GET", path="/api/version")]
         assert transport.requests[0].body is None
 
+    @pytest.mark.parametrize("host", [None, "http://gpu-box:11434"])
+    async def test_host(self, host: str | None) -> None:
+        """An error over such a transport names the host if the caller did."""
+        async with Ollama(host, transport=_Speaking(b"nothing")) as ollama:
+            with pytest.raises(ProtocolError) as caught:
+                await ollama.version()
+        assert caught.value.host == (host or "")
+
     async def test_eager_tasks(self) -> None:
         """It works on a loop that begins tasks at once, where there is one."""
         factory: Any = getattr(asyncio, "eager_task_factory", None)
@@ -655,4 +663,4 @@ class TestRefused:
         with Ollama(server.url, max_line=1000) as ollama:
             failure = Heard(ollama.chat("m", "Hello")).failure
         assert isinstance(failure, ProtocolError)
-        assert "raise max_line" in str(failure)
+        assert "larger max_line=" in str(failure)

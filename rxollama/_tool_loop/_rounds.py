@@ -21,7 +21,9 @@ __all__ = ("converse",)
 Send = Callable[[ChatRequest], Observable[ChatChunk]]
 
 
-def converse(request: ChatRequest, options: ToolLoopOptions, send: Send, streams: Streams) -> Stream[ChatChunk]:
+def converse(
+    request: ChatRequest, options: ToolLoopOptions, send: Send, streams: Streams, *, host: str = ""
+) -> Stream[ChatChunk]:
     """
     Build the observable of a conversation.
 
@@ -30,6 +32,7 @@ def converse(request: ChatRequest, options: ToolLoopOptions, send: Send, streams
         options: Its options.
         send: Makes the observable of a request.
         streams: The live streams of the client.
+        host: The base URL of the server, for errors.
 
     Returns:
         A cold observable: each subscription is a conversation of its own.
@@ -38,7 +41,7 @@ def converse(request: ChatRequest, options: ToolLoopOptions, send: Send, streams
     def subscribe(
         observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        talk = ToolLoop(observer, streams, request, options=options, send=send, scheduler=scheduler)
+        talk = ToolLoop(observer, streams, request, options=options, send=send, host=host, scheduler=scheduler)
         talk.start()
         return Disposable(talk.dispose)
 
@@ -56,18 +59,21 @@ class ToolLoop(Subscription[ChatChunk]):
         *,
         options: ToolLoopOptions,
         send: Send,
+        host: str,
         scheduler: abc.SchedulerBase | None,
     ) -> None:
         super().__init__(observer, streams, f"the conversation with model {request.model!r}")
         self._request = request
         self._options = options
         self._send = send
+        self._host = host
         self._scheduler = scheduler
         self._builder = ResponseBuilder()
         self._broken = False
 
     def _fill_in(self, error: StreamError) -> None:
         error.model = error.model or self._request.model
+        error.host = error.host or self._host
         error.endpoint = error.endpoint or "POST /api/chat"
         said = self._builder.snapshot()
         error.partial = ChatResponse(

@@ -82,6 +82,8 @@ class Ollama(Endpoints):
         key = key_of(os.environ.get("OLLAMA_API_KEY", "") if api_key is None else api_key)
         self._default = LazyTransport(http_transport(self._base_url, key, header_fields(headers), http_client))
         self._transport: Transport = transport or self._default
+        # A transport of the caller's may lead anywhere: its host is known only if the caller names it.
+        self._host = self._base_url if transport is None or host is not None else ""
 
     @property
     def base_url(self) -> str:
@@ -199,7 +201,7 @@ class Ollama(Endpoints):
         )
         offered = [tool.schema for tool in loop_options.tools]
         request = ChatRequest(model=model, messages=messages, tools=offered, **options)
-        return converse(request, loop_options, self.send, self._streams)
+        return converse(request, loop_options, self.send, self._streams, host=self._host)
 
     def generate(
         self,
@@ -280,7 +282,7 @@ class Ollama(Endpoints):
     def _observe(
         self, request: Request, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
     ) -> Stream[T]:
-        return source(RequestPlan(self._transport, request, decoder, self._streams, model, is_chat))
+        return source(RequestPlan(self._transport, request, decoder, self._streams, model, self._host, is_chat))
 
     def close(self) -> None:
         """

@@ -45,6 +45,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
         decoder: Makes the decoder of one answer.
         streams: The live streams of the client.
         model: The model, for errors and warnings.
+        host: The base URL of the server, for errors. Empty if only the transport knows it.
         is_chat: Whether the records are chunks, so that errors carry what arrived.
     """
 
@@ -53,6 +54,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
     decoder: Callable[[], Decoder[T]]
     streams: Streams
     model: str
+    host: str = ""
     is_chat: bool = False
 
     @property
@@ -94,6 +96,7 @@ class _Stream(Subscription[T]):
     def _fill_in(self, error: StreamError) -> None:
         plan = self._plan
         error.model = error.model or plan.model
+        error.host = error.host or plan.host
         error.endpoint = error.endpoint or f"{plan.request.method} {plan.request.path}"
         if error.partial is None and plan.is_chat:
             error.partial = self._received.partial()

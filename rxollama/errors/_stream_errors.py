@@ -57,27 +57,30 @@ class SlowCallbackWarning(RuntimeWarning):
 
 
 class RequestFields(TypedDict, total=False):
-    """Hold what every error that ends a stream takes."""
+    """The arguments that every `StreamError` accepts."""
 
     model: str
+    host: str
     endpoint: str
     partial: ChatResponse | None
 
 
 class StreamError(RxOllamaError):
     """
-    Be the base of every error that ends a stream.
+    The base class of every error that ends a stream.
 
     Args:
-        message: What went wrong and what to do, for people.
-        model: The model that was asked.
+        message: What went wrong, what was expected, and what to do.
+        model: The model of the request.
+        host: The base URL of the server, such as `http://gpu-box:11434`.
         endpoint: The endpoint, such as `POST /api/chat`.
-        partial: What had arrived, `done=False`; None where the call brings no chat.
+        partial: The response as far as it arrived, with `done=False`. None for a call that is not a chat.
 
     .. versionadded:: 0.1
     """
 
     model: str
+    host: str
     endpoint: str
     partial: ChatResponse | None
 
@@ -86,18 +89,24 @@ class StreamError(RxOllamaError):
         message: str,
         *,
         model: str = "",
+        host: str = "",
         endpoint: str = "",
         partial: ChatResponse | None = None,
     ) -> None:
         super().__init__(message)
         self.model = model
+        self.host = host
         self.endpoint = endpoint
         self.partial = partial
 
     def __str__(self) -> str:
-        """Tell what went wrong, and with which request."""
-        where = ", ".join(filter(None, (self.model and f"model {self.model!r}", self.endpoint)))
-        return f"{self.args[0]} ({where})" if where else str(self.args[0])
+        """Return the message, with the model and the address of the request."""
+        message = str(self.args[0])
+        # A message about a connection names the host already.
+        host = "" if self.host in message else self.host
+        address = self.endpoint.replace(" ", f" {host}", 1) if self.endpoint else host
+        where = ", ".join(filter(None, (self.model and f"model {self.model!r}", address)))
+        return f"{message} ({where})" if where else message
 
 
 class ClientClosedError(StreamError):

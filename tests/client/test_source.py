@@ -392,25 +392,27 @@ class TestErrors:
     def test_what_they_carry(
         self, ollama: Ollama, server: ScriptedOllama, reply: Reply, kind: type[StreamError]
     ) -> None:
-        """Every error carries the model, the endpoint and what had arrived."""
+        """Every error carries the model, the host, the endpoint and what had arrived."""
         server.enqueue(reply)
         heard = Heard(chat(ollama))
         failure = heard.failure
         assert type(failure) is kind
         assert isinstance(failure, kind)
-        assert (failure.model, failure.endpoint) == ("m", "POST /api/chat")
+        assert (failure.model, failure.host, failure.endpoint) == ("m", server.url, "POST /api/chat")
         assert failure.partial is not None
         assert failure.partial.message.content == text_of(heard.items)
         assert not failure.partial.done
         assert failure.partial.metrics.chunk_count == len(heard.items)
-        assert str(failure).endswith("(model 'm', POST /api/chat)")
+        assert str(failure).endswith(("(model 'm', POST /api/chat)", f"(model 'm', POST {server.url}/api/chat)"))
+        assert str(failure).count(server.url) == 1
 
     def test_of_another_call(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """The error of a call that brings no chat has nothing partial, and names what it has."""
         server.enqueue(Reply.error(500, "no"))
         failure = Heard(ollama.version()).failure
         assert isinstance(failure, StatusError)
-        assert (failure.model, failure.endpoint, failure.partial) == ("", "GET /api/version", None)
+        assert (failure.model, failure.host, failure.endpoint) == ("", server.url, "GET /api/version")
+        assert failure.partial is None
 
     def test_in_a_callback(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """A callback that raises ends its own subscription, which is told of it, and no other."""
@@ -624,5 +626,5 @@ class TestClose:
         ollama.close()
         ollama.close()
         failure = Heard(chat(ollama)).failure
-        assert str(failure) == "the client was closed: make a new one (model 'm', POST /api/chat)"
+        assert str(failure) == f"the client was closed: make a new one (model 'm', POST {server.url}/api/chat)"
         assert server.requests == ()

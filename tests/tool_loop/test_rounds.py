@@ -187,12 +187,13 @@ def test_too_many_rounds(ollama: Ollama, server: ScriptedOllama) -> None:
         return "done"
 
     heard = Heard(ollama.converse("m", "Go", tools=[f], max_rounds=3))
-    assert isinstance(heard.failure, TooManyRoundsError)
-    assert "max_rounds=3" in str(heard.failure)
-    assert (heard.failure.model, heard.failure.endpoint) == ("m", "POST /api/chat")
+    failure = heard.failure
+    assert isinstance(failure, TooManyRoundsError)
+    assert "max_rounds=3" in str(failure)
+    assert (failure.model, failure.host, failure.endpoint) == ("m", server.url, "POST /api/chat")
     assert len(server.requests) == 3
     assert len(ran) == 2
-    partial = heard.failure.partial
+    partial = failure.partial
     assert partial is not None
     assert not partial.done
     assert [message.role for message in partial.messages] == ["assistant", "tool", "assistant", "tool", "assistant"]
