@@ -10,8 +10,10 @@
 #   _runtime/  _wire/                             where a stream lives | Ollama's JSON
 #   transport  errors/  messages/                 the seam to HTTP | what ends a stream | what a stream carries
 #   _checks  _schema/  _invalid_value  testing/   checks of arguments | types as JSON schemas | a scripted server
+#   _public                                       the module names of what is public
 
 from rxollama import errors, messages, operators, tools, transport
+from rxollama._public import publish
 from rxollama._runtime import Stream, aiterate, iterate, run
 from rxollama.client import Ollama
 from rxollama.conversation import Conversation
@@ -52,3 +54,5 @@ __all__ = (
     "tools",
     "transport",
 )
+
+publish(globals())

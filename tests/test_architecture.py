@@ -19,7 +19,7 @@ MAX_FUNCTION_LINES = 60
 
 # From the floor up. A module may import from rows below its own, and from rooms further left in its own row.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("testing", "_invalid_value", "_schema", "_checks", "messages", "errors", "transport"),
+    ("_public", "testing", "_invalid_value", "_schema", "_checks", "messages", "errors", "transport"),
     ("_wire", "_runtime"),
     ("operators", "tools", "_http"),
     ("_tool_loop",),
@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 RANKS = {name: (layer, place) for layer, row in enumerate(LAYERS) for place, name in enumerate(row)}
 
 # Private modules that every room may import. They stand at the floor and are no room's own.
-FLOOR = {"rxollama._checks", "rxollama._invalid_value"}
+FLOOR = {"rxollama._checks", "rxollama._invalid_value", "rxollama._public"}
 
 # Imports of another room's private module that are still to go.
 PRIVATE_IMPORTS_LEFT = {

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pickle
 import pkgutil
+import traceback
+import typing
 from types import ModuleType
 
 import pytest
@@ -95,6 +98,31 @@ def test_versions_are_marked(name: str) -> None:
     ]
 
     assert [] == unmarked
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_show_public_modules(name: str) -> None:
+    """A public class or function names a public module as its own, and can be imported and pickled from there."""
+    module = importlib.import_module(name)
+    values = [getattr(module, public) for public in module.__all__]
+    named = [value for value in values if inspect.isclass(value) or inspect.isfunction(value)]
+
+    assert {value.__module__ for value in named} <= {*PUBLIC}
+    assert [getattr(importlib.import_module(value.__module__), value.__qualname__) for value in named] == named
+    assert [pickle.loads(pickle.dumps(value)) for value in named] == named  # noqa: S301 - These bytes are our own.
+
+
+def test_tracebacks_show_public_modules() -> None:
+    """A traceback names an error as a program imports it."""
+    [line] = traceback.format_exception_only(rxollama.errors.NotFoundError("no such model"))
+
+    assert line == "rxollama.errors.NotFoundError: no such model\n"
+
+
+@pytest.mark.parametrize("kind", [rxollama.ChatChunk, rxollama.ChatResponse, rxollama.StreamError, rxollama.Ollama])
+def test_annotations_can_be_resolved(kind: type) -> None:
+    """The annotations of a public class can be resolved, though its module is not the one of its definition."""
+    assert all(not isinstance(hint, str) for hint in typing.get_type_hints(kind).values())
 
 
 def test_every_operator_is_exported() -> None:

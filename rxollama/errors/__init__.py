@@ -35,6 +35,7 @@ The client raises all of them into `on_error` of the subscription that failed, a
 """
 
 from rxollama._invalid_value import InvalidValueError, RxOllamaError
+from rxollama._public import publish
 from rxollama.errors._status_errors import (
     BadRequestError,
     BusyError,
@@ -100,3 +101,5 @@ __all__ = (
     "UnknownToolError",
     "UnsupportedRuntimeError",
 )
+
+publish(globals())

@@ -1,5 +1,6 @@
 """The values: messages, chunks that add up, requests, responses, metrics and events."""
 
+from rxollama._public import publish
 from rxollama.messages._backlog import Backlog, is_summable
 from rxollama.messages._catalog import Embeddings, ModelCard, ModelDetails, ModelEntry, Progress, RunningModel
 from rxollama.messages._chunk import ChatChunk, Logprob, TokenLogprob, metrics_of
@@ -86,3 +87,5 @@ __all__ = (
     "partial_of",
     "read_messages",
 )
+
+publish(globals())

@@ -5,6 +5,7 @@ Each takes an observable and gives an observable, so that they stand in any `pip
 nothing of HTTP: they work on `reactivex.of(ChatChunk(...))` as on a live chat.
 """
 
+from .._public import publish
 from ._ask import ask
 from ._extract import extract_thinking
 from ._fallback import fallback
@@ -46,3 +47,5 @@ __all__ = (
     "timeouts",
     "tool_calls",
 )
+
+publish(globals())

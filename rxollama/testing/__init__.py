@@ -7,6 +7,7 @@ on request. It is independent of the rest of rxollama, and of any test framework
 .. versionadded:: 0.1
 """
 
+from rxollama._public import publish
 from rxollama.testing._journal import SeenRequest
 from rxollama.testing._pieces import Piece
 from rxollama.testing._recording import RecordedRequest, Recording
@@ -14,3 +15,5 @@ from rxollama.testing._reply import Reply
 from rxollama.testing._server import ScriptedOllama
 
 __all__ = ("Piece", "RecordedRequest", "Recording", "Reply", "ScriptedOllama", "SeenRequest")
+
+publish(globals())
