@@ -53,7 +53,6 @@ DOCSTRINGS_LEFT = {
     "_tool_loop",
     "cli",
     "client",
-    "errors",
     "messages",
     "operators",
     "testing",

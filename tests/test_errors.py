@@ -1,4 +1,4 @@
-"""Tests of the errors: their tree, and that they survive being copied and sent to another process."""
+"""The tree of the errors, their texts, and copies of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PARTIAL = ChatResponse(
 
 
 def _drawn() -> dict[str, str]:
-    """Read the tree of the module's docstring: every class with the class above it."""
+    """Return the tree in the module's docstring, as each class with the class above it."""
     above: list[str] = []
     tree: dict[str, str] = {}
     for indent, name in re.findall(r"^    ([│├└─ ]*)([A-Z]\w+Error)\b", errors.__doc__ or "", re.MULTILINE):
@@ -49,7 +49,7 @@ def _drawn() -> dict[str, str]:
 
 
 def _full(kind: type[RxOllamaError]) -> RxOllamaError:
-    """Build an error with all that it can carry."""
+    """Return an error with every attribute set."""
     given: dict[str, Any] = {}
     if issubclass(kind, StreamError):
         given |= {"model": "qwen3", "host": "http://gpu-box:11434", "endpoint": "POST /api/chat", "partial": _PARTIAL}
@@ -82,7 +82,7 @@ def _all_of_it(error: BaseException) -> tuple[type[BaseException], tuple[object,
 
 
 def test_tree_is_drawn_as_it_is() -> None:
-    """The tree in the module's docstring is the tree of the classes."""
+    """The tree in the module's docstring is that of the classes."""
     real = {
         kind.__name__: next(
             (base.__name__ for base in kind.__mro__[1:] if issubclass(base, RxOllamaError)),
@@ -96,13 +96,13 @@ def test_tree_is_drawn_as_it_is() -> None:
 
 @pytest.mark.parametrize("kind", [*_ALL, SlowCallbackWarning])
 def test_class_is_documented_and_public(kind: type[Exception]) -> None:
-    """Every class has a docstring of its own that says since when it is there, and is public."""
+    """Every class is public and has a docstring of its own with the version that added it."""
     assert ".. versionadded:: " in (vars(kind)["__doc__"] or "")
     assert kind.__name__ in errors.__all__
 
 
 def test_public_names() -> None:
-    """The public names are in order, and all of them are there."""
+    """The public names are sorted, and each exists."""
     assert sorted(errors.__all__) == list(errors.__all__)
     assert all(hasattr(errors, name) for name in errors.__all__)
 
@@ -110,7 +110,7 @@ def test_public_names() -> None:
 @pytest.mark.parametrize("kind", _ALL)
 @pytest.mark.parametrize("sent", [copy.copy, copy.deepcopy, *map(_pickled, range(pickle.HIGHEST_PROTOCOL + 1))])
 def test_error_survives(kind: type[RxOllamaError], sent: Callable[[RxOllamaError], RxOllamaError]) -> None:
-    """An error that is copied or sent to another process keeps all that it carries, its notes as well."""
+    """A copied or pickled error keeps its attributes and notes."""
     error = _full(kind)
     error_there = sent(error)
 
@@ -120,7 +120,7 @@ def test_error_survives(kind: type[RxOllamaError], sent: Callable[[RxOllamaError
 
 @pytest.mark.parametrize("kind", _ALL)
 def test_error_with_a_message_alone(kind: type[RxOllamaError]) -> None:
-    """An error can be made of a message alone, which is then all that it says."""
+    """An error needs only a message, which is then its text."""
     assert "it went wrong" == str(kind("it went wrong"))
 
 
@@ -151,7 +151,7 @@ def test_text_names_the_host_once() -> None:
 
 
 def test_text_names_the_request_that_is_told_later() -> None:
-    """The text of an error names the request also where the error learns of it only later."""
+    """The text of an error names a model that was set later."""
     error = UnauthorizedError("it went wrong", status=401)
     error.model = "qwen3"
 
@@ -159,7 +159,7 @@ def test_text_names_the_request_that_is_told_later() -> None:
 
 
 def test_kinds_that_python_knows() -> None:
-    """Errors that Python has a class for are of that class too."""
+    """An error is also of the built-in class for its kind."""
     assert issubclass(StreamTimeoutError, TimeoutError)
     assert issubclass(InvalidValueError, ValueError)
     assert issubclass(RunningLoopError, RuntimeError)

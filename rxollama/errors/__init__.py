@@ -2,36 +2,36 @@
 All errors.
 
     RxOllamaError
-    ├── InvalidValueError         a value was refused before anything was sent: mend the call
-    ├── RunningLoopError          `run` or `iterate` inside an event loop: use `await` or `aiterate`
+    ├── InvalidValueError         an argument is wrong and nothing was sent: correct the call
+    ├── RunningLoopError          a blocking call inside an event loop: use `await` or `async for`
     ├── UnsupportedRuntimeError   trio or gevent, on which no stream can live: use asyncio or a thread
-    ├── EmptyStreamError          the stream ended without an item, and one was asked for
-    └── StreamError               a request failed; carries model, endpoint and what arrived
-        ├── ClientClosedError     the client, or its event loop, was closed: make a new one
+    ├── EmptyStreamError          the stream ended without an item, and one was expected
+    └── StreamError               a request failed; carries the model, the host, the endpoint and the partial response
+        ├── ClientClosedError     the client or its event loop was closed: make a new one
         ├── ConnectionFailedError no connection: start the server or set OLLAMA_HOST, then retry
-        ├── ConnectionLostError   the connection broke; a retry can help
-        ├── StreamTimeoutError    a phase took too long; a retry can help, a longer time more
-        ├── StatusError           the server refused with a status; carries its words
-        │   ├── BadRequestError       400: mend the request
+        ├── ConnectionLostError   the connection broke: a retry can help
+        ├── StreamTimeoutError    a phase took too long: retry, or allow more time
+        ├── StatusError           the server refused the request; carries its status and its reason
+        │   ├── BadRequestError       400: correct the request
         │   ├── UnauthorizedError     401: sign in, or set OLLAMA_API_KEY
         │   ├── ForbiddenError        403: the server does not serve this client
         │   ├── NotFoundError         404: pull the model
-        │   ├── BusyError             429, 503: retry after a while
-        │   └── ServerFailureError    500 and up: a retry can help, unless it is a parser's failure
-        ├── ReportedError         an error record inside a stream that began well
-        ├── ToolError             a call came to nothing, and `raise_on=` asks for an end; carries the call
-        │   ├── UnknownToolError      the tool was never offered
+        │   ├── BusyError             429, 503: retry later
+        │   └── ServerFailureError    500 and up: a retry can help, unless the model's output cannot be parsed
+        ├── ReportedError         an error record within a stream that began well
+        ├── ToolError             a tool call failed, and `raise_on=` ends the stream; carries the call
+        │   ├── UnknownToolError      the model was not offered this tool
         │   ├── ToolArgumentsError    the arguments do not fit
-        │   ├── ToolDeniedError       `approve=` did not allow it
+        │   ├── ToolDeniedError       `approve=` did not allow the call
         │   ├── ToolTimeoutError      the tool took longer than `tool_timeout=`
         │   └── ToolFailedError       the tool raised
-        ├── TooManyRoundsError    the model still called tools in its last round: give it more, or fewer tools
-        ├── StructuredOutputError the answer is not the JSON, or not of the type, that was asked for
-        ├── TruncatedError        the stream ended before the answer did; a retry can help
-        └── ProtocolError         what came is not Ollama's: is this the right server?
+        ├── TooManyRoundsError    the model called tools in its last round: allow more rounds, or offer fewer tools
+        ├── StructuredOutputError the answer is not JSON, or not of the requested type
+        ├── TruncatedError        the response ended before the answer was complete: a retry can help
+        └── ProtocolError         the response is not Ollama's: check the address of the server
 
-The client raises all of them into `on_error` of the subscription that failed, and the calls that leave Rx (`run`,
-`iterate`, `aiterate`, `await`) raise them. Every `StreamError` carries in `partial` what had arrived.
+An error reaches `on_error` of the subscription that failed. `run`, `iterate`, `aiterate`, `await` and a loop over a
+stream raise it. `partial` of a `StreamError` holds what had arrived.
 """
 
 from rxollama._invalid_value import InvalidValueError, RxOllamaError

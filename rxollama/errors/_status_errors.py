@@ -1,4 +1,4 @@
-"""The errors of a server that refuses a request with a status."""
+"""The errors of a server that refuses a request with an HTTP status."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = (
 
 class StatusError(StreamError):
     """
-    Say that the server refused a request with a status.
+    The error of a request that the server refused with an HTTP status.
 
     Args:
         message: As in `StreamError`.
         status: The HTTP status.
-        detail: The server's own words, unwrapped.
-        body: The body as it came, shortened.
-        signin_url: Where to sign in, with status 401; empty where the server names no place.
-        retry_after: After how many seconds to try again; None where the server does not say.
+        detail: The server's own text.
+        body: The body of the response, shortened.
+        signin_url: The address to sign in at, with status 401. Empty if the server gives none.
+        retry_after: The seconds after which to retry. None if the server does not say.
         request: As in `StreamTimeoutError`.
 
     .. versionadded:: 0.1
@@ -60,7 +60,7 @@ class StatusError(StreamError):
 
 class BadRequestError(StatusError):
     """
-    Say that the server does not take the request (400).
+    The error of a request that the server does not accept (400).
 
     .. versionadded:: 0.1
     """
@@ -68,7 +68,7 @@ class BadRequestError(StatusError):
 
 class UnauthorizedError(StatusError):
     """
-    Say that the server wants to know who asks (401); `signin_url` is where to sign in.
+    The error of a request without valid credentials (401). `signin_url` is the address to sign in at.
 
     .. versionadded:: 0.1
     """
@@ -76,7 +76,7 @@ class UnauthorizedError(StatusError):
 
 class ForbiddenError(StatusError):
     """
-    Say that the server does not serve this client (403).
+    The error of a client that the server does not serve (403).
 
     .. versionadded:: 0.1
     """
@@ -84,7 +84,7 @@ class ForbiddenError(StatusError):
 
 class NotFoundError(StatusError):
     """
-    Say that the server has no such model or endpoint (404).
+    The error of a model or endpoint that the server does not have (404).
 
     .. versionadded:: 0.1
     """
@@ -92,7 +92,7 @@ class NotFoundError(StatusError):
 
 class BusyError(StatusError):
     """
-    Say that the server has too much to do (429, 503); `retry_after` is when to come again.
+    The error of a server that has too many requests (429, 503). `retry_after` says when to retry.
 
     .. versionadded:: 0.1
     """
@@ -100,7 +100,7 @@ class BusyError(StatusError):
 
 class ServerFailureError(StatusError):
     """
-    Say that the server failed (500 and up).
+    The error of a server that failed (500 and up).
 
     .. versionadded:: 0.1
     """

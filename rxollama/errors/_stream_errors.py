@@ -1,4 +1,4 @@
-"""The base of all errors that end a stream, and those that may end any."""
+"""The base class of the errors that end a stream, and the errors that any request can end with."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class EmptyStreamError(RxOllamaError):
 
 class SlowCallbackWarning(RuntimeWarning):
     """
-    Warn that a callback held the event loop, and with it every stream that lives there.
+    The warning of a callback that blocked the event loop, and with it every stream on that loop.
 
     .. versionadded:: 0.1
     """
@@ -111,7 +111,7 @@ class StreamError(RxOllamaError):
 
 class ClientClosedError(StreamError):
     """
-    Say that the client, or the event loop that a stream lived on, was closed.
+    The error of a stream whose client or event loop was closed.
 
     .. versionadded:: 0.1
     """
@@ -119,7 +119,7 @@ class ClientClosedError(StreamError):
 
 class ConnectionFailedError(StreamError):
     """
-    Say that there is no connection to the server: refused, unresolvable, or no secure one.
+    The error of a server that cannot be reached: refused, not resolved, or without a secure connection.
 
     .. versionadded:: 0.1
     """
@@ -127,7 +127,7 @@ class ConnectionFailedError(StreamError):
 
 class ConnectionLostError(StreamError):
     """
-    Say that the connection broke while the server was answering.
+    The error of a connection that broke before the response was complete.
 
     .. versionadded:: 0.1
     """
@@ -135,12 +135,12 @@ class ConnectionLostError(StreamError):
 
 class StreamTimeoutError(StreamError, TimeoutError):
     """
-    Say that a phase of a stream took too long.
+    The error of a phase that took too long.
 
     Args:
         message: As in `StreamError`.
         phase: The phase: `connect`, `first_chunk`, `gap` or `total`.
-        request: The model, the endpoint and what had arrived, as in `StreamError`.
+        request: *model*, *host*, *endpoint* and *partial*, as in `StreamError`.
 
     .. versionadded:: 0.1
     """
@@ -154,12 +154,12 @@ class StreamTimeoutError(StreamError, TimeoutError):
 
 class ReportedError(StreamError):
     """
-    Say that the server reported an error in a stream that had begun well.
+    The error that a server reports within a stream that began well.
 
     Args:
         message: As in `StreamError`.
-        detail: The server's own words, unwrapped.
-        body: The record as it came, shortened.
+        detail: The server's own text.
+        body: The error record, shortened.
         request: As in `StreamTimeoutError`.
 
     .. versionadded:: 0.1
@@ -176,7 +176,7 @@ class ReportedError(StreamError):
 
 class TruncatedError(StreamError):
     """
-    Say that the stream ended, properly for HTTP, before the answer did.
+    The error of a response that is complete for HTTP and ended before the answer was.
 
     .. versionadded:: 0.1
     """
@@ -184,7 +184,7 @@ class TruncatedError(StreamError):
 
 class ProtocolError(StreamError):
     """
-    Say that what came is not what an Ollama server sends.
+    The error of a response that no Ollama server sends.
 
     .. versionadded:: 0.1
     """

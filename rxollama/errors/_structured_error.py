@@ -1,4 +1,4 @@
-"""The error of an answer that is not what was asked for."""
+"""The error of an answer that does not fit the requested type."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ("StructuredOutputError",)
 
 class StructuredOutputError(StreamError):
     """
-    Say that an answer is not the JSON, or not of the type, that was asked for.
+    The error of an answer that is not JSON, or not of the requested type.
 
     Args:
-        message: As in `StreamError`; it shows no word of the answer.
-        text: What was answered, as far as it came.
-        path: Where the fault is, such as `$.rows[2].price`; `$` is the whole.
-        reason: What is wrong there; it may quote the answer.
+        message: As in `StreamError`. It does not quote the answer.
+        text: The answer, as far as it arrived.
+        path: The place of the fault, such as `$.rows[2].price`. `$` is the whole answer.
+        reason: What is wrong there. It may quote the answer.
         truncated: Whether the answer was cut off, at `num_predict` or at the context limit.
         request: As in `StreamTimeoutError`.
 

@@ -1,4 +1,4 @@
-"""The errors of tools, and of the conversation that runs them."""
+"""The errors of tool calls, and of the conversation that runs them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ __all__ = (
 
 class ToolError(StreamError):
     """
-    Say that a call of a tool came to nothing.
+    The error of a tool call without a result.
 
-    The model is told, and the conversation goes on; only where `raise_on=` asks for it, the stream ends with this.
+    By default the model receives its text as the result, and the conversation goes on. If `raise_on=` names the
+    error's class, the stream ends with it.
 
     Args:
         message: As in `StreamError`.
-        call: The call.
+        call: The tool call.
         request: As in `StreamTimeoutError`.
 
     .. versionadded:: 0.1
@@ -41,7 +42,7 @@ class ToolError(StreamError):
 
 class UnknownToolError(ToolError):
     """
-    Say that the model called a tool that it was not offered.
+    The error of a call to a tool that the model was not offered.
 
     .. versionadded:: 0.1
     """
@@ -49,7 +50,7 @@ class UnknownToolError(ToolError):
 
 class ToolArgumentsError(ToolError):
     """
-    Say that the arguments of a call do not fit the tool; the text says where, such as `$.city`.
+    The error of arguments that do not fit the tool. The message names the place, such as `$.city`.
 
     .. versionadded:: 0.1
     """
@@ -57,7 +58,7 @@ class ToolArgumentsError(ToolError):
 
 class ToolDeniedError(ToolError):
     """
-    Say that `approve=` did not allow a call.
+    The error of a call that `approve=` did not allow.
 
     .. versionadded:: 0.1
     """
@@ -65,7 +66,7 @@ class ToolDeniedError(ToolError):
 
 class ToolTimeoutError(ToolError, TimeoutError):
     """
-    Say that a tool took longer than `tool_timeout=`.
+    The error of a tool that took longer than `tool_timeout=`.
 
     .. versionadded:: 0.1
     """
@@ -73,7 +74,7 @@ class ToolTimeoutError(ToolError, TimeoutError):
 
 class ToolFailedError(ToolError):
     """
-    Say that a tool raised; its exception is the `__cause__`.
+    The error of a tool that raised. Its exception is the `__cause__`.
 
     .. versionadded:: 0.1
     """
@@ -81,7 +82,7 @@ class ToolFailedError(ToolError):
 
 class TooManyRoundsError(StreamError):
     """
-    Say that the model still called tools when the last round that it was given was over.
+    The error of a model that called tools in the last round it was allowed.
 
     .. versionadded:: 0.1
     """
