@@ -55,7 +55,6 @@ DOCSTRINGS_LEFT = {
     "client",
     "messages",
     "operators",
-    "testing",
     "tools",
 }
 

@@ -148,7 +148,7 @@ class TestBroken:
 
     def test_page(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
         """A page where a stream should be is told so."""
-        server.enqueue(Reply.error(200, "<html>Hello</html>", content_type="text/html"))
+        server.enqueue(Reply.plain("<html>Hello</html>", content_type="text/html"))
         assert "a page (HTML or XML)" in str(chat().failure)
 
     def test_redirect(self, http_client: Client, server: ScriptedOllama) -> None:

@@ -1,8 +1,8 @@
 """
 A scripted Ollama for tests: a real HTTP server that plays replies and recordings.
 
-It speaks Ollama's endpoints on loopback, keeps what it was asked and when a client left, and misbehaves
-on request. It is independent of the rest of rxollama, and of any test framework.
+It answers Ollama's endpoints on loopback, records each request and when a client left, and misbehaves on request.
+It is independent of the rest of rxollama and of any test framework.
 
 .. versionadded:: 0.1
 """

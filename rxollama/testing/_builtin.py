@@ -1,11 +1,11 @@
-"""What the server answers when nobody told it what: a recording that fits, or what an empty Ollama would."""
+"""Replies that need no script: the matching recording, or the reply of an Ollama without models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, cast
 
-from rxollama.testing import _chat_records
+from rxollama.testing._chat_records import load_record
 from rxollama.testing._journal import SeenRequest
 from rxollama.testing._recording import Recording
 from rxollama.testing._reply import Reply
@@ -34,28 +34,28 @@ _METHODS: dict[str, tuple[str, ...]] = {
 }
 
 
-def matching(recordings: Iterable[Recording], seen: SeenRequest) -> Recording | None:
+def find_recording(recordings: Iterable[Recording], seen: SeenRequest) -> Recording | None:
     """
-    Find the recording that answers a request.
+    Return the recording that answers a request.
 
     Args:
-        recordings: What there is to play, the preferred first.
-        seen: What was asked.
+        recordings: The recordings, in order of preference.
+        seen: The request.
 
     Returns:
-        The first one with the very same request; else the first one where the same was said last; or ``None``.
+        The first recording with the same request, else the first one with the same last prompt, else None.
     """
     asked = (seen.method, seen.path)
     same = [one for one in recordings if (one.request.method, one.request.path) == asked]
     body = seen.body.decode(errors="replace") if seen.json is None and seen.body else seen.json
     exact = (one for one in same if one.request.body == body)
-    prompt = _prompt(seen.json)
-    alike = (one for one in same if prompt is not None and _prompt(one.request.body) == prompt)
-    return next(exact, next(alike, None))
+    prompt = _last_prompt(seen.json)
+    similar = (one for one in same if prompt is not None and _last_prompt(one.request.body) == prompt)
+    return next(exact, next(similar, None))
 
 
-def _prompt(body: Any) -> tuple[Any, ...] | None:
-    """Tell what was said last, by what roles since, and whether the answer is to be streamed."""
+def _last_prompt(body: Any) -> tuple[Any, ...] | None:
+    """Return the last prompt, the roles of the messages after it, and whether the answer is streamed."""
     fields = _fields(body)
     streamed = fields.get("stream") is not False
     if "prompt" in fields:
@@ -73,38 +73,38 @@ def _fields(body: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
 
-def builtin(seen: SeenRequest) -> Reply | None:
+def builtin_reply(seen: SeenRequest) -> Reply | None:
     """
-    Answer what needs no model.
+    Return the reply to a request that needs no model.
 
     Args:
-        seen: What was asked.
+        seen: The request.
 
     Returns:
-        The version, an empty list, a model loaded or unloaded; ``None`` for all else.
+        The version, an empty list, or the record of a loaded or unloaded model. None for every other request.
     """
     if seen.method in _METHODS["/"]:
         if seen.path == "/":
-            return Reply.error(200, "Ollama is running", content_type="text/plain; charset=utf-8")
+            return Reply.plain("Ollama is running", content_type="text/plain; charset=utf-8")
         return Reply.json(_VALUES[seen.path]) if seen.path in _VALUES else None
     fields = _fields(seen.json)
     chat = seen.path == "/api/chat"
-    said = fields.get("messages") if chat else fields.get("prompt")
-    if seen.method != "POST" or seen.path not in _POSTS[:2] or said or "model" not in fields:
+    prompt = fields.get("messages") if chat else fields.get("prompt")
+    if seen.method != "POST" or seen.path not in _POSTS[:2] or prompt or "model" not in fields:
         return None
-    return Reply.json(_chat_records.loaded(fields["model"], unload=fields.get("keep_alive") == 0, chat=chat))
+    return Reply.json(load_record(fields["model"], unload=fields.get("keep_alive") == 0, chat=chat))
 
 
-def refusal(seen: SeenRequest) -> Reply:
+def refuse(seen: SeenRequest) -> Reply:
     """
-    Refuse as Ollama does what cannot be answered.
+    Return Ollama's error for a request that cannot be answered.
 
     Args:
-        seen: What was asked.
+        seen: The request.
 
     Returns:
-        Plain text for an unknown path or a wrong method, and an `error` object for a request that is
-        empty, broken or for a model that there is not.
+        Plain text for an unknown path or a wrong method. An `error` object for a request that is empty or broken, or
+        that names an unknown model.
     """
     if seen.path not in _METHODS:
         return Reply.error(404, "404 page not found")

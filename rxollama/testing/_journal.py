@@ -1,4 +1,4 @@
-"""What the server was asked, and what became of each request."""
+"""The requests that the server received, and how each answer went."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ _T = TypeVar("_T")
 @dataclass(eq=False, kw_only=True)
 class SeenRequest:
     """
-    One request as it came in, and how its answer went; times are of `time.monotonic`.
+    One request, and how its answer went.
 
-    The waiting methods block the calling thread: from a coroutine, call them by `asyncio.to_thread`.
+    Times are those of `time.monotonic`. The waiting methods block the calling thread: in a coroutine, call them through
+    `asyncio.to_thread`.
 
     Attributes:
         method: The HTTP method.
         path: The path, without the query.
-        headers: The headers under lower-case names.
-        body: All bytes of the body.
-        peer_port: The port of the client's end of the connection.
-        received_at: When the request was there in full.
+        headers: The headers, with lower-case names.
+        body: The bytes of the body.
+        peer_port: The client's port.
+        received_at: When the request had arrived in full.
         first_byte_at: When the first byte of the answer was written.
-        finished_at: When the answer had been played to its scripted end, whichever that is.
+        finished_at: When the answer had reached its scripted end.
         left_at: When the client disconnected, if that was before the answer was finished.
-        longest_write_wait: The longest time in seconds that one write took: next to nothing, unless the
-            client did not read what was sent.
-        sent: How many bytes of the body were written so far, chunk framing not counted.
-        journal: Where the server notes what happens; not for callers.
+        longest_write_wait: The longest time in seconds that one write took. It is close to zero, unless the client did
+            not read.
+        sent: The number of bytes of the body that were written so far, without chunk framing.
+        journal: The server's journal; not for callers.
 
     .. versionadded:: 0.1
     """
@@ -56,7 +57,7 @@ class SeenRequest:
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON, or ``None`` where it is none."""
+        """The body as JSON. None if the body is not JSON."""
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError:
@@ -67,38 +68,38 @@ class SeenRequest:
         Block until the answer is finished.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: The longest time to wait, in seconds.
 
         Returns:
-            The moment it was finished.
+            The moment at which it was finished.
 
         Raises:
-            TimeoutError: It was not finished in time.
+            TimeoutError: If it is not finished in time.
         """
         return self.journal.wait(lambda: self.finished_at, timeout, f"{self.method} {self.path} to be finished")
 
     def wait_left(self, timeout: float = 5.0) -> float:
         """
-        Block until the client has disconnected ahead of the end of the answer.
+        Block until the client has disconnected before the end of the answer.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: The longest time to wait, in seconds.
 
         Returns:
-            The moment it disconnected.
+            The moment at which it disconnected.
 
         Raises:
-            TimeoutError: It did not in time.
+            TimeoutError: If it does not disconnect in time.
         """
         return self.journal.wait(lambda: self.left_at, timeout, f"the client of {self.method} {self.path} to leave")
 
 
 class Journal:
     """
-    The requests and connections of one server: written by its thread, read by any.
+    The requests and connections of one server, written by its thread and read by any.
 
     Attributes:
-        changed: Guards the rest, and is notified when something in it changed.
+        changed: The condition that guards the other attributes, and is notified of each change.
         requests: All requests, in order of arrival.
         connections: The open connections.
         answering: The request that is being answered on a connection.
@@ -110,13 +111,13 @@ class Journal:
         self.connections: dict[web.RequestHandler, asyncio.Transport] = {}
         self.answering: dict[web.RequestHandler, SeenRequest] = {}
 
-    def opened(self, connection: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Note a new connection."""
+    def connection_opened(self, connection: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Add a connection."""
         with self.changed:
             self.connections[connection] = transport
 
-    def closed(self, connection: web.RequestHandler) -> None:
-        """Note the end of a connection, and who left by it."""
+    def connection_closed(self, connection: web.RequestHandler) -> None:
+        """Remove a connection, and note that its client left if its answer is not finished."""
         now = time.monotonic()
         with self.changed:
             del self.connections[connection]
@@ -125,39 +126,39 @@ class Journal:
                 seen.left_at = now
             self.changed.notify_all()
 
-    def began(self, connection: web.RequestHandler, seen: SeenRequest) -> None:
-        """Note a request."""
+    def request_began(self, connection: web.RequestHandler, seen: SeenRequest) -> None:
+        """Add a request."""
         with self.changed:
             self.requests.append(seen)
             self.answering[connection] = seen
             self.changed.notify_all()
 
-    def finished(self, seen: SeenRequest) -> None:
-        """Note that an answer was played to its end."""
+    def reply_finished(self, seen: SeenRequest) -> None:
+        """Note that an answer reached its scripted end."""
         with self.changed:
             seen.finished_at = time.monotonic()
             self.changed.notify_all()
 
-    def ended(self, connection: web.RequestHandler) -> None:
-        """Note that a connection has no answer going any more, whatever the reason."""
+    def request_ended(self, connection: web.RequestHandler) -> None:
+        """Note that nothing is being answered on a connection any more."""
         with self.changed:
             self.answering.pop(connection, None)
             self.changed.notify_all()
 
     def wait(self, read: Callable[[], _T | None], timeout: float, what: str) -> _T:
         """
-        Block until there is something to read.
+        Block until a function returns a value.
 
         Args:
-            read: Returns ``None`` as long as there is nothing yet.
-            timeout: Seconds to wait at most.
-            what: Words for what is waited for.
+            read: The function. It returns None as long as there is no value.
+            timeout: The longest time to wait, in seconds.
+            what: A description for the error.
 
         Returns:
-            What was read.
+            The value.
 
         Raises:
-            TimeoutError: Nothing came in time.
+            TimeoutError: If there is no value in time.
         """
         with self.changed:
             self.changed.wait_for(lambda: read() is not None, timeout)

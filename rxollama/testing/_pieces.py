@@ -1,4 +1,4 @@
-"""Pieces of an answer's body, each with its moment, and the pure ways to rearrange them."""
+"""The pieces of a reply's body, each with its moment, and functions that rearrange them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import msgspec
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
     """
-    Bytes that go onto the wire in one write.
+    Bytes that are sent in one write.
 
     Attributes:
-        data: The bytes; none at all sends just the headers, if they are still to be sent.
-        wait: Seconds between the moment the piece before was due and the moment this one is.
+        data: The bytes. Empty to send only the headers, if they were not sent yet.
+        wait: The seconds from the moment of the previous piece to the moment of this one.
 
     .. versionadded:: 0.1
     """
@@ -27,17 +27,17 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 
 Pieces: TypeAlias = tuple[Piece, ...]
 
-# What zlib calls the two formats: https://docs.python.org/3/library/zlib.html#zlib.compressobj
+# The formats by the numbers of zlib: https://docs.python.org/3/library/zlib.html#zlib.compressobj
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
 
 def size(pieces: Pieces) -> int:
-    """Count the bytes of all pieces."""
+    """Return the number of bytes of all pieces."""
     return sum(len(piece.data) for piece in pieces)
 
 
 def first_bytes(pieces: Pieces, count: int) -> Pieces:
-    """Keep the pieces that hold the first so many bytes, the last of them cut short if need be."""
+    """Return the pieces up to a number of bytes. The last one may be cut short."""
     kept: list[Piece] = []
     for piece in pieces:
         if count <= 0:
@@ -48,12 +48,12 @@ def first_bytes(pieces: Pieces, count: int) -> Pieces:
 
 
 def paused(pieces: Pieces, seconds: float) -> Pieces:
-    """Put the same pause before every piece but the first."""
+    """Return the pieces with the same pause before every piece except the first."""
     return pieces[:1] + tuple(Piece(piece.data, seconds) for piece in pieces[1:])
 
 
 def recut(pieces: Pieces, sizes: int | Iterable[int]) -> Pieces:
-    """Cut the same bytes elsewhere; a new piece is due with the last of its bytes."""
+    """Return the same bytes in other pieces, each at the moment of its last byte."""
     body = b"".join(piece.data for piece in pieces)
     ends = list(itertools.accumulate(len(piece.data) for piece in pieces))
     moments = list(itertools.accumulate(piece.wait for piece in pieces))
@@ -72,7 +72,7 @@ def _stops(sizes: int | Iterable[int], total: int) -> Iterator[int]:
     stop = 0
     for length in itertools.repeat(sizes) if isinstance(sizes, int) else sizes:
         if length < 1:
-            raise ValueError(f"a piece must have at least one byte, not {length}")
+            raise ValueError(f"sizes: expected at least one byte per piece, got {length}")
         if stop >= total:
             return
         stop = min(stop + length, total)
@@ -82,7 +82,7 @@ def _stops(sizes: int | Iterable[int], total: int) -> Iterator[int]:
 
 
 def compressed(pieces: Pieces, encoding: Literal["gzip", "deflate"]) -> Pieces:
-    """Compress the pieces one by one, so that each can be read as soon as it came."""
+    """Return the pieces compressed one by one, so that each can be read when it arrives."""
     engine = zlib.compressobj(wbits=_WINDOW_BITS[encoding])
     fresh = [Piece(engine.compress(piece.data) + engine.flush(zlib.Z_SYNC_FLUSH), piece.wait) for piece in pieces]
     last = fresh.pop() if fresh else Piece(b"")
@@ -90,7 +90,7 @@ def compressed(pieces: Pieces, encoding: Literal["gzip", "deflate"]) -> Pieces:
 
 
 def timed(reads: Sequence[tuple[int, bytes]], head_ns: int, speed: float | None) -> Pieces:
-    """Turn recorded moments into waits; where the headers came ahead of the body they do so again."""
+    """Return recorded reads as pieces. Headers that came before the body come before it again."""
     ahead = [(head_ns, b"")] if reads and head_ns < reads[0][0] else []
     clock = 0
     fresh: list[Piece] = []
@@ -101,5 +101,5 @@ def timed(reads: Sequence[tuple[int, bytes]], head_ns: int, speed: float | None)
 
 
 def seconds(nanoseconds: int, speed: float | None) -> float:
-    """Convert recorded nanoseconds to seconds at a speed; ``None`` is as fast as it goes."""
+    """Return recorded nanoseconds as seconds at a speed. None is without pauses."""
     return 0.0 if speed is None else max(0.0, nanoseconds / 1e9 / speed)

@@ -1,4 +1,4 @@
-"""Recordings: one exchange with a real server, byte for byte and with its timing."""
+"""Recordings of exchanges with a real server, with every byte and its moment."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import orjson
 
 class RecordedRequest(msgspec.Struct, frozen=True):
     """
-    What the client asked.
+    The request of a recording.
 
     Attributes:
         method: The HTTP method, in capitals.
         path: The path, such as ``/api/chat``.
-        body: The JSON body; text where the body was no JSON; ``None`` where there was none.
+        body: The JSON body. A str if the body is not JSON, None if there is none.
 
     .. versionadded:: 0.1
     """
@@ -32,16 +32,16 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     One recorded exchange.
 
     Attributes:
-        name: The stem of the file it came from.
-        about: What the recording shows.
-        request: What was asked.
+        name: The stem of its file.
+        about: A description.
+        request: The request.
         status: The HTTP status of the answer.
-        headers: The headers of the answer, under lower-case names.
+        headers: The headers of the answer, with lower-case names.
         head_ns: Nanoseconds from the request to the first byte of the answer.
-        reads: Nanoseconds and bytes of each piece of the body, in order of arrival.
+        reads: The nanoseconds and bytes of each piece of the body, in order of arrival.
         end_ns: Nanoseconds from the request to the end of the body.
-        ends: Whether the body ended properly, was cut off, or was reset.
-        expect: What a client has to make of it.
+        ends: How the body ended: complete, cut off by a closed connection, or reset.
+        expect: The values that a client should find.
 
     .. versionadded:: 0.1
     """
@@ -59,13 +59,13 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def body(self) -> bytes:
-        """All bytes of the answer's body."""
+        """The bytes of the answer's body."""
         return b"".join(data for _, data in self.reads)
 
     @classmethod
     def load(cls, path: str | Path) -> Recording:
         """
-        Read one recording.
+        Return the recording in a file.
 
         Args:
             path: A JSON file that holds one exchange.
@@ -74,8 +74,8 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
             The recording, named after the file.
 
         Raises:
-            OSError: The file cannot be read.
-            ValueError: The file holds no recording; the message names the file.
+            OSError: If the file cannot be read.
+            ValueError: If the file does not hold a recording. The message names the file.
         """
         path = Path(path)
         try:
@@ -83,12 +83,12 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
             reads = [(at, _piece(piece)) for at, piece in fields["reads"]]
             return msgspec.convert({**fields, "name": path.stem, "reads": reads}, cls)
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} holds no recording: {error!r}") from error
+            raise ValueError(f"{path}: expected a recording: {error!r}") from error
 
     @classmethod
     def load_all(cls, folder: str | Path) -> dict[str, Recording]:
         """
-        Read all recordings of a folder.
+        Return all recordings in a folder.
 
         Args:
             folder: A folder whose ``*.json`` files are recordings.
@@ -97,13 +97,13 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
             The recordings by name, sorted.
 
         Raises:
-            OSError: A file cannot be read.
-            ValueError: A file holds no recording.
+            OSError: If a file cannot be read.
+            ValueError: If a file does not hold a recording.
         """
         paths = {path.stem: path for path in Path(folder).glob("*.json")}
         return {name: cls.load(path) for name, path in sorted(paths.items())}
 
 
 def _piece(piece: str | dict[str, str]) -> bytes:
-    # A read may end in the middle of a character, which no JSON string can hold.
+    # A read may end within a character, and a JSON string cannot hold half of one.
     return piece.encode() if isinstance(piece, str) else base64.b64decode(piece["base64"], validate=True)

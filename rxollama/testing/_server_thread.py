@@ -1,4 +1,4 @@
-"""The thread that a scripted server lives in: its loop, its listening socket, its connections."""
+"""The thread of a scripted server, with its event loop, its listening socket and its connections."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from rxollama.testing._journal import Journal
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-# Clients by the hundred may knock at the same moment.
+# Hundreds of clients may connect at the same moment.
 _BACKLOG = 1024
 
-# From accept to `connection_made` asyncio takes two turns of its loop.
+# asyncio needs two turns of its loop from accept to `connection_made`.
 _TURNS = 3
 
 
 class _Connections(web.Server):
-    """aiohttp's server, which tells the journal of each connection at once."""
+    """aiohttp's server, which adds each connection to the journal at once."""
 
     def __init__(self, handler: Handler, journal: Journal) -> None:
         super().__init__(handler, request_factory=_request, handler_cancellation=True, access_log=None)
@@ -33,12 +33,12 @@ class _Connections(web.Server):
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        # A write is held up for as long as the kernel does not take it all: nothing hides in our own buffer.
+        # A write then lasts until the kernel has all of it, so that the journal's times are those of the socket.
         transport.set_write_buffer_limits(high=0)
-        self._journal.opened(handler, transport)
+        self._journal.connection_opened(handler, transport)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        self._journal.closed(handler)
+        self._journal.connection_closed(handler)
         super().connection_lost(handler, exc)
 
 
@@ -49,22 +49,22 @@ def _request(
     writer: AbstractStreamWriter,
     task: asyncio.Task[None],
 ) -> web.BaseRequest:
-    # Zero is no limit: aiohttp's own of 1 MiB is less than a picture.
+    # 0 is without limit. aiohttp's default of 1 MiB is less than an image.
     return web.BaseRequest(message, payload, protocol, writer, task, task.get_loop(), client_max_size=0)
 
 
 class ServerThread:
     """
-    One life of the server, from start to stop; constructing it starts it.
+    The thread of one run of the server, from start to stop. Constructing it starts it.
 
     Args:
         host: The address to listen on.
-        port: The port to listen on; 0 for any that is free.
-        handler: What answers a request.
-        journal: Where to note connections.
+        port: The port to listen on. 0 for any free port.
+        handler: The function that answers a request.
+        journal: The journal of connections.
 
     Attributes:
-        started: The port, as soon as the server listens there, or why it does not.
+        started: The port, as soon as the server listens, or the error that prevents it.
     """
 
     def __init__(self, host: str, port: int, handler: Handler, journal: Journal) -> None:
@@ -74,23 +74,23 @@ class ServerThread:
         self._address = host, port
         self._handler = handler
         self._journal = journal
-        self._thread = threading.Thread(target=self._live, name="scripted-ollama", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="scripted-ollama", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Cut all connections, end the thread and wait for it."""
+        """Abort all connections, end the thread and wait for it."""
         self._stopping.set_result(None)
         self._thread.join()
 
     async def astop(self) -> None:
-        """Do as `stop` does, and leave the caller's loop free meanwhile."""
+        """Do what `stop` does, without blocking the caller's loop."""
         self._stopping.set_result(None)
         await asyncio.shield(asyncio.wrap_future(self._ended))
-        # What is left of the thread is its last statement.
+        # The thread has only its last statement left.
         self._thread.join()
 
-    def _live(self) -> None:
-        # A loop of this kind, whatever the policy of the process: its sockets can be reset.
+    def _run(self) -> None:
+        # A selector loop, whatever the policy of the process, because only its sockets can be reset.
         try:
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 runner.run(self._serve())
@@ -107,8 +107,8 @@ class ServerThread:
             return
         self.started.set_result(listener.sockets[0].getsockname()[1])
         await asyncio.wrap_future(self._stopping)
-        # asyncio fails on a connection that is half accepted when its listener closes: accept no more, and
-        # let those come up that have begun.
+        # asyncio fails if a listener closes while one of its connections is half accepted. So accept no more, and let
+        # the connections finish that have begun.
         for listening in listener.sockets:
             loop.remove_reader(listening.fileno())
         for _ in range(_TURNS):
@@ -117,5 +117,5 @@ class ServerThread:
         self._journal.answering.clear()
         for transport in list(self._journal.connections.values()):
             transport.abort()
-        # An aborted connection is lost at the loop's next turn.
+        # asyncio reports an aborted connection as lost in the next turn of the loop.
         await asyncio.sleep(0)

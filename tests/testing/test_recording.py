@@ -1,4 +1,4 @@
-"""Recordings are read as they were made."""
+"""Reading recordings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXCHANGE = {
 
 
 def test_all_fields() -> None:
-    """A recording holds the request, the answer with its timing, and what to make of it."""
+    """A recording holds the request, the answer with its timing, and the expected values."""
     recording = Recording.load(RECORDINGS / "truncated.json")
 
     assert recording.name == "truncated"
@@ -43,7 +43,7 @@ def test_all_fields() -> None:
 
 
 def test_pieces_that_are_no_text(tmp_path: Path) -> None:
-    """A read that ends within a character is kept in base64, and the body is all reads joined."""
+    """A read that ends within a character is kept as base64. The body is all reads joined."""
     path = tmp_path / "broken.json"
     path.write_bytes(orjson.dumps(EXCHANGE))
 
@@ -54,7 +54,7 @@ def test_pieces_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_load_all() -> None:
-    """A folder is read as a whole, by name and in order."""
+    """All recordings of a folder are read, by name and in order."""
     recordings = Recording.load_all(RECORDINGS)
 
     assert len(recordings) == len(list(RECORDINGS.glob("*.json")))
@@ -74,15 +74,15 @@ def test_load_all() -> None:
     ],
 )
 def test_no_recording(tmp_path: Path, content: bytes) -> None:
-    """A file that holds no recording is refused by its name."""
+    """A file that does not hold a recording is refused by its name."""
     path = tmp_path / "other.json"
     path.write_bytes(content)
 
-    with pytest.raises(ValueError, match=r"other\.json holds no recording"):
+    with pytest.raises(ValueError, match=r"other\.json: expected a recording"):
         Recording.load(path)
 
 
 def test_no_file(tmp_path: Path) -> None:
-    """A file that is not there is the operating system's error."""
+    """A missing file is a FileNotFoundError."""
     with pytest.raises(FileNotFoundError):
         Recording.load(tmp_path / "none.json")

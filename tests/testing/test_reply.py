@@ -1,4 +1,4 @@
-"""Replies are values: builders make them, modifiers change them, nothing is sent yet."""
+"""Building and changing replies."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ RECORDINGS = Path(__file__).parent.parent / "recordings"
 
 
 def body(reply: Reply) -> bytes:
-    """Join what a reply sends."""
+    """Return the bytes that a reply sends."""
     return b"".join(piece.data for piece in reply.pieces)
 
 
 def waits(reply: Reply) -> list[float]:
-    """List the pauses of a reply."""
+    """Return the pauses of a reply."""
     return [piece.wait for piece in reply.pieces]
 
 
 def messages(reply: Reply) -> list[dict[str, Any]]:
-    """List the messages of a chat answer."""
+    """Return the messages of a chat answer."""
     return [orjson.loads(piece.data)["message"] for piece in reply.pieces]
 
 
@@ -35,7 +35,7 @@ class TestOf:
     """A recording as a reply."""
 
     def test_timing(self) -> None:
-        """A recording keeps its bytes, its status, its headers and every moment."""
+        """A reply has the recording's bytes, status, headers and moments."""
         recording = Recording.load(RECORDINGS / "slow.json")
 
         reply = Reply.of(recording)
@@ -44,24 +44,24 @@ class TestOf:
         assert reply.status == 200
         assert dict(reply.headers) == recording.headers
         assert sum(waits(reply)) == pytest.approx(recording.reads[-1][0] / 1e9)
-        assert sum(waits(reply)) + reply.rest == pytest.approx(recording.end_ns / 1e9)
+        assert sum(waits(reply)) + reply.end_wait == pytest.approx(recording.end_ns / 1e9)
         assert reply.pieces[0].wait == pytest.approx(recording.head_ns / 1e9)
 
     @pytest.mark.parametrize(("speed", "length"), [(10.0, 0.2210752091), (None, 0), (float("inf"), 0)])
     def test_speed(self, speed: float | None, length: float) -> None:
-        """Speed divides all moments, and none or endless speed leaves no pause."""
+        """The speed divides all moments. None and infinity leave no pause."""
         reply = Reply.of(Recording.load(RECORDINGS / "slow.json"), speed)
 
         assert sum(waits(reply)) == pytest.approx(length)
 
     @pytest.mark.parametrize("speed", [0.0, -1.0, float("nan")])
     def test_no_speed(self, speed: float) -> None:
-        """A speed that would never end is refused."""
+        """A speed that is not above 0 is refused."""
         with pytest.raises(ValueError, match="above 0"):
             Reply.of(Recording.load(RECORDINGS / "slow.json"), speed)
 
     def test_headers_ahead(self) -> None:
-        """Headers that came ahead of the body do so again."""
+        """Headers that came before the body come before it again."""
         recording = Recording.load(RECORDINGS / "version.json")
         early = msgspec.structs.replace(recording, head_ns=1_000_000, reads=((3_000_000, b"x"),))
 
@@ -69,21 +69,21 @@ class TestOf:
 
     @pytest.mark.parametrize(("ends", "ending"), [("cut", "dropped"), ("reset", "reset")])
     def test_endings(self, ends: Literal["cut", "reset"], ending: str) -> None:
-        """A recorded break is a break again."""
+        """A recorded break is played as a break."""
         recording = Recording.load(RECORDINGS / "version.json")
 
         assert Reply.of(msgspec.structs.replace(recording, ends=ends)).ending == ending
 
     def test_no_body(self) -> None:
-        """A recording without a body has no piece."""
+        """A recording without a body has no pieces."""
         reply = Reply.of(Recording.load(RECORDINGS / "delete.json"))
 
         assert reply.pieces == ()
-        assert reply.rest == pytest.approx(0.002374264)
+        assert reply.end_wait == pytest.approx(0.002374264)
 
 
 class TestAnswer:
-    """A whole chat answer."""
+    """A chat answer."""
 
     def test_order(self) -> None:
         """Thinking comes first, then content, then each call, then the record that is done."""
@@ -112,13 +112,13 @@ class TestAnswer:
 
     @pytest.mark.parametrize("text", ["", " ", "one", " one  two\n\nthree ", "a\n"])
     def test_words(self, text: str) -> None:
-        """A text is cut in words without losing a space."""
+        """A text is split into words without losing a space."""
         said = [message["content"] for message in messages(Reply.answer(text))]
 
         assert "".join(said) == text
 
     def test_done(self) -> None:
-        """The last record is done, with metrics that fit together."""
+        """The last record is done, and its metrics are consistent."""
         last = orjson.loads(Reply.answer("one two", model="plain", gap=0.5, first=2.0).pieces[-1].data)
 
         assert last == {
@@ -136,7 +136,7 @@ class TestAnswer:
         }
 
     def test_final_fields(self) -> None:
-        """Fields of the last record can be set, and left out."""
+        """Fields of the last record can be set and left out."""
         reply = Reply.answer(done_reason="length", eval_count=0, prompt_eval_count=None, load_duration=None)
 
         last = orjson.loads(reply.pieces[-1].data)
@@ -147,17 +147,17 @@ class TestAnswer:
         assert not {"prompt_eval_count", "load_duration", "eval_duration"} & set(last)
 
     def test_timing(self) -> None:
-        """The silence before the headers and the gaps after them are the script's."""
+        """The silence before the headers and the gaps after them are those of the script."""
         assert waits(Reply.answer("one two", gap=0.5, first=2.0)) == [2.0, 0.5, 0.5]
 
     def test_value(self) -> None:
-        """The same script is the same value."""
+        """The same script gives equal values."""
         assert Reply.answer("one two") == Reply.answer("one two")
         assert hash(Reply.answer("one two")) == hash(Reply.answer("one two"))
 
 
 class TestBuilders:
-    """The other ways to make a reply."""
+    """The other builders."""
 
     def test_records(self) -> None:
         """Objects become lines, and bytes stay as they are."""
@@ -167,7 +167,7 @@ class TestBuilders:
         assert reply.headers == (("content-type", "application/x-ndjson"),)
 
     def test_json(self) -> None:
-        """A JSON value comes whole, with type and length."""
+        """A JSON value is sent whole, with its type and length."""
         reply = Reply.json({"a": 1}, status=201)
 
         assert reply.status == 201
@@ -187,7 +187,7 @@ class TestBuilders:
         ],
     )
     def test_error(self, given: str | bytes | dict[str, str], sent: bytes, kind: str | None) -> None:
-        """An error has the body it was given, and a type where there is a body."""
+        """An error has the given body, and a type if the body is not empty."""
         reply = Reply.error(503, given, {"retry-after": "1"})
 
         assert reply.status == 503
@@ -202,25 +202,35 @@ class TestBuilders:
 
         assert dict(reply.headers)["content-type"] == "text/html"
 
+    def test_plain(self) -> None:
+        """A text is sent with its type and length, and an empty one without a type."""
+        page = Reply.plain("<p>é", content_type="text/html", headers={"x-a": "1"})
+        moved = Reply.plain("", 302, headers={"location": "/"})
+
+        assert (page.status, body(page)) == (200, "<p>é".encode())
+        assert dict(page.headers) == {"content-type": "text/html", "content-length": "5", "x-a": "1"}
+        assert (moved.status, moved.pieces) == (302, ())
+        assert dict(moved.headers) == {"content-length": "0", "location": "/"}
+
     def test_raw(self) -> None:
-        """Raw bytes have no status, and end the connection."""
+        """Raw bytes have no status and end the connection."""
         reply = Reply.raw(b"garbage")
 
         assert (reply.status, body(reply), reply.ending) == (None, b"garbage", "dropped")
 
 
 class TestModifiers:
-    """The ways to change a reply."""
+    """The methods that change a reply."""
 
     @pytest.mark.parametrize("sizes", [1, 3, 1000, [3, 5], [1000], []])
     def test_cut_keeps_bytes(self, sizes: int | list[int]) -> None:
-        """Cutting elsewhere keeps all bytes."""
+        """Cutting keeps all bytes."""
         reply = Reply.answer("one two")
 
         assert body(reply.cut(sizes)) == body(reply)
 
     def test_cut_sizes(self) -> None:
-        """The sizes are those asked for, and what is left is one more piece."""
+        """The pieces have the given sizes, and the other bytes are one more piece."""
         reply = Reply.records([b"abcd", b"efgh", b"ij"])
 
         assert [piece.data for piece in reply.cut([3, 5]).pieces] == [b"abc", b"defgh", b"ij"]
@@ -228,7 +238,7 @@ class TestModifiers:
         assert [piece.data for piece in reply.cut([9, 9, 9]).pieces] == [b"abcdefghi", b"j"]
 
     def test_cut_moments(self) -> None:
-        """A piece is due with the last of its bytes."""
+        """A piece is sent at the moment of its last byte."""
         reply = Reply.records([b"abcd", b"efgh", b"ij"], gap=1.0, first=5.0)
 
         assert waits(reply.cut([3, 2, 5])) == [5.0, 1.0, 1.0]
@@ -236,16 +246,16 @@ class TestModifiers:
 
     @pytest.mark.parametrize("sizes", [0, -1, [2, 0]])
     def test_cut_nothing(self, sizes: int | list[int]) -> None:
-        """A piece of no bytes is refused."""
+        """A size below 1 is refused."""
         with pytest.raises(ValueError, match="at least one byte"):
             Reply.records([b"abcd"]).cut(sizes)
 
     def test_cut_empty(self) -> None:
-        """There is nothing to cut in no body."""
+        """Cutting an empty body gives no pieces."""
         assert Reply.error(500, "").cut(1).pieces == ()
 
     def test_slow(self) -> None:
-        """The pause between pieces is changed, the silence before them is not."""
+        """The pause between pieces changes. The silence before them does not."""
         assert waits(Reply.records([b"a", b"b", b"c"], first=2.0).slow(0.5)) == [2.0, 0.5, 0.5]
         assert Reply.error(500, "").slow(0.5).pieces == ()
 
@@ -256,31 +266,31 @@ class TestModifiers:
         assert (body(reply), reply.ending) == (b"ab", "complete")
 
     def test_truncated_length(self) -> None:
-        """A length that was told is told anew, or the end would be no proper one."""
+        """A truncated reply has its own length, so that its end is proper."""
         reply = Reply.json({"a": 1}).cut(3).truncated(1)
 
         assert dict(reply.headers)["content-length"] == "3"
 
     @pytest.mark.parametrize(("after", "sent"), [(0, b""), (3, b"abc"), (4, b"abcd"), (6, b"abcdef"), (99, b"abcdef")])
     def test_broken(self, after: int, sent: bytes) -> None:
-        """A break comes after so many bytes, wherever the pieces end."""
+        """A break comes after a number of bytes, wherever the pieces end."""
         reply = Reply.records([b"abcd", b"ef"])
 
         assert (body(reply.reset(after)), reply.reset(after).ending) == (sent, "reset")
         assert (body(reply.dropped(after)), reply.dropped(after).ending) == (sent, "dropped")
 
     def test_broken_length(self) -> None:
-        """A break leaves the length as it was told."""
+        """A break leaves the length as it was."""
         assert dict(Reply.json({"a": 1}).dropped(2).headers)["content-length"] == "7"
 
     def test_stalled(self) -> None:
-        """A stall comes after so many pieces."""
+        """A stall comes after a number of pieces."""
         reply = Reply.records([b"a", b"b"]).stalled(1)
 
         assert (body(reply), reply.ending) == (b"a", "stalled")
 
     def test_with_error(self) -> None:
-        """An error record takes the place of the rest, with or without the end of its line."""
+        """An error record replaces the rest, with or without its line end."""
         reply = Reply.records([b"a\n", b"b\n"])
 
         assert body(reply.with_error("no")) == b'a\nb\n{"error":"no"}\n'
@@ -288,7 +298,7 @@ class TestModifiers:
         assert body(reply.with_error("no", 0, newline=False)) == b'{"error":"no"}'
 
     def test_encoded(self) -> None:
-        """Each compressed piece can be read as soon as it came, and the whole is what it was."""
+        """Each compressed piece can be read when it arrives, and the whole is unchanged."""
         reply = Reply.records([b"one\n", b"two\n"], gap=1.0)
 
         packed = reply.encoded("gzip")
@@ -300,18 +310,18 @@ class TestModifiers:
         assert zlib.decompress(body(reply.encoded("deflate"))) == b"one\ntwo\n"
 
     def test_encoded_stall(self) -> None:
-        """Compressing changes neither the ending nor that there is a body's end to it."""
+        """Compressing changes neither the ending nor the pieces of an empty body."""
         assert Reply.records([b"a"]).stalled(1).encoded("gzip").ending == "stalled"
         assert gzip.decompress(body(Reply.records([]).encoded("gzip"))) == b""
 
     def test_encoded_length(self) -> None:
-        """The length told is that of the compressed body."""
+        """The length is that of the compressed body."""
         packed = Reply.json({"a": 1}).encoded("gzip")
 
         assert dict(packed.headers)["content-length"] == str(len(body(packed)))
 
     def test_with_headers(self) -> None:
-        """A header takes the place of its namesake, whatever the case."""
+        """A header replaces one of the same name in any case."""
         reply = Reply.records([]).with_headers({"Content-Type": "text/plain", "x-trace": "1"})
 
         assert reply.headers == (("Content-Type", "text/plain"), ("x-trace", "1"))

@@ -1,4 +1,4 @@
-"""The scripted server is a real one: every test asks it over a socket."""
+"""The scripted server over a real socket."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ CHAT = {"model": "plain", "messages": [{"role": "user", "content": "Hello?"}]}
 
 @pytest.fixture
 def server() -> Iterator[ScriptedOllama]:
-    """Run a server that plays recordings as fast as it goes."""
+    """Return a running server that plays recordings without pauses."""
     with ScriptedOllama(RECORDINGS, speed=None) as server:
         yield server
 
 
 def connect(server: ScriptedOllama, body: bytes = b"{}") -> socket.socket:
-    """Ask for a chat on a socket of its own."""
+    """Send a chat request on its own socket."""
     client = socket.create_connection(("127.0.0.1", server.port), timeout=10)
     head = f"POST /api/chat HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
     client.sendall(head.encode() + body)
@@ -47,7 +47,7 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def read_until(client: socket.socket, end: bytes) -> bytes:
-    """Read until these bytes came."""
+    """Read until these bytes have arrived."""
     data = b""
     while not data.endswith(end):
         data += client.recv(1 << 20)
@@ -55,16 +55,16 @@ def read_until(client: socket.socket, end: bytes) -> bytes:
 
 
 def post(server: ScriptedOllama, body: Any = CHAT, path: str = "/api/chat") -> httpx.Response:
-    """Ask with a JSON body."""
+    """Send a request with a JSON body."""
     return httpx.post(server.url + path, json=body)
 
 
 class TestPlaying:
-    """What goes over the wire."""
+    """The bytes on the wire."""
 
     @pytest.mark.parametrize("name", RECORDINGS)
     def test_recording(self, server: ScriptedOllama, name: str) -> None:
-        """A recording comes back with its status, its headers and its bytes."""
+        """A recording is sent with its status, headers and bytes."""
         recording = RECORDINGS[name]
         server.enqueue(Reply.of(recording, speed=None))
 
@@ -76,7 +76,7 @@ class TestPlaying:
         assert ours == recording.headers
 
     def test_one_chunk_per_piece(self, server: ScriptedOllama) -> None:
-        """Each piece is one HTTP chunk, and the connection stays open after the last."""
+        """Each piece is one HTTP chunk, and the connection stays open after the last one."""
         server.enqueue(Reply.records([b"one\n", b"three\n"]))
 
         with connect(server) as client:
@@ -95,14 +95,14 @@ class TestPlaying:
             assert client.recv(1 << 20).endswith(b"\r\n\r\n4\r\none\n\r\n")
 
     def test_empty_piece(self, server: ScriptedOllama) -> None:
-        """An empty piece sends the headers ahead."""
+        """An empty piece sends the headers before the body."""
         server.enqueue(Reply.records([b"", b"one\n"]).stalled(1))
 
         with connect(server) as client:
             assert read_until(client, b"\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
 
     def test_timing(self, server: ScriptedOllama) -> None:
-        """Silence, gaps and the end come at their moments, and lateness does not add up."""
+        """Silence, gaps and the end come at their moments, and delays do not add up."""
         server.enqueue(Reply.records([b"a\n"] * 50, gap=0.01, first=0.1))
 
         assert post(server).content == b"a\n" * 50
@@ -113,7 +113,7 @@ class TestPlaying:
         assert 0.59 <= seen.wait_finished() - seen.received_at < 2
 
     def test_recorded_end(self) -> None:
-        """A recording ends when it did, at the server's speed."""
+        """A recording ends at its moment, at the server's speed."""
         with ScriptedOllama([RECORDINGS["truncated"]], speed=2.0) as server:
             post(server, RECORDINGS["truncated"].request.body)
 
@@ -122,7 +122,7 @@ class TestPlaying:
 
     @pytest.mark.parametrize("sizes", [20_000_000, 64, 100_000])
     def test_large(self, server: ScriptedOllama, sizes: int) -> None:
-        """Twenty megabytes arrive in one piece; two in many."""
+        """Twenty megabytes arrive in one piece, and two in many."""
         total = 20_000_000 if sizes == 20_000_000 else 2_000_000
         server.enqueue(Reply.records([b"x" * total]).cut(sizes))
 
@@ -138,7 +138,7 @@ class TestPlaying:
             assert next(response.iter_bytes()) == b"one\n"
 
     def test_http_10(self, server: ScriptedOllama) -> None:
-        """A client of the old protocol gets the body up to the end of the connection."""
+        """An HTTP/1.0 client gets the body up to the end of the connection."""
         server.enqueue(Reply.records([b"one\n"]))
 
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
@@ -146,7 +146,7 @@ class TestPlaying:
             assert read_all(client).endswith(b"\r\n\r\none\n")
 
     def test_connection_reused(self, server: ScriptedOllama) -> None:
-        """One connection carries answer after answer."""
+        """One connection carries several answers."""
         client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         for _ in range(3):
             client.request("GET", "/api/version")
@@ -158,7 +158,7 @@ class TestPlaying:
 
 
 class TestMisbehaving:
-    """The ways for an answer to go wrong."""
+    """Answers that go wrong."""
 
     def test_truncated(self, server: ScriptedOllama) -> None:
         """A truncated answer is a proper HTTP body."""
@@ -168,7 +168,7 @@ class TestMisbehaving:
         assert post(server).content == b"[1"
 
     def test_reset(self, server: ScriptedOllama) -> None:
-        """A reset comes after the bytes asked for."""
+        """A reset comes after the given number of bytes."""
         server.enqueue(Reply.records([b"abcd\n"]).reset(3))
 
         with connect(server) as client:
@@ -180,7 +180,7 @@ class TestMisbehaving:
         assert (seen.sent, seen.left_at) == (3, None)
 
     def test_reset_at_once(self, server: ScriptedOllama) -> None:
-        """A reset after nothing comes before the headers."""
+        """A reset after 0 bytes comes before the headers."""
         server.enqueue(Reply.records([b"abcd\n"]).reset(0))
 
         with connect(server) as client, pytest.raises(ConnectionResetError):
@@ -206,7 +206,7 @@ class TestMisbehaving:
 
     @pytest.mark.parametrize("reply", [Reply.raw(b"garbage"), Reply.raw(b"garbage!").truncated(1).cut(7).truncated(1)])
     def test_raw(self, server: ScriptedOllama, reply: Reply) -> None:
-        """Raw bytes come as they are, and the connection closes."""
+        """Raw bytes are sent as they are, and the connection closes."""
         server.enqueue(reply)
 
         with connect(server) as client:
@@ -214,7 +214,7 @@ class TestMisbehaving:
 
     @pytest.mark.parametrize("after", [0, 1])
     def test_stalled(self, server: ScriptedOllama, after: int) -> None:
-        """A stalled answer stays silent until the client leaves, which is noticed at once."""
+        """A stalled answer is silent until the client leaves, which is recorded at once."""
         server.enqueue(Reply.records([b"one\n", b"two\n"]).stalled(after))
 
         with connect(server) as client:
@@ -231,7 +231,7 @@ class TestMisbehaving:
         server.wait_closed()
 
     def test_left_in_silence(self, server: ScriptedOllama) -> None:
-        """A client that leaves in the silence before the headers is noticed at once."""
+        """A client that leaves before the headers is recorded at once."""
         server.enqueue(Reply.records([b"one\n"], first=60.0))
 
         with connect(server):
@@ -242,7 +242,7 @@ class TestMisbehaving:
         assert seen.first_byte_at is None
 
     def test_left_unread(self, server: ScriptedOllama) -> None:
-        """A client that leaves with the answer unread is noticed while a write is held up."""
+        """A client that leaves an unread answer is recorded while a write waits."""
         server.enqueue(Reply.records([b"x" * 50_000_000]))
 
         with connect(server) as client:
@@ -254,7 +254,7 @@ class TestMisbehaving:
         assert seen.finished_at is None
 
     def test_left_between_writes(self, server: ScriptedOllama) -> None:
-        """A client that leaves a flood of small pieces ends it."""
+        """A client that leaves during a flood of small pieces ends it."""
         server.enqueue(Reply.records([b"x" * 40_000] * 1000))
 
         with connect(server) as client:
@@ -266,7 +266,7 @@ class TestMisbehaving:
         assert seen.sent < 40_000_000
 
     def test_backpressure(self, server: ScriptedOllama) -> None:
-        """A client that stops to read shows in the longest write, and one that reads does not."""
+        """The longest write shows whether a client stopped reading."""
         server.enqueue(Reply.records([b"x" * 50_000_000]), Reply.answer("one two three"))
 
         with connect(server) as client:
@@ -284,10 +284,10 @@ class TestMisbehaving:
 
 
 class TestChoosing:
-    """Which answer a request gets."""
+    """The choice of a reply."""
 
     def test_queue(self, server: ScriptedOllama) -> None:
-        """Queued replies come first and in order, those for a path at that path only."""
+        """Queued replies come first and in order. Those for a path are for that path only."""
         server.always(Reply.json("always"))
         server.enqueue(Reply.json(1), Reply.json(2), path="/api/chat")
         server.enqueue(Reply.json("any"))
@@ -296,13 +296,13 @@ class TestChoosing:
         assert [post(server).json() for _ in range(3)] == [1, 2, "always"]
 
     def test_function(self, server: ScriptedOllama) -> None:
-        """A standing answer may look at the request."""
+        """A standing reply may depend on the request."""
         server.always(lambda seen: Reply.json(seen.json["model"]))
 
         assert post(server).json() == "plain"
 
     def test_any_path(self, server: ScriptedOllama) -> None:
-        """A standing answer for every path gives way to that of one path."""
+        """A standing reply to one path comes before that to every path."""
         server.always(Reply.json("any"), path=None)
         server.always(Reply.json("chat"))
 
@@ -310,7 +310,7 @@ class TestChoosing:
         assert post(server).json() == "chat"
 
     def test_failing_function(self, server: ScriptedOllama, caplog: pytest.LogCaptureFixture) -> None:
-        """A function that fails is a plain server error, and is logged."""
+        """A function that raises is a plain server error, and is logged."""
 
         def fail(seen: SeenRequest) -> Reply:
             raise LookupError(seen.path)
@@ -322,24 +322,24 @@ class TestChoosing:
         server.wait_idle()
 
     def test_same_request(self, server: ScriptedOllama) -> None:
-        """A recording answers the request it was made with, in any order of keys."""
+        """A recording answers its own request, with the keys in any order."""
         body = dict(reversed(RECORDINGS["tool-call"].request.body.items()))
 
         assert post(server, body).content == RECORDINGS["tool-call"].body
 
     def test_same_text(self, server: ScriptedOllama) -> None:
-        """A recorded request that was no JSON is known by its text."""
+        """A recorded request that is not JSON is compared as text."""
         response = httpx.post(server.url + "/api/chat", content=RECORDINGS["bad-json"].request.body)
 
         assert response.content == RECORDINGS["bad-json"].body
 
     def test_no_body(self, server: ScriptedOllama) -> None:
-        """A recorded request without a body is one without a body."""
+        """A recorded request without a body answers one without a body."""
         assert httpx.post(server.url + "/api/chat").content == RECORDINGS["no-body"].body
 
     @pytest.mark.parametrize(("streamed", "name"), [(True, "sky"), (False, "sky-whole")])
     def test_same_words(self, streamed: bool, name: str) -> None:
-        """Another request with the same last words gets the recording that is streamed as it asks."""
+        """A request with the same last prompt gets the recording that streams as it asks."""
         with ScriptedOllama(RECORDINGS, speed=None) as server:
             body = {
                 "model": "other",
@@ -353,13 +353,13 @@ class TestChoosing:
             assert post(server, body).content == RECORDINGS[name].body
 
     def test_same_prompt(self, server: ScriptedOllama) -> None:
-        """A prompt is known as a message is."""
+        """The prompt of a generation is compared like the messages of a chat."""
         body = {"model": "other", "prompt": RECORDINGS["generate"].request.body["prompt"]}
 
         assert post(server, body, "/api/generate").content == RECORDINGS["generate"].body
 
     def test_rounds(self, server: ScriptedOllama) -> None:
-        """What came after the last words of the user tells one round from the next."""
+        """The roles after the last prompt distinguish one round from the next."""
         for name in ("tool-rounds-1", "tool-rounds-2", "tool-rounds-3"):
             body = RECORDINGS[name].request.body | {"keep_alive": 60}
 
@@ -387,7 +387,7 @@ class TestChoosing:
         ],
     )
     def test_built_in(self, method: str, path: str, body: Any, status: int, answer: bytes) -> None:
-        """A server without a script answers as an Ollama without models."""
+        """A server without a script answers like an Ollama without models."""
         with ScriptedOllama() as server:
             content = None if body is None else orjson.dumps(body)
             response = httpx.request(method, server.url + path, content=content)
@@ -404,24 +404,24 @@ class TestChoosing:
         ],
     )
     def test_load(self, path: str, extra: dict[str, Any], words: dict[str, Any]) -> None:
-        """A request that says nothing loads or unloads its model."""
+        """A request without a prompt loads or unloads its model."""
         with ScriptedOllama() as server:
             answer = post(server, {"model": "plain", **extra}, path).json()
 
         assert answer.items() >= {"model": "plain", "done": True, **words}.items()
 
     def test_default(self) -> None:
-        """The default stands in for a refusal and for nothing else."""
+        """The default replaces the error, and nothing else."""
         with ScriptedOllama(default=lambda seen: Reply.json(seen.path)) as server:
             assert post(server).json() == "/api/chat"
             assert httpx.get(server.url + "/api/version").json() == {"version": "0.0.0"}
 
 
 class TestRecord:
-    """What the server keeps of a request."""
+    """The record of a request."""
 
     def test_request(self, server: ScriptedOllama) -> None:
-        """A request is kept with its method, path, headers and body."""
+        """A request is recorded with its method, path, headers and body."""
         httpx.post(server.url + "/api/chat?x=1", json={"a": [1]}, headers={"X-Trace": "7"})
 
         seen = server.requests[0]
@@ -429,13 +429,13 @@ class TestRecord:
         assert seen.headers["x-trace"] == "7"
 
     def test_no_json(self, server: ScriptedOllama) -> None:
-        """A body that is no JSON has no JSON."""
+        """A body that is not JSON has None for JSON."""
         httpx.post(server.url + "/api/chat", content=b"\xff")
 
         assert server.requests[0].json is None
 
     def test_large_body(self, server: ScriptedOllama) -> None:
-        """A body of 64 MiB is taken, and the client's leave is noticed all the same."""
+        """A body of 64 MiB is received, and the client's leaving is recorded."""
         server.enqueue(Reply.answer("one").stalled(0))
 
         with connect(server, b"x" * (64 << 20)):
@@ -445,7 +445,7 @@ class TestRecord:
         seen.wait_left()
 
     def test_moments(self, server: ScriptedOllama) -> None:
-        """The moments of an answer come in their order."""
+        """The moments of an answer are in order."""
         before = time.monotonic()
         post(server)
 
@@ -464,7 +464,7 @@ class TestRecord:
         assert server.requests[0].first_byte_at is not None
 
     def test_waits_end(self, server: ScriptedOllama) -> None:
-        """Waiting for what does not happen ends with an error that says what it was."""
+        """A wait that fails ends with an error that names what was waited for."""
         server.enqueue(Reply.answer("one").stalled(1))
 
         with pytest.raises(TimeoutError, match="1 requests"):
@@ -479,7 +479,7 @@ class TestRecord:
                 server.wait_closed(timeout=0.01)
 
     def test_many_at_once(self, server: ScriptedOllama) -> None:
-        """Clients by the hundred are served side by side."""
+        """Hundreds of clients are served side by side."""
         server.always(Reply.answer("one").stalled(0))
 
         clients = [connect(server) for _ in range(200)]
@@ -494,7 +494,7 @@ class TestRecord:
 
 
 class TestLife:
-    """Start and stop."""
+    """Starting and stopping."""
 
     def test_nothing_left(self) -> None:
         """A stopped server leaves no thread and no socket, whatever it was doing."""
@@ -516,7 +516,7 @@ class TestLife:
             connect(server)
 
     def test_stopped_while_connecting(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A client that connects at the very moment of the stop is cut off in silence."""
+        """A client that connects at the moment of the stop is disconnected without an error."""
         for _ in range(30):
             with ScriptedOllama() as server:
                 client = socket.create_connection(("127.0.0.1", server.port))
@@ -527,7 +527,7 @@ class TestLife:
         assert "Error" not in caplog.text
 
     def test_idempotent(self) -> None:
-        """Starting twice and stopping twice is starting and stopping."""
+        """Starting and stopping twice equals starting and stopping once."""
         server = ScriptedOllama()
         server.stop()
         assert server.start() is server
@@ -537,7 +537,7 @@ class TestLife:
         server.close()
 
     def test_started_again(self) -> None:
-        """A server started again has the same address and remembers what it was asked."""
+        """A restarted server has the same address and keeps its requests."""
         server = ScriptedOllama()
         with server:
             url = server.url
@@ -549,7 +549,7 @@ class TestLife:
         assert len(server.requests) == 2
 
     def test_address_in_use(self) -> None:
-        """A port that is taken is the operating system's error, and leaves no thread."""
+        """A port that is in use is an OSError, and leaves no thread."""
         before = threading.enumerate()
         with ScriptedOllama() as first:
             second = ScriptedOllama(port=first.port)
@@ -558,7 +558,7 @@ class TestLife:
         assert threading.enumerate() == before
 
     async def test_address_in_use_async(self) -> None:
-        """So it is where the server is started from a coroutine."""
+        """The same holds if the server is started in a coroutine."""
         before = threading.enumerate()
         async with ScriptedOllama() as first:
             with pytest.raises(OSError, match="in use"):
@@ -567,7 +567,7 @@ class TestLife:
         assert threading.enumerate() == before
 
     async def test_async(self) -> None:
-        """Starting and stopping from a coroutine leaves its loop free to run."""
+        """Starting and stopping in a coroutine leaves its loop free to run."""
         turns = itertools.count()
 
         async def turn() -> None:
@@ -591,7 +591,7 @@ class TestLife:
         assert closed > closing + 1
 
     def test_ipv6(self) -> None:
-        """An address of the new protocol is written in brackets."""
+        """An IPv6 address is written in brackets."""
         with ScriptedOllama(host="::1") as server:
             assert server.url == f"http://[::1]:{server.port}"
             assert httpx.get(server.url + "/").text == "Ollama is running"
