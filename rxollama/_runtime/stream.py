@@ -45,7 +45,10 @@ T14 = TypeVar("T14")
 T15 = TypeVar("T15")
 T16 = TypeVar("T16")
 
-Op: TypeAlias = Callable[[A], B]
+R = TypeVar("R")
+
+Op: TypeAlias = Callable[[Observable[A]], Observable[B]]
+Last: TypeAlias = Callable[[Observable[A]], R]
 
 # Windows does not interrupt a lock that waits without a limit.
 _SLICE = 0.5 if os.name == "nt" else None
@@ -117,84 +120,108 @@ class Stream(Observable[T_co]):
         check_asyncio("`await stream`")
         return _whole(self).__await__()
 
-    # Not formatted: one argument a line would make this 300 lines.
+    # The law: the items of one operator are the items of the next, and the last one may return anything. The overloads
+    # at the end are reactivex's own, for operators that ask for more than an observable, such as `rx.ref_count`. With
+    # those alone no type checker infers the argument of a lambda in `rx.map`.
+    # Not formatted: one argument a line would make this 400 lines.
     # fmt: off
-    @overload
+    # The order is not that of the base class, which is all that the checkers object to.
+    @overload  # type: ignore[override]
     def pipe(self) -> Stream[T_co]: ...
     @overload
-    def pipe(self, o1: Op[Stream[T_co], T1], /) -> T1: ...
+    def pipe(self, o1: Last[T_co, R], /) -> R: ...
     @overload
-    def pipe(self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], /) -> T2: ...
+    def pipe(self, o1: Op[T_co, T1], o2: Last[T1, R], /) -> R: ...
     @overload
-    def pipe(self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], /) -> T3: ...
+    def pipe(self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Last[T2, R], /) -> R: ...
     @overload
-    def pipe(self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], /) -> T4: ...
+    def pipe(self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Last[T3, R], /) -> R: ...
+    @overload
+    def pipe(self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Last[T4, R], /) -> R: ...
     @overload
     def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], /
+        self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], o6: Last[T5, R], /
+    ) -> R: ...
+    @overload
+    def pipe(
+        self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], o6: Op[T5, T6],
+        o7: Last[T6, R], /
+    ) -> R: ...
+    @overload
+    def pipe(
+        self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], o6: Op[T5, T6],
+        o7: Op[T6, T7], o8: Last[T7, R], /
+    ) -> R: ...
+    @overload
+    def pipe(
+        self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], o6: Op[T5, T6],
+        o7: Op[T6, T7], o8: Op[T7, T8], o9: Last[T8, R], /
+    ) -> R: ...
+    @overload
+    def pipe(
+        self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], o6: Op[T5, T6],
+        o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Last[T9, R], /
+    ) -> R: ...
+    @overload
+    def pipe(
+        self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], o6: Op[T5, T6],
+        o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Last[T10, R], /
+    ) -> R: ...
+    @overload
+    def pipe(
+        self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], o6: Op[T5, T6],
+        o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11], o12: Last[T11, R], /
+    ) -> R: ...
+    @overload
+    def pipe(
+        self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], o6: Op[T5, T6],
+        o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11], o12: Op[T11, T12],
+        o13: Last[T12, R], /
+    ) -> R: ...
+    @overload
+    def pipe(
+        self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], o6: Op[T5, T6],
+        o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11], o12: Op[T11, T12],
+        o13: Op[T12, T13], o14: Last[T13, R], /
+    ) -> R: ...
+    @overload
+    def pipe(
+        self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], o6: Op[T5, T6],
+        o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11], o12: Op[T11, T12],
+        o13: Op[T12, T13], o14: Op[T13, T14], o15: Last[T14, R], /
+    ) -> R: ...
+    @overload
+    def pipe(
+        self, o1: Op[T_co, T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5], o6: Op[T5, T6],
+        o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11], o12: Op[T11, T12],
+        o13: Op[T12, T13], o14: Op[T13, T14], o15: Op[T14, T15], o16: Last[T15, R], /
+    ) -> R: ...
+    @overload
+    def pipe(self, o1: Callable[[Observable[T_co]], T1], o2: Callable[[T1], T2], /) -> T2: ...
+    @overload
+    def pipe(self, o1: Callable[[Observable[T_co]], T1], o2: Callable[[T1], T2], o3: Callable[[T2], T3], /) -> T3: ...
+    @overload
+    def pipe(
+        self, o1: Callable[[Observable[T_co]], T1], o2: Callable[[T1], T2], o3: Callable[[T2], T3],
+        o4: Callable[[T3], T4], /
+    ) -> T4: ...
+    @overload
+    def pipe(
+        self, o1: Callable[[Observable[T_co]], T1], o2: Callable[[T1], T2], o3: Callable[[T2], T3],
+        o4: Callable[[T3], T4], o5: Callable[[T4], T5], /
     ) -> T5: ...
     @overload
     def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
-        o6: Op[T5, T6], /
+        self, o1: Callable[[Observable[T_co]], T1], o2: Callable[[T1], T2], o3: Callable[[T2], T3],
+        o4: Callable[[T3], T4], o5: Callable[[T4], T5], o6: Callable[[T5], T6], /
     ) -> T6: ...
     @overload
     def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
-        o6: Op[T5, T6], o7: Op[T6, T7], /
+        self, o1: Callable[[Observable[T_co]], T1], o2: Callable[[T1], T2], o3: Callable[[T2], T3],
+        o4: Callable[[T3], T4], o5: Callable[[T4], T5], o6: Callable[[T5], T6], o7: Callable[[T6], T7], /
     ) -> T7: ...
-    @overload
-    def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
-        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], /
-    ) -> T8: ...
-    @overload
-    def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
-        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], /
-    ) -> T9: ...
-    @overload
-    def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
-        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], /
-    ) -> T10: ...
-    @overload
-    def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
-        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11], /
-    ) -> T11: ...
-    @overload
-    def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
-        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11],
-        o12: Op[T11, T12], /
-    ) -> T12: ...
-    @overload
-    def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
-        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11],
-        o12: Op[T11, T12], o13: Op[T12, T13], /
-    ) -> T13: ...
-    @overload
-    def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
-        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11],
-        o12: Op[T11, T12], o13: Op[T12, T13], o14: Op[T13, T14], /
-    ) -> T14: ...
-    @overload
-    def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
-        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11],
-        o12: Op[T11, T12], o13: Op[T12, T13], o14: Op[T13, T14], o15: Op[T14, T15], /
-    ) -> T15: ...
-    @overload
-    def pipe(
-        self, o1: Op[Stream[T_co], T1], o2: Op[T1, T2], o3: Op[T2, T3], o4: Op[T3, T4], o5: Op[T4, T5],
-        o6: Op[T5, T6], o7: Op[T6, T7], o8: Op[T7, T8], o9: Op[T8, T9], o10: Op[T9, T10], o11: Op[T10, T11],
-        o12: Op[T11, T12], o13: Op[T12, T13], o14: Op[T13, T14], o15: Op[T14, T15], o16: Op[T15, T16], /
-    ) -> T16: ...
     # fmt: on
-    def pipe(self, *operators: Callable[[Any], Any]) -> Any:
+    def pipe(self, *operators: Callable[[Any], Any]) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - See above.
         """
         Apply operators from left to right.
 

@@ -1,8 +1,9 @@
 """
-From a request to a cold observable: one subscription, one request; dispose, and it is closed.
+The stream of a request: one subscription sends one request, and disposing it closes the request.
 
-The body is read as fast as it comes, whatever the subscribers do: a client that stops reading wedges the model for
-everybody (https://github.com/ollama/ollama/issues/17131). So a callback that holds the loop is told about.
+The body is read whenever the loop is free, and nothing waits for a slow consumer: a client that stops reading blocks
+the model for every other client (https://github.com/ollama/ollama/issues/17131). Callbacks run on the same loop, so
+nothing is read while one of them blocks. Such a callback is warned about, once per stream.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import msgspec
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from rxollama._runtime import Stream, Streams, Subscription
+from rxollama._runtime import Stream, Streams, Subscription, report_error
 from rxollama._wire import Decoder, status_error
 from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, ResponseBuilder
@@ -37,16 +38,16 @@ _REFUSAL_LENGTH = 1024 * 1024
 
 class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
     """
-    Say what a subscription does.
+    A request, with everything that a subscription needs to send it.
 
     Args:
-        transport: Where to send the request.
+        transport: The transport that sends it.
         request: The request.
         decoder: Makes the decoder of one answer.
-        streams: The live streams of the client.
+        streams: The open streams of the client.
         model: The model, for errors and warnings.
         host: The base URL of the server, for errors. Empty if only the transport knows it.
-        is_chat: Whether the records are chunks, so that errors carry what arrived.
+        is_chat: Whether the records are chunks, so that errors carry a partial response.
     """
 
     transport: Transport
@@ -59,21 +60,21 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
 
     @property
     def name(self) -> str:
-        """What to call the stream in a warning."""
+        """The stream's name in warnings and reports."""
         return f"the stream of {self.request.path}" + (f" with model {self.model!r}" if self.model else "")
 
 
 def source(plan: RequestPlan[T]) -> Stream[T]:
     """
-    Build the observable of a request.
+    Build the stream of a request.
 
     Args:
-        plan: What a subscription does.
+        plan: The request.
 
     Returns:
-        A cold observable: each subscription sends the request once, on the running loop or else on the background
-        loop. Disposing, from any thread, closes the request at once. It ends with completion, or with a
-        `StreamError` that carries what arrived.
+        A cold stream: each subscription sends the request once, on the running loop or else on the background loop.
+        Disposing, from any thread, closes the request at once. It completes, or ends with a `StreamError` that carries
+        what arrived.
     """
 
     def subscribe(observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
@@ -85,13 +86,13 @@ def source(plan: RequestPlan[T]) -> Stream[T]:
 
 
 class _Stream(Subscription[T]):
-    """Read the answer, and hand on its records."""
+    """A subscription that reads an answer and emits its records."""
 
     def __init__(self, plan: RequestPlan[T], observer: abc.ObserverBase[T]) -> None:
         super().__init__(observer, plan.streams, plan.name)
         self._plan = plan
         self._received = _Received()
-        self._told_slow = False
+        self._has_warned = False
 
     def _fill_in(self, error: StreamError) -> None:
         plan = self._plan
@@ -106,24 +107,24 @@ class _Stream(Subscription[T]):
         self._received.begin()
         async with plan.transport.open(plan.request) as response:
             if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-                raise status_error(response.status, response.headers, await _refusal(response))
+                raise status_error(response.status, response.headers, await _read_refusal(response))
             decoder = plan.decoder()
             body = aiter(response)
             async for data in body:
-                self._hand_on(decoder.feed(data))
+                self._emit(decoder.feed(data))
                 if decoder.over:
-                    await _linger(body)
+                    await _read_rest(body)
                     break
             else:
-                self._hand_on(decoder.flush())
+                self._emit(decoder.flush())
         if decoder.failure is not None:
             raise decoder.failure
 
-    def _hand_on(self, records: list[T]) -> None:
+    def _emit(self, records: list[T]) -> None:
         if not records:
             return
         if self._plan.is_chat:
-            self._received.take(cast("list[ChatChunk]", records))
+            self._received.add(cast("list[ChatChunk]", records))
         on_next = self._observer.on_next
         began = monotonic()
         for record in records:
@@ -131,19 +132,27 @@ class _Stream(Subscription[T]):
                 return
             on_next(record)
         held = monotonic() - began
-        if held > _SLOW_SECONDS and not self._told_slow:
-            self._told_slow = True
-            warnings.warn(_SLOW.format(name=self._plan.name, held=held), SlowCallbackWarning, stacklevel=1)
+        if held > _SLOW_SECONDS and not self._has_warned:
+            self._has_warned = True
+            _warn(self._plan.name, held)
+
+
+def _warn(name: str, held: float) -> None:
+    try:
+        warnings.warn(_SLOW.format(name=name, held=held), SlowCallbackWarning, stacklevel=1)
+    except SlowCallbackWarning as warning:
+        # Under `-W error` a warning is raised. It must not end the stream, whose callback was only slow.
+        report_error(str(warning), warning)
 
 
 _SLOW = (
-    "the callbacks of {name} held its event loop for {held:.1f} s, and with it every stream that lives there; "
-    "use iterate(), run() or a scheduler of your own for work that blocks"
+    "the callbacks of {name} blocked its event loop for {held:.1f} s, and with it every stream on that loop: "
+    "for work that blocks use iterate() or run(), or emit on a scheduler of your own"
 )
 
 
-async def _refusal(response: Response) -> bytes:
-    """Read the body of an error, but not for ever; the status counts, also where the body breaks off."""
+async def _read_refusal(response: Response) -> bytes:
+    """Read the body of a refusal within limits. The status counts even if the body breaks off."""
     pieces: list[bytes] = []
     with suppress(TimeoutError, StreamError):
         async with asyncio.timeout(_REFUSAL_SECONDS):
@@ -154,11 +163,11 @@ async def _refusal(response: Response) -> bytes:
     return b"".join(pieces)
 
 
-async def _linger(body: AsyncIterator[bytes]) -> None:
+async def _read_rest(body: AsyncIterator[bytes]) -> None:
     """
-    Read on to the end of the body, so that the connection can serve the next request.
+    Read the rest of the body, so that the connection can serve the next request.
 
-    Nothing more is wanted from it, so that it may neither take long nor fail.
+    The answer is complete, so the rest may be late or broken without harm.
     """
     with suppress(TimeoutError, StreamError):
         async with asyncio.timeout(_LINGER_SECONDS):
@@ -167,7 +176,7 @@ async def _linger(body: AsyncIterator[bytes]) -> None:
 
 
 class _Received:
-    """Keep what arrived, and when, for the last chunk and for errors."""
+    """What has arrived and when, for the last chunk and for errors."""
 
     __slots__ = ("_began", "_builder", "_content", "_count", "_first", "_token")
 
@@ -179,11 +188,11 @@ class _Received:
         self._content: int | None = None
 
     def begin(self) -> None:
-        """Take notice that the request is being sent."""
+        """Start the clock: the request is being sent."""
         self._began = perf_counter_ns()
 
-    def take(self, chunks: list[ChatChunk]) -> None:
-        """Take in the chunks of a read, and put into the last one, if it is that of the answer, what the client saw."""
+    def add(self, chunks: list[ChatChunk]) -> None:
+        """Add the chunks of a read. The last chunk of the answer gets the client's timing."""
         self._builder.extend(chunks)
         self._count += len(chunks)
         if self._content is None:
@@ -192,7 +201,7 @@ class _Received:
             chunks[-1] = msgspec.structs.replace(chunks[-1], client=self._timing())
 
     def partial(self) -> ChatResponse:
-        """Tell what has arrived."""
+        """Return the response so far."""
         return self._builder.snapshot(self._timing())
 
     def _mark(self, chunks: list[ChatChunk]) -> None:

@@ -34,6 +34,8 @@ from rxollama.transport import Request, Response
 
 WORDS = ["One", " two", " three"]
 
+UNHANDLED = "unhandled error in the stream of /api/chat with model 'm': pass on_error= to subscribe()"
+
 
 def chat(ollama: Ollama) -> Observable[ChatChunk]:
     """Ask something."""
@@ -440,7 +442,10 @@ class TestErrors:
         chat(ollama).subscribe(fail)
         context = await told.get()
         assert repr(context["exception"]) == "ValueError('a bug')"
-        assert context["message"] == "the subscriber of the stream of /api/chat with model 'm' does not handle its end"
+        assert (
+            context["message"]
+            == "unhandled error in the stream of /api/chat with model 'm': pass on_error= to subscribe()"
+        )
 
     async def test_in_a_callback_after_dispose(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """A callback that disposes and then raises is reported to the loop."""
@@ -463,7 +468,7 @@ class TestErrors:
         ollama.version().subscribe()
         context = await told.get()
         assert isinstance(context["exception"], StatusError)
-        assert "the stream of /api/version does" in context["message"]
+        assert context["message"] == "unhandled error in the stream of /api/version: pass on_error= to subscribe()"
 
     async def test_in_the_handler(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """A handler that raises is reported to the loop."""
@@ -534,9 +539,18 @@ class TestSlowCallback:
         (warning,) = caught
         assert warning.category is SlowCallbackWarning
         assert str(warning.message) == (
-            "the callbacks of the stream of /api/chat with model 'm' held its event loop for 0.3 s, and with it every "
-            "stream that lives there; use iterate(), run() or a scheduler of your own for work that blocks"
+            "the callbacks of the stream of /api/chat with model 'm' blocked its event loop for 0.3 s, and with it "
+            "every stream on that loop: for work that blocks use iterate() or run(), or emit on a scheduler of your own"
         )
+
+    @pytest.mark.filterwarnings("error")
+    def test_as_an_error(self, ollama: Ollama, server: ScriptedOllama, caplog: pytest.LogCaptureFixture) -> None:
+        """Where warnings are errors the stream goes on all the same, and the warning is reported."""
+        server.enqueue(Reply.answer(WORDS).slow(0.01))
+        heard = Heard(chat(ollama), lambda chunk: chunk.done or threading.Event().wait(0.26)).wait()
+        assert heard.completed
+        assert text_of(heard.items) == "".join(WORDS)
+        assert ["blocked its event loop" in record.getMessage() for record in caplog.records] == [True]
 
 
 class TestClose:
@@ -598,14 +612,17 @@ class TestClose:
         assert server.requests == ()
 
     def test_without_handler(self, ollama: Ollama, server: ScriptedOllama, caplog: pytest.LogCaptureFixture) -> None:
-        """A stream without a handler is closed without a report: who closes knows."""
+        """A client that closes under a stream without a handler is reported like any other unhandled error."""
         server.enqueue(Reply.answer(WORDS).stalled(1))
         heard = Heard[ChatChunk]()
         chat(ollama).subscribe(heard.on_next)
         heard.wait_items(1)
         ollama.close()
         settle()
-        assert caplog.records == []
+        (record,) = caplog.records
+        assert UNHANDLED in record.getMessage()
+        assert record.exc_info
+        assert isinstance(record.exc_info[1], ClientClosedError)
 
     def test_handler_that_fails(self, ollama: Ollama, server: ScriptedOllama, caplog: pytest.LogCaptureFixture) -> None:
         """A handler that raises at that is reported."""

@@ -194,5 +194,5 @@ class TestConsumers:
                 ollama.chat("m", "Count.").subscribe(fail)
                 context = await asyncio.wait_for(told.get(), PATIENCE)
                 assert type(context["exception"]) is kind
-                assert "the subscriber of the stream of /api/chat with model 'm'" in context["message"]
+                assert "unhandled error in the stream of /api/chat with model 'm'" in context["message"]
             await no_tasks_left()

@@ -256,9 +256,10 @@ class TestExit:
             for name in [name for name in sys.modules if name.startswith("rxollama")]:
                 del sys.modules[name]
             sys.modules["uvloop"] = None
-            from rxollama import Ollama, _loop, run
+            from rxollama import Ollama, run
+            from rxollama._runtime import background
 
-            print(run(Ollama(sys.argv[1]).chat("m", "Hello")).done, type(_loop.background()).__module__)
+            print(run(Ollama(sys.argv[1]).chat("m", "Hello")).done, type(background()).__module__)
             """,
             server.url,
         )
