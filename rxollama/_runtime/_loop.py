@@ -19,12 +19,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-try:
-    from uvloop import new_event_loop as _uvloop
-except ImportError:
-    _new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-else:
-    _new_loop = _uvloop
+from rxollama._runtime._loop_factory import new_loop
 
 __all__ = (
     "Job",
@@ -163,7 +158,7 @@ class _Background:
     def loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = _new_loop()
+                self._loop = new_loop()
                 self._thread = threading.Thread(target=_live, args=(self._loop,), name="rxollama", daemon=True)
                 self._thread.start()
             return self._loop
