@@ -1,4 +1,4 @@
-"""The story of a chat, told in events: no Rx."""
+"""Chunks turned into the events of `events`, without Rx."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ _CONTENT = (ContentStarted(), ContentEnded())
 
 @final
 class EventBuilder:
-    """Turn chunks into events, step by step: know what is open, and keep everything for the end."""
+    """
+    The state of one `events` stream: which text is open, and the response so far.
+
+    `add` comes once for each chunk; `close` or `finish` comes once at the end.
+    """
 
     __slots__ = ("_builder", "_open")
 
@@ -37,8 +41,8 @@ class EventBuilder:
         self._builder = ResponseBuilder()
         self._open: tuple[ChatEvent, ChatEvent] | None = None
 
-    def tell(self, chunk: ChatChunk) -> list[ChatEvent]:
-        """Tell what a chunk says, in the order of reading."""
+    def add(self, chunk: ChatChunk) -> list[ChatEvent]:
+        """Add a chunk and return its events, in the order thinking, content, tool calls."""
         self._builder.add(chunk)
         message = chunk.message
         if chunk.is_tool_progress:
@@ -46,31 +50,31 @@ class EventBuilder:
         if message.role == "tool":
             outcome = ToolFailed if chunk.tool_failed else ToolReturned
             return [*self.close(), outcome(message.tool_name, message.content, message.tool_call_id)]
-        told: list[ChatEvent] = []
+        built: list[ChatEvent] = []
         if message.thinking:
-            told += self._begin(_THINKING)
-            told.append(ThinkingDelta(message.thinking))
+            built += self._begin(_THINKING)
+            built.append(ThinkingDelta(message.thinking))
         if message.content:
-            told += self._begin(_CONTENT)
-            told.append(ContentDelta(message.content))
+            built += self._begin(_CONTENT)
+            built.append(ContentDelta(message.content))
         if message.tool_calls or chunk.done:
-            told += self.close()
-            told += map(ToolCalled, message.tool_calls)
-        return told
+            built += self.close()
+            built += map(ToolCalled, message.tool_calls)
+        return built
 
     def close(self) -> tuple[ChatEvent, ...]:
-        """Tell the end of what is open."""
+        """Return the ended event of the open text, if there is one."""
         ended, self._open = self._open, None
         return ended[1:] if ended else ()
 
     def finish(self) -> tuple[ChatEvent, ...]:
-        """Tell the end of what is open and, where the last message is done, all of it."""
+        """Return the ended event of the open text and, if the last message is done, `Finished`."""
         response = self._builder.snapshot()
         return (*self.close(), Finished(response)) if response.done else self.close()
 
     def _begin(self, kind: tuple[ChatEvent, ChatEvent]) -> tuple[ChatEvent, ...]:
         if self._open is kind:
             return ()
-        told = (*self.close(), kind[0])
+        begun = (*self.close(), kind[0])
         self._open = kind
-        return told
+        return begun

@@ -1,4 +1,4 @@
-"""Thinking that a model writes into its content, moved to where thinking belongs."""
+"""The operator `extract_thinking`, for thinking that a model writes into its content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._tags import CONTENT, THINKING, Piece, TagSplitter
 
 __all__ = ("extract_thinking",)
 
-_NOTHING = ChatChunk()
+_EMPTY = ChatChunk()
 
 
 def extract_thinking(
@@ -29,9 +29,9 @@ def extract_thinking(
     """
     Move inline thinking from the content into `thinking`, wherever its tags are cut.
 
-    Nothing but the tags is removed. What may become a tag is held back until that is known; a chunk whose words are
-    all held back arrives empty. Thinking that is never closed stays thinking, a tool's results stay as they are, and
-    each message starts afresh.
+    Only the tags are removed. Text that may become a tag is held back until that is decided; a chunk whose text is
+    held back as a whole is emitted with empty texts. Thinking that is never closed stays thinking. Tool results are
+    not changed. Each message starts from the beginning.
 
     .. marbles::
 
@@ -55,24 +55,24 @@ def extract_thinking(
         start: The tag before the thinking.
         end: The tag after it.
         inside: Whether a message begins in its thinking, because the start tag was part of the prompt.
-        first_only: Whether a start tag counts only as the first thing of a message, white space apart, so that an
-            answer may write about tags.
+        first_only: Whether a start tag counts only if nothing but white space stands before it in the message, so that
+            an answer may write about tags.
 
     Returns:
-        The operator. Of a chunk that becomes several the first has the logprobs, the last the calls, `done` and the
-        numbers.
+        An operator from a chat to a chat. If one chunk becomes several, the first has the logprobs, the last has the
+        tool calls, `done` and the numbers.
 
     Raises:
-        InvalidValueError: When a tag is empty or no text.
+        InvalidValueError: If a tag is empty or not a `str`; in `pipe`, if the source does not carry chunks.
 
-    Completes: with the source, after what was held back.
-    Errors: with the source, after what was held back.
-    Disposed: the source is disposed; what was held back is dropped.
+    Completes: with the source, after the text that was held back.
+    Errors: with the source, after the text that was held back.
+    Disposed: the source is disposed; the text that was held back is dropped.
 
     .. versionadded:: 0.1
     """
-    _check("start", start)
-    _check("end", end)
+    _check_tag("start", start)
+    _check_tag("end", end)
 
     def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
         source = chunks_of(source, "extract_thinking()")
@@ -81,11 +81,11 @@ def extract_thinking(
             observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             extraction = _Extraction(TagSplitter(start, end, inside=inside, first_only=first_only))
-            take, emit = extraction.take, observer.on_next
+            add, emit = extraction.add, observer.on_next
 
             def on_next(chunk: ChatChunk) -> None:
-                for told in take(chunk):
-                    emit(told)
+                for extracted in add(chunk):
+                    emit(extracted)
 
             def on_error(error: Exception) -> None:
                 emit_and_end(observer, extraction.end(), error)
@@ -100,37 +100,43 @@ def extract_thinking(
     return apply
 
 
-def _check(field: str, tag: object) -> None:
+def _check_tag(field: str, tag: object) -> None:
     if not isinstance(tag, str) or not tag:
         raise invalid_value(field, tag, "a str of at least one character")
 
 
 class _Extraction:
-    """Follow one stream: its messages, who speaks, and what is held back."""
+    """
+    The state of one stream: the current message, and the text that is held back.
+
+    The law: joined, the texts of the emitted chunks are those of the received ones without the tags, and reading order
+    (thinking, content, tool calls within a chunk) is kept. So a chunk becomes several only if content stands before
+    thinking in it.
+    """
 
     __slots__ = ("_boundary", "_last", "_splitter")
 
     def __init__(self, splitter: TagSplitter) -> None:
         self._splitter = splitter
         self._boundary = MessageBoundary()
-        self._last = _NOTHING
+        self._last = _EMPTY
 
-    def take(self, chunk: ChatChunk) -> tuple[ChatChunk, ...]:
-        """Turn a chunk into the chunks that say the same with its thinking in place."""
+    def add(self, chunk: ChatChunk) -> tuple[ChatChunk, ...]:
+        """Add a chunk and return the chunks that replace it."""
         boundary = self._boundary
         rest = self.end() if boundary.changes(chunk) else ()
         self._last = chunk
-        told = (chunk,) if boundary.role == "tool" else _told(chunk, self._pieces(chunk))
+        extracted = (chunk,) if boundary.role == "tool" else _replaced(chunk, self._pieces(chunk))
         if chunk.done:
             boundary.restart()
             self._splitter.restart()
-        return (*rest, *told) if rest else told
+        return (*rest, *extracted) if rest else extracted
 
     def end(self) -> tuple[ChatChunk, ...]:
-        """End a message that did not say so: bring what is held back, if there is any."""
+        """End a message that is not done, and return the chunks of the text that was held back."""
         pieces = self._splitter.flush()
         self._splitter.restart()
-        return tuple(_part(self._last, texts) for texts in _in_order(pieces))
+        return tuple(_part(self._last, texts) for texts in _texts_of(pieces))
 
     def _pieces(self, chunk: ChatChunk) -> list[Piece]:
         splitter, message = self._splitter, chunk.message
@@ -145,12 +151,12 @@ class _Extraction:
         return pieces
 
 
-def _told(chunk: ChatChunk, pieces: list[Piece]) -> tuple[ChatChunk, ...]:
+def _replaced(chunk: ChatChunk, pieces: list[Piece]) -> tuple[ChatChunk, ...]:
     message = chunk.message
-    # Nearly every chunk is one of these: it goes on as it came.
+    # Nearly every chunk is like this, and is passed on unchanged.
     if not message.thinking and pieces == [(CONTENT, message.content)]:
         return (chunk,)
-    texts = _in_order(pieces) or [("", "")]
+    texts = _texts_of(pieces) or [("", "")]
     if texts == [(message.thinking, message.content)]:
         return (chunk,)
     thinking, content = texts[-1]
@@ -161,15 +167,15 @@ def _told(chunk: ChatChunk, pieces: list[Piece]) -> tuple[ChatChunk, ...]:
     return (replace(first, logprobs=chunk.logprobs), *between, replace(chunk, message=message, logprobs=()))
 
 
-def _in_order(pieces: list[Piece]) -> list[tuple[str, str]]:
-    """Put pieces into as few pairs of thinking and content as keep the order of reading."""
+def _texts_of(pieces: list[Piece]) -> list[tuple[str, str]]:
+    """Return pieces as the fewest pairs of thinking and content that keep the reading order."""
     texts: list[tuple[str, str]] = []
     for kind, same in groupby(pieces, itemgetter(0)):
         text = "".join([text for _, text in same])
         if kind == THINKING:
             texts.append((text, ""))
         elif texts:
-            # Kinds alternate here: the last one was thinking.
+            # Kinds alternate here, so the last pair has only thinking.
             texts[-1] = (texts[-1][0], text)
         else:
             texts.append(("", text))

@@ -1,8 +1,10 @@
-"""The JSON of a stream's last message, and why it is none: no Rx."""
+"""The JSON of a stream's last message, or the reason why there is none; without Rx."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from traceback import walk_tb
 from typing import Any, TypeVar, final
 
 import msgspec
@@ -17,25 +19,26 @@ __all__ = ("JsonAnswer", "JsonPath")
 T = TypeVar("T")
 
 JsonPath = tuple[str | int, ...]
-"""The keys and places that lead to a value."""
+"""The keys and indexes that lead to a value."""
 
-_CUT = "the answer was cut off at num_predict or the context limit: raise it"
-# A path of names and places; a key of a dict, as pydantic tells it, may be the model's own word, whatever that holds.
+_CUT_OFF = "the answer was cut off at num_predict or the context limit: raise it"
+# A path of names and indexes. A key of a dict, as pydantic shows it, may hold any text of the model's own.
 _PATH = re.compile(r"\$(\.[^.\[\]]+|\[[0-9]+\]|\[\.\.\.\])*")
 _NAMES = re.compile(r"\.([^.\[]+)")
-# What these begin is said of the type. What else there is may quote the answer, which no message shows.
-_OF_THE_TYPE = ("Expected ", "Object missing ", "Input should be ", "Field required")
+# Reasons that begin like this speak of the type. Others may quote the answer, which no message shows.
+_ABOUT_THE_TYPE = ("Expected ", "Object missing ", "Input should be ", "Field required")
 
 
 @final
 class JsonAnswer:
     """
-    Follow one stream, and read the content of each of the assistant's messages as JSON.
+    The content of the assistant's current message, read as JSON.
 
-    The last one counts: what is said beside tool calls, and what is wrong with it, is forgotten when the next begins.
+    The last message counts: text beside tool calls, and what is wrong with it, is forgotten when the next message
+    begins.
 
     Args:
-        watched: The path of a list whose elements are taken out as they come; None for none.
+        watched: The path of a list whose items are taken out as they become whole; None for none.
     """
 
     __slots__ = ("_boundary", "_builder", "_count", "_fault", "_is_over", "_reader", "_watched")
@@ -52,17 +55,17 @@ class JsonAnswer:
         self._count = 0
         self._is_over = False
 
-    def take(self, chunk: ChatChunk) -> bool:
-        """Take in a chunk, and tell whether the value changed with it."""
+    def add(self, chunk: ChatChunk) -> bool:
+        """Add a chunk, and return whether the value changed with it."""
         self._builder.add(chunk)
         boundary = self._boundary
         if boundary.changes(chunk):
             self._is_over = True
-        # What has neither words nor a speaker, or only tells how far a tool is, begins no message.
-        speaks = boundary.role != "tool" and not chunk.is_tool_progress
-        if self._is_over and speaks and (chunk.visible or chunk.message.role):
+        # A chunk without text and role, or with only tool progress, does not begin a message.
+        is_answer = boundary.role != "tool" and not chunk.is_tool_progress
+        if self._is_over and is_answer and (chunk.visible or chunk.message.role):
             self._begin()
-        changed = speaks and bool(chunk.message.content) and self._read(chunk.message.content)
+        changed = is_answer and bool(chunk.message.content) and self._read(chunk.message.content)
         if chunk.done:
             boundary.restart()
             self._is_over = True
@@ -78,7 +81,7 @@ class JsonAnswer:
         return self._reader.changed
 
     def end(self) -> bool:
-        """Take in the end, and tell whether the value changed with it."""
+        """End the answer, and return whether the value changed with it."""
         if self._fault is None:
             try:
                 self._reader.end()
@@ -88,97 +91,120 @@ class JsonAnswer:
         return False
 
     def snapshot(self) -> PartialJson:
-        """Tell the value so far, once it has changed."""
+        """Return the value so far; only once it has changed."""
         return self._reader.snapshot()
 
-    def elements(self, shape: TypeReader[T]) -> tuple[list[T], Exception | None]:
-        """Take out the elements that have come, up to one that does not fit, or whose type fails."""
+    def elements(self, reader: TypeReader[T]) -> tuple[list[T], Exception | None]:
+        """
+        Take out the elements that have become whole.
+
+        Args:
+            reader: The type of an element.
+
+        Returns:
+            The elements, up to the first that does not fit or whose type raises, and the error of that one.
+        """
         ready: list[T] = []
         found = self._reader.found or []
-        for place, value in enumerate(found, self._count):
+        for index, value in enumerate(found, self._count):
             try:
-                ready.append(shape.convert(value))
+                ready.append(reader.convert(value))
             except Misfit as misfit:
-                return ready, self._misfit(misfit, shape, (*(self._watched or ()), place))
-            except Exception as error:  # noqa: BLE001 - A type's own code may raise what it likes; it is passed on.
+                return ready, self._misfit_error(misfit, reader, (*(self._watched or ()), index))
+            except Exception as error:  # noqa: BLE001 - A type's own code may raise anything; it is passed on.
                 return ready, error
         self._count += len(found)
         found.clear()
         return ready, None
 
-    def value(self, shape: TypeReader[T]) -> T:
+    def value(self, reader: TypeReader[T]) -> T:
         """
-        Read the value.
+        Return the whole value; only after `end`.
 
         Args:
-            shape: The type.
-
-        Returns:
-            The value.
+            reader: The type of the value.
 
         Raises:
-            StructuredOutputError: When there is no such value.
+            StructuredOutputError: If there is no value of that type.
+            Exception: What the type's own code raises.
         """
         error = self.failure()
-        if error is not None:
-            raise error
-        try:
-            return shape.convert(self._reader.value)
-        except Misfit as misfit:
-            raise self._misfit(misfit, shape) from misfit
+        if error is None:
+            try:
+                return reader.convert(self._reader.value)
+            except Misfit as misfit:
+                error = self._misfit_error(misfit, reader)
+        # Not within the `except`, whose exception would be shown as the context.
+        raise error
 
     def failure(self) -> StructuredOutputError | None:
-        """Tell, at the end, why there is no value, or not the list that is watched."""
+        """Return why there is no value, or no list at the watched path; only after `end`."""
         response = self._builder.snapshot()
-        reason = _missing(response) or self._broken(response)
+        reason = _missing_reason(response) or self._fault_reason(response)
         if reason:
             return _error(response, reason, reason)
         if self._watched is None or self._reader.found is not None:
             return None
-        path = _shown(self._watched)
+        path = _path_text(self._watched)
         reason = f"there is no list at {path}"
         return _error(response, reason, reason, path)
 
-    def _broken(self, response: ChatResponse) -> str:
-        fault, is_cut = self._fault, response.done_reason == "length"
+    def _fault_reason(self, response: ChatResponse) -> str:
+        fault, is_cut_off = self._fault, response.done_reason == "length"
         if fault is None:
             return ""
         if fault.early:
-            return _CUT if is_cut else f"the answer ends too early to be JSON (at position {fault.position})"
-        reason = f"the answer is no JSON: {fault.reason} (at position {fault.position})"
-        return f"{reason}; {_CUT}" if is_cut else reason
+            return _CUT_OFF if is_cut_off else f"the answer ends too early to be JSON (at position {fault.position})"
+        reason = f"the answer is not JSON: {fault.reason} (at position {fault.position})"
+        return f"{reason}; {_CUT_OFF}" if is_cut_off else reason
 
-    def _misfit(self, misfit: Misfit, shape: TypeReader[Any], path: JsonPath = ()) -> StructuredOutputError:
-        place = _shown(path) + misfit.path[1:]
-        known = msgspec.json.encode(shape.schema).decode()
-        is_known = _PATH.fullmatch(misfit.path) and all(f'"{name}"' in known for name in _NAMES.findall(misfit.path))
-        shown = f"the answer does not fit its type at {place if is_known else _shown(path)}"
-        if misfit.reason.startswith(_OF_THE_TYPE):
+    def _misfit_error(self, misfit: Misfit, reader: TypeReader[Any], path: JsonPath = ()) -> StructuredOutputError:
+        full_path = _path_text(path) + misfit.path[1:]
+        schema = msgspec.json.encode(reader.schema).decode()
+        is_known = _PATH.fullmatch(misfit.path) and all(f'"{name}"' in schema for name in _NAMES.findall(misfit.path))
+        shown = f"the answer does not fit its type at {full_path if is_known else _path_text(path)}"
+        if misfit.reason.startswith(_ABOUT_THE_TYPE):
             shown = f"{shown}: {misfit.reason}"
-        return _error(self._builder.snapshot(), shown, misfit.reason, place)
+        error = _error(self._builder.snapshot(), shown, misfit.reason, full_path)
+        error.__cause__ = _raised_by_type(misfit)
+        return error
 
 
-def _missing(response: ChatResponse) -> str:
-    """Tell why nothing was answered, if nothing was."""
+def _raised_by_type(misfit: Misfit) -> BaseException | None:
+    """Return the exception of the type's own code, such as a validator, that made a value not fit; else None."""
+    # msgspec keeps what `__post_init__` raised as the cause of its own error, and pydantic in the error's context.
+    raised = getattr(misfit.__cause__, "__cause__", None)
+    faults: Callable[[], list[dict[str, Any]]] | None = getattr(raised, "errors", None)
+    if faults is not None:
+        raised = faults()[0].get("ctx", {}).get("error")
+    if not isinstance(raised, BaseException):
+        return None
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(raised.__traceback__)]
+    # Without a line of the user's own, the cause would repeat the reason.
+    return raised if modules and not modules[-1].startswith("rxollama.") else None
+
+
+def _missing_reason(response: ChatResponse) -> str:
+    """Return why there is no answer; empty if there is one."""
     message = response.message
     if message.tool_calls:
         return "the answer ends with tool calls: run them, and ask again with their results"
     if message.content.strip():
         return ""
     if response.done_reason == "length":
-        return _CUT
+        return _CUT_OFF
     if response.done_reason in {"load", "unload"}:
         return "nothing was asked: a request without messages only loads or unloads the model"
-    return "there is thinking, and no answer" if message.thinking else "the answer is empty"
+    return "there is thinking, but no answer" if message.thinking else "the answer is empty"
 
 
-def _shown(path: JsonPath) -> str:
+def _path_text(path: JsonPath) -> str:
     return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
 
 
-def _error(response: ChatResponse, shown: str, reason: str, path: str = "$") -> StructuredOutputError:
+def _error(response: ChatResponse, message: str, reason: str, path: str = "$") -> StructuredOutputError:
     return StructuredOutputError(
-        shown,
+        message,
         text=response.message.content,
         path=path,
         reason=reason,

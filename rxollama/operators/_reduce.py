@@ -1,4 +1,4 @@
-"""Chunks added up to a response: after each of them, or once at the end."""
+"""The operators that add chunks up to a response: `accumulate` and `collect`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ("accumulate", "collect")
 
 def accumulate() -> Operator[ChatChunk, ChatResponse]:
     """
-    Emit after each chunk the response so far.
+    Emit the response so far, after each chunk.
 
-    A snapshot costs the same however long the answer is; its texts are put together when they are read.
+    A snapshot takes the same time however long the answer is. Its texts are joined when they are first read.
 
     .. marbles::
 
@@ -31,10 +31,13 @@ def accumulate() -> Operator[ChatChunk, ChatResponse]:
         C = ChatResponse(message=Message("assistant", "Hello"), done=True, done_reason="stop")
 
     Returns:
-        The operator.
+        An operator from a chat to a stream of snapshots.
+
+    Raises:
+        InvalidValueError: In `pipe`, if the source does not carry chunks.
 
     Completes: with the source.
-    Errors: with the source; the last snapshot has all that came.
+    Errors: with the source; the last snapshot holds everything that was received.
     Disposed: the source is disposed.
 
     .. versionadded:: 0.1
@@ -62,7 +65,7 @@ def accumulate() -> Operator[ChatChunk, ChatResponse]:
 
 def collect() -> Operator[ChatChunk, ChatResponse]:
     """
-    Emit the whole response, once, when the source completes.
+    Emit the whole response once, when the source completes.
 
     .. marbles::
 
@@ -76,10 +79,13 @@ def collect() -> Operator[ChatChunk, ChatResponse]:
         R = ChatResponse(message=Message("assistant", "Hello"), done=True, done_reason="stop")
 
     Returns:
-        The operator.
+        An operator from a chat to a stream of one `ChatResponse`.
 
-    Completes: with the source, after the response; without one where no chunk came.
-    Errors: with the source; what came until then is in the error's `partial`.
+    Raises:
+        InvalidValueError: In `pipe`, if the source does not carry chunks.
+
+    Completes: with the source, after the response. There is no response if there was no chunk.
+    Errors: with the source; the response so far is in the error's `partial`.
     Disposed: the source is disposed.
 
     .. versionadded:: 0.1

@@ -1,8 +1,10 @@
-"""Chunks split into what is thought, what is said, and what happens."""
+"""The operators that split a chat: `content`, `thinking`, `split` and `events`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
+from typing import Literal
 
 from reactivex import Observable, abc
 
@@ -17,7 +19,9 @@ __all__ = ("content", "events", "split", "thinking")
 
 def content() -> Operator[ChatChunk, str]:
     """
-    Emit what the assistant says, delta by delta; a tool's results are passed over.
+    Emit the assistant's content, delta by delta.
+
+    Thinking and tool results are left out.
 
     .. marbles::
 
@@ -33,7 +37,10 @@ def content() -> Operator[ChatChunk, str]:
         C = "!"
 
     Returns:
-        The operator; no delta is empty.
+        An operator from a chat to a stream of `str` deltas, none of which is empty.
+
+    Raises:
+        InvalidValueError: In `pipe`, if the source does not carry chunks.
 
     Completes: with the source.
     Errors: with the source.
@@ -41,30 +48,14 @@ def content() -> Operator[ChatChunk, str]:
 
     .. versionadded:: 0.1
     """
-
-    def apply(source: Observable[ChatChunk]) -> Stream[str]:
-        source = chunks_of(source, "content()")
-
-        def subscribe(
-            observer: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None
-        ) -> abc.DisposableBase:
-            emit = observer.on_next
-
-            def on_next(chunk: ChatChunk) -> None:
-                message = chunk.message
-                if message.content and message.role != "tool":
-                    emit(message.content)
-
-            return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
-
-        return Stream(subscribe, items=str, deltas=True)
-
-    return apply
+    return _texts("content")
 
 
 def thinking() -> Operator[ChatChunk, str]:
     """
-    Emit what the assistant thinks, delta by delta.
+    Emit the assistant's thinking, delta by delta.
+
+    Content and tool results are left out.
 
     .. marbles::
 
@@ -80,7 +71,10 @@ def thinking() -> Operator[ChatChunk, str]:
         B = "."
 
     Returns:
-        The operator; no delta is empty.
+        An operator from a chat to a stream of `str` deltas, none of which is empty.
+
+    Raises:
+        InvalidValueError: In `pipe`, if the source does not carry chunks.
 
     Completes: with the source.
     Errors: with the source.
@@ -88,9 +82,15 @@ def thinking() -> Operator[ChatChunk, str]:
 
     .. versionadded:: 0.1
     """
+    return _texts("thinking")
+
+
+def _texts(field: Literal["content", "thinking"]) -> Operator[ChatChunk, str]:
+    """Return the operator that emits one text field of the assistant's messages."""
+    read: Callable[[object], str] = attrgetter(field)
 
     def apply(source: Observable[ChatChunk]) -> Stream[str]:
-        source = chunks_of(source, "thinking()")
+        source = chunks_of(source, f"{field}()")
 
         def subscribe(
             observer: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None
@@ -99,8 +99,9 @@ def thinking() -> Operator[ChatChunk, str]:
 
             def on_next(chunk: ChatChunk) -> None:
                 message = chunk.message
-                if message.thinking and message.role != "tool":
-                    emit(message.thinking)
+                text = read(message)
+                if text and message.role != "tool":
+                    emit(text)
 
             return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
 
@@ -111,9 +112,9 @@ def thinking() -> Operator[ChatChunk, str]:
 
 def split() -> Callable[[Observable[ChatChunk]], tuple[Stream[str], Stream[str]]]:
     """
-    Split a chat into the pair of its thinking and its content, from one request.
+    Split a chat into two streams, its thinking and its content, which share one request.
 
-    The request starts with the first subscriber of either and ends with the last; see `share`.
+    The request starts with the first subscriber of either stream and ends with the last. See `share`.
 
     .. marbles::
 
@@ -131,17 +132,20 @@ def split() -> Callable[[Observable[ChatChunk]], tuple[Stream[str], Stream[str]]
         C = "!"
 
     Returns:
-        The function from a chat to the pair; it may be the last in a `pipe`.
+        A function from a chat to the pair `(thinking, content)`. It may be the last in a `pipe`.
 
-    Completes: both with the source.
-    Errors: both with the source.
-    Disposed: the source is disposed when neither has a subscriber any more.
+    Raises:
+        InvalidValueError: In `pipe`, if the source does not carry chunks.
+
+    Completes: both streams with the source.
+    Errors: both streams with the source.
+    Disposed: the source is disposed once neither stream has a subscriber.
 
     .. versionadded:: 0.1
     """
 
     def apply(source: Observable[ChatChunk]) -> tuple[Stream[str], Stream[str]]:
-        shared = source.pipe(share())
+        shared = chunks_of(source, "split()").pipe(share())
         return shared.pipe(thinking()), shared.pipe(content())
 
     return apply
@@ -149,11 +153,11 @@ def split() -> Callable[[Observable[ChatChunk]], tuple[Stream[str], Stream[str]]
 
 def events() -> Operator[ChatChunk, ChatEvent]:
     """
-    Tell what happens as typed events, made for `match`.
+    Emit a chat as typed events, made for `match`.
 
-    Thinking and content are told as started, delta, ended, always in pairs, and may begin again after each other and
-    after a tool call. `Finished` comes once, when the source completes and the assistant's last message is done: in a
-    conversation with tools it has all rounds.
+    Thinking and content each have a started, delta and ended event. Starts and ends always come in pairs. Either may
+    start again after the other, and after a tool call. `Finished` comes once, with all rounds of a conversation with
+    tools, if the last message is done when the source completes.
 
     .. marbles::
 
@@ -173,11 +177,15 @@ def events() -> Operator[ChatChunk, ChatEvent]:
         F = Finished(ChatResponse(message=Message("assistant", "Yes", "Hm"), done=True))
 
     Returns:
-        The operator. Of one chunk it tells thinking, content, tool calls, in this order.
+        An operator from a chat to a stream of events. The events of one chunk are ordered thinking, content, tool
+        calls.
 
-    Completes: with the source, after the end of what is open and, once done, `Finished`.
-    Errors: with the source, after the end of what is open.
-    Disposed: the source is disposed; no end is told.
+    Raises:
+        InvalidValueError: In `pipe`, if the source does not carry chunks.
+
+    Completes: with the source, after the ended event of an open text and, if done, `Finished`.
+    Errors: with the source, after the ended event of an open text.
+    Disposed: the source is disposed; no further event is emitted.
 
     .. versionadded:: 0.1
     """
@@ -188,18 +196,18 @@ def events() -> Operator[ChatChunk, ChatEvent]:
         def subscribe(
             observer: abc.ObserverBase[ChatEvent], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            story = EventBuilder()
-            tell, emit = story.tell, observer.on_next
+            builder = EventBuilder()
+            add, emit = builder.add, observer.on_next
 
             def on_next(chunk: ChatChunk) -> None:
-                for event in tell(chunk):
+                for event in add(chunk):
                     emit(event)
 
             def on_error(error: Exception) -> None:
-                emit_and_end(observer, story.close(), error)
+                emit_and_end(observer, builder.close(), error)
 
             def on_completed() -> None:
-                emit_and_end(observer, story.finish())
+                emit_and_end(observer, builder.finish())
 
             return source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 

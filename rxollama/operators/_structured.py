@@ -1,4 +1,4 @@
-"""Answers that are JSON: read while they are written, and turned into values of a type."""
+"""The operators for answers that are JSON: `parse`, `partial_json` and `elements`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def parse(kind: type[T] | UnionType) -> Operator[ChatChunk, T]:
     """
     Emit the answer as one value of a type, once the source completes.
 
-    The answer is the content of the assistant's last message, so that in a conversation with tools what is said beside
-    the calls does not count. Blanks and one Markdown fence around the JSON are passed over.
+    The answer is the content of the assistant's last message: in a conversation with tools, text beside the calls does
+    not count. White space and one Markdown fence around the JSON are skipped.
 
     .. marbles::
 
@@ -43,23 +43,24 @@ def parse(kind: type[T] | UnionType) -> Operator[ChatChunk, T]:
         V = {"celsius": -3}
 
     Args:
-        kind: The type: anything that msgspec reads from JSON, such as a Struct, a dataclass, a TypedDict, a list or a
-            union of them, or a model of pydantic. The request had better say the same with `format=`.
+        kind: The type of the value: a `msgspec.Struct`, a dataclass, a `TypedDict`, a pydantic model, or a list, dict
+            or union of such. Pass the same type as `format=` of the request.
 
     Returns:
-        The operator.
+        An operator from a chat to a stream of one value.
 
     Raises:
-        InvalidValueError: When the type cannot be read from JSON.
+        InvalidValueError: If the type cannot be read from JSON; in `pipe`, if the source does not carry chunks.
 
     Completes: with the source, after the value.
-    Errors: with the source; or with `StructuredOutputError` when the source completes and the answer is no such value.
-        What the type's own code raises is passed on.
+    Errors: with the source; with `StructuredOutputError` if the source completes and the answer is not such a value. A
+        `ValueError` or `TypeError` of the type's own validation is its cause; any other exception is passed on as it
+        is.
     Disposed: the source is disposed.
 
     .. versionadded:: 0.1
     """
-    shape: TypeReader[T] = TypeReader.of(kind, field="kind")
+    reader: TypeReader[T] = TypeReader.of(kind, field="kind")
 
     def apply(source: Observable[ChatChunk]) -> Stream[T]:
         source = chunks_of(source, "parse()")
@@ -70,29 +71,29 @@ def parse(kind: type[T] | UnionType) -> Operator[ChatChunk, T]:
             def on_completed() -> None:
                 answer.end()
                 try:
-                    value = answer.value(shape)
-                except Exception as error:  # noqa: BLE001 - A type's own code may raise what it likes.
+                    value = answer.value(reader)
+                except Exception as error:  # noqa: BLE001 - A type's own code may raise anything.
                     observer.on_error(error)
                 else:
                     emit_and_end(observer, (value,))
 
             def on_next(chunk: ChatChunk) -> None:
-                answer.take(chunk)
+                answer.add(chunk)
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
-        return Stream(subscribe)
+        return Stream(subscribe, items=_class_of(kind))
 
     return apply
 
 
 def partial_json() -> Operator[ChatChunk, PartialJson]:
     """
-    Emit the value that the answer is so far, after each chunk that adds to it.
+    Emit the JSON value so far, after each chunk that changes it.
 
-    A snapshot costs the same however long the answer is; its value is put together when it is read, so that after
-    `throttle` only what is shown is put together. Each message of the assistant starts anew, and the last one is the
-    answer. Blanks and one Markdown fence around the JSON are passed over.
+    A snapshot takes the same time however long the answer is. Its value is built when it is first read, so behind
+    `throttle` only the values that are shown are built. Each message of the assistant is a new value; the last one is
+    the answer. White space and one Markdown fence around the JSON are skipped.
 
     .. marbles::
 
@@ -109,11 +110,14 @@ def partial_json() -> Operator[ChatChunk, PartialJson]:
         C = PartialJson({"city": "Oslo", "celsius": -3}, complete=True)
 
     Returns:
-        The operator. Texts, lists and objects are shown as far as they go, numbers and the words `true`, `false` and
-        `null` once they are whole, a key once its value begins.
+        An operator from a chat to a stream of `PartialJson`. Strings, lists and objects are shown as far as they go;
+        numbers, `true`, `false` and `null` once they are whole; a key once its value begins.
 
-    Completes: with the source; a number that stands alone is emitted then.
-    Errors: with the source; or with `StructuredOutputError` when the source completes and the answer is no whole JSON.
+    Raises:
+        InvalidValueError: In `pipe`, if the source does not carry chunks.
+
+    Completes: with the source, after a number that stands alone.
+    Errors: with the source; with `StructuredOutputError` if the source completes and the answer is not whole JSON.
     Disposed: the source is disposed.
 
     .. versionadded:: 0.1
@@ -126,10 +130,10 @@ def partial_json() -> Operator[ChatChunk, PartialJson]:
             observer: abc.ObserverBase[PartialJson], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             answer = JsonAnswer()
-            take, snapshot, emit = answer.take, answer.snapshot, observer.on_next
+            add, snapshot, emit = answer.add, answer.snapshot, observer.on_next
 
             def on_next(chunk: ChatChunk) -> None:
-                if take(chunk):
+                if add(chunk):
                     emit(snapshot())
 
             def on_completed() -> None:
@@ -149,10 +153,10 @@ def elements(kind: type[T], path: str | Sequence[str | int] = ()) -> Operator[Ch
 def elements(kind: UnionType, path: str | Sequence[str | int] = ()) -> Operator[ChatChunk, Any]: ...
 def elements(kind: type[T] | UnionType, path: str | Sequence[str | int] = ()) -> Operator[ChatChunk, T]:
     """
-    Emit each element of the list that the answer is, or has in it, as soon as it is whole.
+    Emit each element of a list in the answer, as soon as it is whole.
 
-    What was emitted is not kept. Each message of the assistant starts anew, and the last one is the answer. Blanks and
-    one Markdown fence around the JSON are passed over.
+    Emitted elements are not kept in memory. Each message of the assistant is a new value; the last one is the answer.
+    White space and one Markdown fence around the JSON are skipped.
 
     .. marbles::
 
@@ -170,24 +174,26 @@ def elements(kind: type[T] | UnionType, path: str | Sequence[str | int] = ()) ->
 
     Args:
         kind: The type of an element; see `parse`.
-        path: Where the list is: a key, or the keys and places that lead to it; nothing where it is the answer itself.
+        path: Where the list is: a key, or a list or tuple of keys and indexes that lead to it. The default is for an
+            answer that is the list itself.
 
     Returns:
-        The operator.
+        An operator from a chat to a stream of elements.
 
     Raises:
-        InvalidValueError: When the type cannot be read from JSON, or the path is none.
+        InvalidValueError: If the type cannot be read from JSON, or *path* is not a path; in `pipe`, if the source does
+            not carry chunks.
 
     Completes: with the source.
-    Errors: with the source; with `StructuredOutputError` at once where an element does not fit its type; or when the
-        source completes and the answer is no whole JSON, or has no list there. What the type's own code raises is
-        passed on.
+    Errors: with the source; with `StructuredOutputError` at once if an element does not fit its type, or if the source
+        completes and the answer is not whole JSON or has no list there. See `parse` for what the type's own code
+        raises.
     Disposed: the source is disposed.
 
     .. versionadded:: 0.1
     """
-    shape: TypeReader[T] = TypeReader.of(kind, field="kind")
-    steps = _checked(path)
+    reader: TypeReader[T] = TypeReader.of(kind, field="kind")
+    steps = _check_path(path)
 
     def apply(source: Observable[ChatChunk]) -> Stream[T]:
         source = chunks_of(source, "elements()")
@@ -198,11 +204,11 @@ def elements(kind: type[T] | UnionType, path: str | Sequence[str | int] = ()) ->
 
             def on_next(chunk: ChatChunk) -> None:
                 nonlocal failed
-                # A source that was not disposed yet goes on for a while.
+                # A source may send more before its subscription can be disposed.
                 if failed:
                     return
-                answer.take(chunk)
-                ready, error = answer.elements(shape)
+                answer.add(chunk)
+                ready, error = answer.elements(reader)
                 for element in ready:
                     emit(element)
                 if error is not None:
@@ -215,12 +221,17 @@ def elements(kind: type[T] | UnionType, path: str | Sequence[str | int] = ()) ->
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
-        return Stream(subscribe)
+        return Stream(subscribe, items=_class_of(kind))
 
     return apply
 
 
-def _checked(path: str | Sequence[str | int]) -> JsonPath:
+def _class_of(kind: object) -> type[Any] | None:
+    # Unions and types with parameters, such as `list[int]`, are not classes.
+    return kind if isinstance(kind, type) else None
+
+
+def _check_path(path: str | Sequence[str | int]) -> JsonPath:
     if isinstance(path, str):
         return (path,)
     if isinstance(path, (list, tuple)) and all(map(_is_step, path)):

@@ -1,4 +1,14 @@
-"""Text with tags in it, split as it comes: no Rx, no chunks."""
+"""
+Text with tags in it, split as it arrives; without chunks and Rx.
+
+The law: however the text is cut into parts, the joined pieces are the same. A tag may be cut anywhere, so a suffix of
+the text that is a prefix of the expected tag is held back until the next part, or `flush`, decides.
+A held suffix is always shorter than one tag, and only the expected tag is searched for. Each character is therefore
+searched a bounded number of times, and the work is linear.
+
+A search of the whole text after each part, which was tried first, is quadratic. A regular expression cannot match
+half a tag at the end of its input.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +17,7 @@ from typing import Final, Literal, TypeAlias, final
 __all__ = ("CONTENT", "THINKING", "Kind", "Piece", "TagSplitter")
 
 Kind: TypeAlias = Literal["thinking", "content"]
-"""On which side of the tags a text stands."""
+"""The side of the tags on which a text stands."""
 
 Piece: TypeAlias = tuple[Kind, str]
 """A text, never empty, and its side."""
@@ -19,16 +29,15 @@ CONTENT: Final = "content"
 @final
 class TagSplitter:
     """
-    Split a text into what stands between tags and what stands outside, wherever the text is cut.
+    A splitter of one text into what stands between its tags and what stands outside.
 
-    Of the text nothing is removed but the tags that count. What may yet become a tag is held back, which is always
-    less than one tag: the work is linear in the text whatever it says.
+    It removes nothing but the tags that count.
 
     Args:
         start: The tag before the thinking, not empty.
-        end: The tag after it, not empty; it may be the same.
+        end: The tag after it, not empty. Both may be equal.
         inside: Whether the text begins in the thinking, without a start tag.
-        first_only: Whether a start tag counts only where nothing but white space came before it.
+        first_only: Whether a start tag counts only if nothing but white space stands before it.
     """
 
     __slots__ = ("_end", "_first_only", "_held", "_inside", "_kind", "_start", "_tag")
@@ -40,33 +49,33 @@ class TagSplitter:
 
     @property
     def held(self) -> str:
-        """What is held back, because it may become a tag."""
+        """The text that is held back, because it may become a tag."""
         return self._held
 
     def restart(self) -> None:
         """Forget everything: another text begins."""
         self._held = ""
         self._kind: Kind = THINKING if self._inside else CONTENT
-        # The tag that is looked for; none, where no tag counts any more.
+        # The expected tag; empty if tags no longer count.
         self._tag = self._end if self._inside else self._start
 
     def feed(self, text: str) -> list[Piece]:
         """
-        Take the next part of the text.
+        Add the next part of the text.
 
         Args:
             text: The part, cut anywhere.
 
         Returns:
-            What can be told by now, in order.
+            The pieces that are decided by now, in order.
         """
         if self._held or (self._tag and (self._first_only or self._tag[0] in text)):
-            return self._look(self._held + text)
+            return self._scan(self._held + text)
         return [(self._kind, text)] if text else []
 
     def flush(self) -> list[Piece]:
         """
-        Give up what is held back, because something else than text comes next: it is no tag.
+        Release what is held back, because something other than text follows: it is not a tag.
 
         Returns:
             One piece, or none.
@@ -76,39 +85,37 @@ class TagSplitter:
             self._tag = ""
         return [(self._kind, held)] if held else []
 
-    def _look(self, text: str) -> list[Piece]:
-        """Look for tags."""
+    def _scan(self, text: str) -> list[Piece]:
         pieces: list[Piece] = []
         at = 0
         self._held = ""
         while tag := self._tag:
             found = text.find(tag, at)
-            spot = found if found >= 0 else _half(tag, text, at)
-            if self._first_only and self._kind == CONTENT and text[at:spot].strip():
+            stop = found if found >= 0 else _partial_tag(tag, text, at)
+            if self._first_only and self._kind == CONTENT and text[at:stop].strip():
                 self._tag = ""
                 continue
-            if spot > at:
-                pieces.append((self._kind, text[at:spot]))
+            if stop > at:
+                pieces.append((self._kind, text[at:stop]))
             if found < 0:
-                self._held = text[spot:]
+                self._held = text[stop:]
                 return pieces
-            at = spot + len(tag)
-            self._cross()
+            at = stop + len(tag)
+            self._switch_side()
         if at < len(text):
             pieces.append((self._kind, text[at:]))
         return pieces
 
-    def _cross(self) -> None:
-        """Go to the other side of a tag."""
+    def _switch_side(self) -> None:
         if self._kind == CONTENT:
             self._kind, self._tag = THINKING, self._end
         else:
             self._kind, self._tag = CONTENT, "" if self._first_only else self._start
 
 
-def _half(tag: str, text: str, at: int) -> int:
-    """Find where a tag may have begun that the text does not end; the text's length if nowhere."""
-    spot = text.find(tag[0], max(at, len(text) - len(tag) + 1))
-    while spot >= 0 and not tag.startswith(text[spot:]):
-        spot = text.find(tag[0], spot + 1)
-    return spot if spot >= 0 else len(text)
+def _partial_tag(tag: str, text: str, at: int) -> int:
+    """Return where the longest suffix of *text* begins that is a prefix of *tag*; the text's length if none is."""
+    start = text.find(tag[0], max(at, len(text) - len(tag) + 1))
+    while start >= 0 and not tag.startswith(text[start:]):
+        start = text.find(tag[0], start + 1)
+    return start if start >= 0 else len(text)

@@ -1,4 +1,4 @@
-"""The tools that a model calls: one by one, or all of a message at once."""
+"""The operators that emit tool calls: `tool_calls` and `gather_tool_calls`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from ._ending import emit_and_end
 
 __all__ = ("gather_tool_calls", "tool_calls")
 
-_NOTHING = ChatChunk()
+_EMPTY = ChatChunk()
 
 
 def tool_calls() -> Operator[ChatChunk, ToolCall]:
     """
     Emit each tool call as it arrives.
+
+    Tool calls are only reported; `converse` runs them.
 
     .. marbles::
 
@@ -30,10 +32,13 @@ def tool_calls() -> Operator[ChatChunk, ToolCall]:
         C = ToolCall(Function("get_weather", {"city": "Rome"}))
 
     Returns:
-        The operator.
+        An operator from a chat to a stream of tool calls.
+
+    Raises:
+        InvalidValueError: In `pipe`, if the source does not carry chunks.
 
     Completes: with the source.
-    Errors: with the source; no call is lost, because calls come whole.
+    Errors: with the source; a call that was received was emitted before, since a chunk holds whole calls.
     Disposed: the source is disposed.
 
     .. versionadded:: 0.1
@@ -60,10 +65,10 @@ def tool_calls() -> Operator[ChatChunk, ToolCall]:
 
 def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
     """
-    Emit all tool calls of a message at once, in order, when the message ends.
+    Emit all tool calls of a message as one tuple, when the message ends.
 
-    There is exactly one tuple for each message of the assistant, an empty one if it calls nothing. Two calls are two,
-    also where a server gives them the same index or no id.
+    Each message of the assistant gives one tuple, which is empty if the message calls no tool. Calls keep their order.
+    Calls with the same index, or without an id, stay separate.
 
     .. marbles::
 
@@ -81,10 +86,13 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
         E = ()
 
     Returns:
-        The operator.
+        An operator from a chat to a stream of tuples.
 
-    Completes: with the source; a message that did not say that it is done gets its tuple first.
-    Errors: with the source; the calls of an unfinished message are not emitted, as they are not to be acted on. They
+    Raises:
+        InvalidValueError: In `pipe`, if the source does not carry chunks.
+
+    Completes: with the source, after the tuple of a message that is not done.
+    Errors: with the source. The calls of an unfinished message are not emitted, because they should not be run; they
         are in the error's `partial`.
     Disposed: the source is disposed.
 
@@ -97,15 +105,15 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
         def subscribe(
             observer: abc.ObserverBase[tuple[ToolCall, ...]], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            gathering = _Gathering()
-            take, emit = gathering.take, observer.on_next
+            gathered = _GatheredCalls()
+            add, emit = gathered.add, observer.on_next
 
             def on_next(chunk: ChatChunk) -> None:
-                for calls in take(chunk):
+                for calls in add(chunk):
                     emit(calls)
 
             def on_completed() -> None:
-                emit_and_end(observer, gathering.end())
+                emit_and_end(observer, gathered.end())
 
             return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
 
@@ -114,8 +122,8 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
     return apply
 
 
-class _Gathering:
-    """Follow one stream: its messages, and the tools that are called."""
+class _GatheredCalls:
+    """The tool calls of the current message of one stream."""
 
     __slots__ = ("_begun", "_boundary", "_calls")
 
@@ -124,14 +132,14 @@ class _Gathering:
         self._calls: list[ToolCall] = []
         self._boundary = MessageBoundary()
 
-    def take(self, chunk: ChatChunk) -> tuple[tuple[ToolCall, ...], ...]:
-        """Take in a chunk, and bring the calls of each message that ends before it or with it."""
+    def add(self, chunk: ChatChunk) -> tuple[tuple[ToolCall, ...], ...]:
+        """Add a chunk and return the calls of each message that ends before it or with it."""
         boundary, message = self._boundary, chunk.message
         if self._begun and message.role == boundary.role == "assistant" and not (chunk.done or message.tool_calls):
             return ()
         ended = self.end() if boundary.changes(chunk) else ()
-        # A chunk that says nothing begins no message.
-        self._begun = boundary.role != "tool" and (self._begun or chunk != _NOTHING)
+        # An empty chunk does not begin a message.
+        self._begun = boundary.role != "tool" and (self._begun or chunk != _EMPTY)
         self._calls += message.tool_calls
         if chunk.done:
             boundary.restart()
@@ -139,7 +147,7 @@ class _Gathering:
         return ended
 
     def end(self) -> tuple[tuple[ToolCall, ...], ...]:
-        """End the message, and bring its calls, if it is the assistant's."""
+        """End the message and return its calls, if it is the assistant's."""
         ended = (tuple(self._calls),) if self._begun else ()
         self._begun = False
         self._calls.clear()

@@ -233,7 +233,7 @@ def test_background_loop() -> None:
 
 async def test_running_loop() -> None:
     """Awaited, the second is started on the loop that awaits."""
-    assert await reactivex.never().pipe(hedge(reactivex.of(HEL, DONE), after=0.01)) == DONE
+    assert await reactivex.never().pipe(hedge(reactivex.of(HEL, DONE), after=0.01)) == HEL + DONE
 
 
 def test_each_subscription_has_its_own_race() -> None:

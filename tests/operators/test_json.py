@@ -375,7 +375,7 @@ class TestFaults:
         with pytest.raises(JsonFault) as caught:
             reader.feed('{"secret"secret')
 
-        assert ("a colon was expected", 9) == (caught.value.reason, caught.value.position)
+        assert ("expected a colon", 9) == (caught.value.reason, caught.value.position)
         assert "secret" not in str(caught.value)
 
     def test_digits(self) -> None:

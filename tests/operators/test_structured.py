@@ -279,14 +279,14 @@ class TestReasons:
             ([done()], "the answer is empty"),
             ([done("load")], "nothing was asked: a request without messages only loads or unloads the model"),
             ([done("unload")], "nothing was asked: a request without messages only loads or unloads the model"),
-            ([says(thinking="Hm"), done()], "there is thinking, and no answer"),
+            ([says(thinking="Hm"), done()], "there is thinking, but no answer"),
             ([says(thinking="Hm"), done("length")], CUT),
             ([says("["), done("length")], CUT),
             ([says("["), done()], "the answer ends too early to be JSON (at position 1)"),
             ([says("[")], "the answer ends too early to be JSON (at position 1)"),
-            ([says("Sorry."), done()], "the answer is no JSON: a value was expected (at position 0)"),
-            ([says("Sorry."), done("length")], f"the answer is no JSON: a value was expected (at position 0); {CUT}"),
-            ([says("{},"), done()], "the answer is no JSON: nothing more was expected (at position 2)"),
+            ([says("Sorry."), done()], "the answer is not JSON: expected a value (at position 0)"),
+            ([says("Sorry."), done("length")], f"the answer is not JSON: expected a value (at position 0); {CUT}"),
+            ([says("{},"), done()], "the answer is not JSON: expected nothing more (at position 2)"),
             ([says("[1]"), says(calls=(CALL,)), done()], "the answer ends with tool calls"),
             ([says("[1]"), done(), says("[1"), done()], "the answer ends too early to be JSON (at position 2)"),
         ],
@@ -427,7 +427,7 @@ class TestPartialJson:
 
         assert [PartialJson(["a", "b"])] == found
         assert isinstance(error, StructuredOutputError)
-        assert "a comma or the end of the list was expected (at position 10)" in error.reason
+        assert "expected a comma or the end of the list (at position 10)" in error.reason
         assert '["a", "b" "c", "d"]' == error.text
 
     @given(json_values(), st.booleans(), st.randoms(use_true_random=False))

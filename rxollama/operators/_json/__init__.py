@@ -1,6 +1,6 @@
-"""JSON that is read while it is written: in pieces, each of which is looked at once. No Rx."""
+"""An incremental JSON reader, without Rx."""
 
-from ._faults import JsonFault
 from ._reader import JsonReader
+from ._scanners import JsonFault
 
 __all__ = ("JsonFault", "JsonReader")

@@ -1,4 +1,13 @@
-"""The part of a value that still grows: what is open, from the innermost container up to the root."""
+"""
+The unfinished part of a JSON value: the open containers, linked from the innermost to the root.
+
+The law: a snapshot of the value at any moment stays true whatever is read later, and taking one costs a constant time.
+Containers only grow at their end, so a snapshot need only remember how long each was. Finished values never change,
+so snapshots share them.
+
+A copy of the open containers for each snapshot would cost time proportional to the list being read. A persistent
+vector would make each append slower for everybody who takes no snapshot.
+"""
 
 from __future__ import annotations
 
@@ -10,79 +19,79 @@ __all__ = ("OpenContainer", "Position")
 
 class OpenContainer:
     """
-    Be a list or an object that is not closed yet.
+    A list or an object that is not closed.
 
-    Keys and values only ever grow, so that their number is a snapshot of them: a key that comes twice does not
-    overwrite what an earlier snapshot holds. Where it stands in the container above is fixed while it is open. The
-    outermost is a list of one, the value itself.
+    Keys and values are kept in two lists which only grow, so that their length is a snapshot of them: a repeated key
+    does not overwrite what an earlier snapshot holds. Its index in the parent is fixed while it is open. The root is
+    a list of one item, the value itself.
 
     Args:
-        above: The container that it stands in; None for the outermost.
+        parent: The container in which it stands; None for the root.
         is_list: Whether it is a list.
     """
 
-    __slots__ = ("above", "is_list", "keys", "place", "values")
+    __slots__ = ("index", "is_list", "keys", "parent", "values")
 
-    above: OpenContainer | None
+    parent: OpenContainer | None
     is_list: bool
     keys: list[str]
     values: list[Any]
-    place: int
+    index: int
 
-    def __init__(self, above: OpenContainer | None = None, *, is_list: bool = True) -> None:
-        self.above = above
+    def __init__(self, parent: OpenContainer | None = None, *, is_list: bool = True) -> None:
+        self.parent = parent
         self.is_list = is_list
         self.keys = []
         self.values = []
-        self.place = 0 if above is None else len(above.values)
+        self.index = 0 if parent is None else len(parent.values)
 
-    def whole(self) -> list[Any] | dict[str, Any]:
-        """Close it."""
+    def close(self) -> list[Any] | dict[str, Any]:
+        """Return the finished list or dict."""
         return self.values if self.is_list else dict(zip(self.keys, self.values, strict=True))
 
     def copy(self, count: int, *more: Any) -> list[Any] | dict[str, Any]:
-        """Copy the first of its values, and put one more behind them."""
+        """Return a copy of the first *count* values, followed by *more*."""
         values = [*self.values[:count], *more]
         # The last key may be one whose value has not begun.
         return values if self.is_list else dict(zip(self.keys, values, strict=False))
 
-    def step(self, place: int) -> str | int:
-        """Name what stands at a place."""
-        return place if self.is_list else self.keys[place]
+    def step(self, index: int) -> str | int:
+        """Return the key or index of a value, as a step of a path."""
+        return index if self.is_list else self.keys[index]
 
 
 class Position(NamedTuple):
     """
-    Say how much of a value there was at a moment.
+    A moment in the growth of a value, from which a snapshot can be built at any later time.
 
     Args:
         inner: The innermost open container.
-        place: How many values it had.
-        text: The open text that is its next value, if there is one.
-        length: How long that was.
+        size: How many values it had.
+        text: The open string that is its next value, if there is one.
+        length: How long that string was.
     """
 
     inner: OpenContainer
-    place: int
+    size: int
     text: StringIO | None
     length: int
 
     def value(self) -> Any:
-        """Put together the value: what is finished is shared, what is open is copied up to the mark."""
+        """Return the value as it was: finished parts are shared, open ones copied."""
         inner = self.inner
         written = () if self.text is None else (self.text.getvalue()[: self.length],)
-        value = inner.copy(self.place, *written)
-        while (outer := inner.above) is not None:
-            value = outer.copy(inner.place, value)
+        value = inner.copy(self.size, *written)
+        while (outer := inner.parent) is not None:
+            value = outer.copy(inner.index, value)
             inner = outer
-        return value[0]  # type: ignore[index] # The outermost is a list.
+        return value[0]  # type: ignore[index] # The root is a list.
 
     def path(self) -> tuple[str | int, ...]:
-        """Tell where it grew."""
+        """Return the path of the innermost part that was growing."""
         inner = self.inner
-        steps = [] if self.text is None else [inner.step(self.place)]
-        while (outer := inner.above) is not None:
-            steps.append(outer.step(inner.place))
+        steps = [] if self.text is None else [inner.step(self.size)]
+        while (outer := inner.parent) is not None:
+            steps.append(outer.step(inner.index))
             inner = outer
-        # The last step is that from the outermost list to the value.
+        # The last step leads from the root to the value.
         return tuple(steps[-2::-1])
