@@ -12,6 +12,9 @@
 #   _checks  _schema/  _invalid_value  testing/   checks of arguments | types as JSON schemas | a scripted server
 #   _public                                       the module names of what is public
 
+import sys
+from typing import TYPE_CHECKING
+
 from rxollama import errors, messages, operators, tools, transport
 from rxollama._public import publish
 from rxollama._runtime import Stream, aiterate, iterate, run
@@ -56,3 +59,15 @@ __all__ = (
 )
 
 publish(globals())
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+    # Hidden from type checkers, which would otherwise accept any attribute of the package.
+    def __getattr__(name: str) -> str:
+        """Return the installed version as `rxollama.__version__`."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        from importlib.metadata import version  # noqa: PLC0415 - It takes 10 ms to load, and few programs ask for it.
+
+        return version("rxollama")

@@ -1,4 +1,4 @@
-"""The command line, as `python -m rxollama`."""
+"""The command line as `python -m rxollama`."""
 
 import sys
 

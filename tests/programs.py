@@ -1,4 +1,4 @@
-"""Programs in interpreters of their own, where every warning is an error and asyncio looks closely."""
+"""Programs in interpreters of their own, with asyncio's debug mode and every warning an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PRELUDE = """
 import signal
 import sys
 
-# Whoever runs the tests in the background makes all that they start deaf to Ctrl-C.
+# Shells make background jobs ignore Ctrl-C, and their children inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import rxollama._http  # It takes longer to load than asyncio, in debug mode, lets pass without a word.
 """
@@ -20,10 +20,10 @@ import rxollama._http  # It takes longer to load than asyncio, in debug mode, le
 
 class Program:
     """
-    Run a program.
+    A Python program that runs in the background.
 
     Args:
-        code: Its code.
+        code: The program's code.
         *arguments: Its arguments.
     """
 
@@ -32,27 +32,27 @@ class Program:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def line(self) -> str:
-        """Block until it printed a line."""
+        """Wait for a line of its output, and return it."""
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
     def interrupt(self) -> None:
-        """Press Ctrl-C."""
+        """Send it Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
 
     def end(self) -> str:
-        """Block until it ended well and without a complaint, and return what it printed since."""
+        """Wait until it ends without an error or a warning, and return the rest of its output."""
         output, complaints = self.complaining()
         assert complaints == ""
         return output
 
     def complaining(self) -> tuple[str, str]:
-        """Block until it ended well, and return what it printed since, and what it complained of."""
+        """Wait until it ends without an error, and return the rest of its output and its warnings."""
         output, complaints = self._process.communicate(timeout=_PATIENCE)
         assert self._process.returncode == 0, complaints
         return output.strip(), complaints
 
     def kill(self) -> None:
-        """End it, if it has not ended."""
+        """Kill it if it still runs."""
         self._process.kill()
         self._process.communicate()

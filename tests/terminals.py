@@ -1,4 +1,4 @@
-"""The command line as people use it: in a pipe, and on a terminal."""
+"""The command line in a pipe and on a terminal."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ CTRL_C, CTRL_D = "\x03", "\x04"
 
 PROGRAM = [sys.executable, "-m", "rxollama"]
 
-# Whoever runs the tests in the background has Ctrl-C ignored, and hands that on.
-_HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
-# Makes the terminal the controlling one, so that Ctrl-C is a signal.
+# Shells make background jobs ignore Ctrl-C, and their children inherit it.
+_WITH_CTRL_C = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+)
+# Makes the terminal the controlling one, so that the key Ctrl-C sends a signal.
 _CONTROLLED = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
 _ESCAPES = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])|\x1b\].*?(?:\x07|\x1b\\)|\x1b[()].|[\r\n]|[^\x1b\r\n]+")
 
 
 def settings(server: ScriptedOllama | None, **more: str) -> dict[str, str]:
-    """Make the environment of a program that is to talk to a server."""
+    """Return the environment of a program that uses a server."""
     personal = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
     kept = {name: value for name, value in os.environ.items() if name not in personal}
     host = {} if server is None else {"OLLAMA_HOST": server.url}
@@ -44,7 +46,7 @@ def settings(server: ScriptedOllama | None, **more: str) -> dict[str, str]:
 def piped(
     *arguments: str, server: ScriptedOllama | None = None, stdin: str = "", **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program with everything piped."""
+    """Run the program in pipes, and return its output."""
     return subprocess.run(
         [*PROGRAM, *arguments],
         input=stdin,
@@ -58,9 +60,9 @@ def piped(
 
 
 def started(*arguments: str, server: ScriptedOllama) -> subprocess.Popen[bytes]:
-    """Start the program, with its output in pipes that nobody reads yet."""
+    """Start the program, with its output in pipes that are not read yet."""
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _HEARING, *PROGRAM, *arguments],
+        [sys.executable, "-I", "-S", "-c", _WITH_CTRL_C, *PROGRAM, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -71,15 +73,15 @@ def started(*arguments: str, server: ScriptedOllama) -> subprocess.Popen[bytes]:
 
 class Terminal:
     """
-    Run the program on a terminal of its own.
+    The program on a terminal of its own.
 
     Args:
-        *arguments: Its arguments.
-        server: The server that it is to talk to.
+        *arguments: The program's arguments.
+        server: The server that it uses.
         rows: The terminal's height.
         columns: The terminal's width.
-        stdout: A file to write to, where standard output is to be no terminal.
-        **more: More settings.
+        stdout: A file descriptor for standard output. None uses the terminal.
+        **more: More environment variables.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _CONTROLLED + _HEARING, *PROGRAM, *arguments],
+            [sys.executable, "-I", "-S", "-c", _CONTROLLED + _WITH_CTRL_C, *PROGRAM, *arguments],
             stdin=slave,
             stdout=slave if stdout is None else stdout,
             stderr=slave,
@@ -107,11 +109,11 @@ class Terminal:
         self._found = 0
 
     def __enter__(self) -> Self:
-        """Return itself."""
+        """Return the terminal."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the program, if it has not ended."""
+        """Kill the program if it still runs."""
         self._process.kill()
         self._process.wait()
         os.close(self._master)
@@ -123,58 +125,62 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        """What the terminal shows, with all that scrolled away."""
+        """The lines on the terminal, those that scrolled away included."""
         return "\n".join(line.rstrip() for line in drawn(self.raw)).rstrip("\n")
 
     def echoes(self) -> bool:
-        """Tell whether what is typed is shown, as it is on a terminal that nobody changed."""
+        """Return whether the terminal shows what is typed, which is its usual setting."""
         return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
 
     def memory(self) -> int:
-        """Tell how much memory the program has, in bytes."""
+        """Return the program's memory in bytes."""
         return int(psutil.Process(self._process.pid).memory_info().rss)
 
     def type(self, keys: str) -> None:
         """Press keys."""
         os.write(self._master, keys.encode())
 
-    def see(self, text: str) -> None:
-        """Block until a text has been written, after the one that was seen before."""
+    def expect(self, text: str) -> None:
+        """Wait until *text* is written, after the text that was expected before."""
         until = time.monotonic() + PATIENCE
         while (place := _plain(self.raw).find(text, self._found)) < 0:
-            assert self._read(until), f"{text!r} never came; this did:\n{self.screen}"
+            assert self._read(until), f"{text!r} was not written; this was:\n{self.screen}"
         self._found = place + len(text)
 
-    def end(self) -> int:
-        """Read to the end, and return the exit code."""
+    def wait(self) -> int:
+        """Wait until the program ends, and return its exit code."""
         until = time.monotonic() + PATIENCE
         while self._read(until):
             pass
         return self._process.wait(PATIENCE)
 
-    def insist(self, key: str) -> int:
-        """Press a key until the program ends: a signal just before Python waits for input is noticed at the next."""
+    def press_until_exit(self, key: str) -> int:
+        """
+        Press a key until the program ends, and return its exit code.
+
+        Python notices a signal that arrives just before it waits for input only at the next one.
+        """
         for _ in range(int(PATIENCE)):
             self.type(key)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(1)
                 break
-        return self.end()
+        return self.wait()
 
     def _read(self, until: float) -> bool:
         ready, _, _ = select.select([self._master], [], [], max(0.0, until - time.monotonic()))
-        assert ready, f"nothing more came; this did:\n{self.screen}"
+        assert ready, f"nothing more was written; this was:\n{self.screen}"
         try:
             data = os.read(self._master, 1 << 16)
         except OSError:
-            # How Linux says that nobody has the other end any more.
+            # Linux raises this when the other end is closed.
             return False
         self._bytes += data
         return bool(data)
 
 
 def drawn(raw: str) -> list[str]:
-    """Draw what was written, as far as this program needs: lines, and a cursor that goes up and clears."""
+    """Return the lines that *raw* draws. Of the escape codes only cursor up and clear line are known."""
     lines = [""]
     row = column = 0
     for found in _ESCAPES.finditer(raw):

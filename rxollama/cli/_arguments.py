@@ -1,18 +1,18 @@
-"""The arguments: what may be asked for, and what the help says."""
+"""The command line's arguments and help texts."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from threading import TIMEOUT_MAX
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeAlias, TypeVar, cast
 
+from rxollama import __version__
 from rxollama.messages import Think
 
-__all__ = ("Options", "parse")
+__all__ = ("Command", "Options", "parse_arguments")
 
 _ROUNDS = 8
 
@@ -24,8 +24,8 @@ _ABOUT = "Chat with the models of an Ollama server, in the terminal or in a pipe
 
 _EXAMPLES = """\
 examples:
-  rxollama chat --demo "What is 17 × 23?"      a look at it, without a server
-  rxollama chat                                a conversation; Ctrl-D ends it
+  rxollama chat --demo "What is 17 × 23?"      see an answer without a server
+  rxollama chat                                start a conversation; Ctrl-D ends it
   rxollama chat -m qwen3 --think "Why is the sky blue?"
   git diff | rxollama chat --system "Review this." > review.md
   rxollama chat --tools weather.py "Is it cold in Oslo?"
@@ -33,28 +33,34 @@ examples:
   rxollama models | cut -f 1
 
 environment:
-  OLLAMA_HOST     where the server is, if not at 127.0.0.1:11434
-  OLLAMA_MODEL    the model to chat with, if -m names none
-  OLLAMA_API_KEY  sent to that server
-  NO_COLOR        set to anything: no colours
+  OLLAMA_HOST     the server's address (default: 127.0.0.1:11434)
+  OLLAMA_MODEL    the model to chat with, unless -m names one
+  OLLAMA_API_KEY  the key that is sent to the server
+  NO_COLOR        set to any value to turn colours off
 """
 
 _CHAT = """\
-Without a prompt: on a terminal a conversation, otherwise standard input is the prompt.
-On a terminal the answer is shown live; in a pipe there is the answer and nothing else.
-Ctrl-C stops the answer. In a conversation, /bye or Ctrl-D ends it, and \"\"\" begins and
-ends a prompt of several lines.
-With --tools the model may call the public functions of a Python file, or those that its
-__all__ names; what their signatures and docstrings say is what it is told. Before each call
-you see its arguments and are asked: yes, no (what stands after the n the model is told),
-always this tool, or quit. What a tool prints is no part of the answer.
+Ask a model one question, or hold a conversation.
+
+Without PROMPT, a terminal starts a conversation; otherwise standard input is the prompt.
+On a terminal the answer is shown as it arrives. In a pipe, standard output holds only the
+answer. Ctrl-C stops the answer. In a conversation, /bye or Ctrl-D ends it, and \"\"\" starts
+and ends a prompt of several lines.
+
+With --tools the model may call the functions of a Python file: those in its __all__, or
+else its public functions. The model sees their signatures and docstrings. Before each call
+its arguments are shown, and you answer yes, no (text after the n is passed to the model),
+always for this tool, or quit. What a tool prints is kept out of the answer.
 """
+
+Command: TypeAlias = Literal["chat", "pull", "models"]
+"""The name of a command."""
 
 
 class Options(Namespace):
-    """Hold the arguments of one run; which of them there are depends on the command."""
+    """The arguments of one run. Which of them are set depends on the command."""
 
-    command: Literal["chat", "pull", "models"] | None
+    command: Command
     host: str | None
     model: str | None
     prompt: str | None
@@ -68,35 +74,35 @@ class Options(Namespace):
     tool_timeout: float | None
 
 
-def parse(argv: Sequence[str]) -> Options | None:
+def parse_arguments(argv: Sequence[str]) -> Options | None:
     """
-    Read the arguments.
+    Parse the arguments.
 
     Args:
         argv: The arguments, without the program's name.
 
     Returns:
-        The options; None where there is no command, and the help was printed instead.
+        The options. None if there are no arguments, in which case the help was printed.
 
     Raises:
-        SystemExit: After the help, the version, or a word on wrong arguments.
+        SystemExit: After `--help`, `--version` or wrong arguments.
     """
     parser = _parser()
-    options = parser.parse_args(list(_settled(argv)), namespace=Options())
-    if options.command is None:
+    if not argv:
         parser.print_help()
         return None
+    options = parser.parse_args(list(_with_think_value(argv)), namespace=Options())
     if options.command == "chat":
-        for words in _faults(options):
-            parser.error(words)
+        for message in _conflicts(options):
+            parser.error(message)
     return options
 
 
-def _faults(options: Options) -> Iterator[str]:
+def _conflicts(options: Options) -> Iterator[str]:
     if options.demo and options.host is not None:
-        yield "--demo brings its own server: leave out --host"
+        yield "--demo runs its own server: leave out --host"
     if options.demo and options.tools:
-        yield "--demo plays recorded answers, which call no tools of yours: leave out --tools"
+        yield "--demo plays recorded answers, which call no tools: leave out --tools"
     if not options.tools:
         for name, given in (
             ("--yes", options.yes),
@@ -104,11 +110,11 @@ def _faults(options: Options) -> Iterator[str]:
             ("--tool-timeout", options.tool_timeout),
         ):
             if given:
-                yield f"{name} is about tools: it needs --tools"
+                yield f"{name} has no effect without tools: add --tools FILE.py"
 
 
-def _settled(argv: Sequence[str]) -> Iterator[str]:
-    """Give `--think` a level of its own, so that it does not take the prompt for one."""
+def _with_think_value(argv: Sequence[str]) -> Iterator[str]:
+    """Give a bare `--think` a value, so that argparse does not take the prompt for its level."""
     rest = list(argv)
     while rest and rest[0] != "--":
         argument = rest.pop(0)
@@ -116,9 +122,9 @@ def _settled(argv: Sequence[str]) -> Iterator[str]:
     yield from rest
 
 
-def _level(text: str) -> Think:
+def _think_level(text: str) -> Think:
     if text != "on" and text not in _LEVELS:
-        raise ArgumentTypeError(f"{text!r} is none of {', '.join(_LEVELS)}")
+        raise ArgumentTypeError(f"expected {', '.join(_LEVELS[:-1])} or {_LEVELS[-1]}, got {text!r}")
     return True if text == "on" else cast("Think", text)
 
 
@@ -127,9 +133,15 @@ def _positive(kind: Callable[[str], _Number], what: str) -> Callable[[str], _Num
         with suppress(ValueError):
             if 0 < (number := kind(text)) <= TIMEOUT_MAX:
                 return number
-        raise ArgumentTypeError(f"{text!r} is no {what} above 0")
+        raise ArgumentTypeError(f"expected {what} above 0, got {text!r}")
 
     return read
+
+
+def _log_file(text: str) -> Path:
+    if text == "-":
+        raise ArgumentTypeError("expected a file, got '-': standard output is used by the answer")
+    return Path(text)
 
 
 def _parser() -> ArgumentParser:
@@ -140,10 +152,10 @@ def _parser() -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"rxollama {version('rxollama')}")
+    parser.add_argument("--version", action="version", version=f"rxollama {__version__}")
     server = ArgumentParser(add_help=False)
-    server.add_argument("--host", help="the server, as OLLAMA_HOST would say it")
-    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    server.add_argument("--host", help="the server's address (default: OLLAMA_HOST)")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND", required=True)
     _add_chat(
         commands.add_parser(
             "chat",
@@ -154,12 +166,19 @@ def _parser() -> ArgumentParser:
             parents=[server],
         )
     )
-    pull = commands.add_parser("pull", help="fetch a model", allow_abbrev=False, parents=[server])
-    pull.add_argument("model", metavar="MODEL", help="its name, such as qwen3 or qwen3:8b")
+    pull = commands.add_parser(
+        "pull",
+        help="download a model to the server",
+        description="Download a model to the server. A pull that was stopped is resumed by the next one.",
+        allow_abbrev=False,
+        parents=[server],
+    )
+    pull.add_argument("model", metavar="MODEL", help="the model's name, such as qwen3 or qwen3:8b")
     commands.add_parser(
         "models",
         help="list the server's models",
-        description="List the server's models; in a pipe one per line, tab-separated, with the size in bytes.",
+        description="List the server's models. In a pipe there is one line per model, with tabs between its fields "
+        "and its size in bytes.",
         allow_abbrev=False,
         parents=[server],
     )
@@ -167,38 +186,39 @@ def _parser() -> ArgumentParser:
 
 
 def _add_chat(chat: ArgumentParser) -> None:
-    chat.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to ask")
-    chat.add_argument("-m", "--model", help="the model; otherwise OLLAMA_MODEL, otherwise the server's latest")
+    chat.add_argument("prompt", nargs="?", metavar="PROMPT", help="the question")
+    chat.add_argument("-m", "--model", help="the model (default: OLLAMA_MODEL, or else the server's newest model)")
     thinking = chat.add_mutually_exclusive_group()
     thinking.add_argument(
-        "--think", nargs="?", type=_level, metavar="LEVEL", help=f"let the model think; how hard: {', '.join(_LEVELS)}"
+        "--think",
+        nargs="?",
+        type=_think_level,
+        metavar="LEVEL",
+        help=f"let the model think; LEVEL says how hard: {', '.join(_LEVELS)}",
     )
-    thinking.add_argument("--no-think", dest="think", action="store_const", const=False, help="do not let it think")
-    chat.add_argument("--system", metavar="TEXT", help="tell the model how to behave")
-    chat.add_argument("--json-log", type=_log_file, metavar="FILE", help="append what happens to FILE, as JSON lines")
+    thinking.add_argument("--no-think", dest="think", action="store_const", const=False, help="turn thinking off")
+    chat.add_argument("--system", metavar="TEXT", help="the system prompt: how the model is to behave")
+    chat.add_argument("--json-log", type=_log_file, metavar="FILE", help="append a log to FILE, as JSON lines")
     chat.add_argument(
         "--tools",
         action="append",
         type=Path,
         default=[],
         metavar="FILE.py",
-        help="offer the functions of a Python file",
+        help="let the model call the functions of a Python file; may be repeated",
     )
     chat.add_argument("-y", "--yes", action="store_true", help="run tools without asking")
     chat.add_argument(
         "--max-rounds",
-        type=_positive(int, "whole number"),
+        type=_positive(int, "a whole number"),
         default=_ROUNDS,
         metavar="N",
-        help="how often to ask the model for one answer; otherwise %(default)s",
+        help="the most requests for one answer, when the model calls tools (default: %(default)s)",
     )
     chat.add_argument(
-        "--tool-timeout", type=_positive(float, "number"), metavar="SECONDS", help="how long a tool may take"
+        "--tool-timeout",
+        type=_positive(float, "a number of seconds"),
+        metavar="SECONDS",
+        help="the longest time that one tool call may take",
     )
     chat.add_argument("--demo", action="store_true", help="play recorded answers, without a server or a model")
-
-
-def _log_file(text: str) -> Path:
-    if text == "-":
-        raise ArgumentTypeError("standard output is the answer's: name a file")
-    return Path(text)

@@ -1,4 +1,4 @@
-"""What tools print: it belongs neither into the answer nor into what moves on the terminal."""
+"""The output of tools, captured so that it does not mix with the answer on the terminal."""
 
 from __future__ import annotations
 
@@ -7,56 +7,57 @@ import threading
 from collections.abc import Callable
 from typing import TextIO
 
-__all__ = ("Overheard",)
+__all__ = ("CapturedOutput",)
 
 
-class Overheard(io.TextIOBase):
+class CapturedOutput(io.TextIOBase):
     """
-    Stand for standard output or standard error, and hand on what is printed, line by line.
+    A replacement for standard output or standard error that passes on whole lines.
 
     Args:
-        stream: The stream that it stands for.
-        hear: Takes each line, on the thread that prints.
+        stream: The stream that is replaced.
+        on_line: A function that receives each line, on the thread that prints it.
 
     Attributes:
-        rich_proxied_file: The stream, which is where rich goes on writing.
+        rich_proxied_file: The replaced stream. rich looks for this attribute and writes there.
     """
 
-    def __init__(self, stream: TextIO, hear: Callable[[str], None]) -> None:
+    def __init__(self, stream: TextIO, on_line: Callable[[str], None]) -> None:
         self.rich_proxied_file = stream
-        self._hear = hear
-        self._begun = threading.local()
+        self._on_line = on_line
+        # One unfinished line for each thread, so that the lines of two tools do not mix.
+        self._unfinished = threading.local()
 
     def write(self, text: str) -> int:
-        """Take what is printed."""
-        *lines, rest = (getattr(self._begun, "line", "") + text).split("\n")
-        self._begun.line = rest
+        """Pass on the lines that *text* completes."""
+        *lines, rest = (getattr(self._unfinished, "line", "") + text).split("\n")
+        self._unfinished.line = rest
         for line in lines:
-            self._hear(line)
+            self._on_line(line)
         return len(text)
 
     def flush(self) -> None:
-        """Hand on a line that has only begun."""
-        if line := getattr(self._begun, "line", ""):
-            self._begun.line = ""
-            self._hear(line)
+        """Pass on this thread's unfinished line."""
+        if line := getattr(self._unfinished, "line", ""):
+            self._unfinished.line = ""
+            self._on_line(line)
 
-    # With these `input` takes it for the stream itself, and edits lines.
+    # `input` edits lines only if these four say that it reads from and writes to the terminal.
 
     def fileno(self) -> int:
-        """Name the stream's file."""
+        """Return the replaced stream's file descriptor."""
         return self.rich_proxied_file.fileno()
 
     def isatty(self) -> bool:
-        """Tell whether the stream is a terminal."""
+        """Return whether the replaced stream is a terminal."""
         return self.rich_proxied_file.isatty()
 
     @property
-    def encoding(self) -> str:  # type: ignore[override] # typeshed has it a plain attribute.
-        """The stream's."""
+    def encoding(self) -> str:  # type: ignore[override] # typeshed declares a plain attribute.
+        """The replaced stream's encoding."""
         return self.rich_proxied_file.encoding
 
     @property
     def errors(self) -> str | None:  # type: ignore[override] # As above.
-        """The stream's."""
+        """The replaced stream's handling of encoding errors."""
         return self.rich_proxied_file.errors

@@ -1,50 +1,56 @@
-"""Consent: before a tool runs, a person is asked."""
+"""
+Consent: the question before a tool runs.
+
+A call is approved on the stream's loop, and the question is asked on the main thread: Ctrl-C arrives there, and
+`input` edits lines there. So a question travels among the chunks to the thread that shows them, and its answer
+travels back in a future that any thread may set.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
+from asyncio import wrap_future
 from collections.abc import Callable
-from functools import partial
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any, Protocol
 
 from reactivex import Observable, abc
 
-from rxollama._runtime import call_on
-from rxollama.cli._tool_lines import cut, shown_call, shown_name
+from rxollama.cli._tool_lines import format_call, format_name, shorten
 from rxollama.messages import ChatChunk, ToolCall
 from rxollama.tools import Approval, Denied
 
-__all__ = ("Consent", "Inquirer", "Question", "can_ask")
+__all__ = ("Consent", "Prompter", "Question", "can_ask")
 
 _LINES = 6
 _ASK = "  run it? [y]es, [n]o and why, [a]lways {name}, [q]uit{more}: "
-_ALL = ", [s]how all of it"
-_AGAIN = "  y, n, a or q; what the model should be told goes after the n: "
+_SHOW_ALL = ", [s]how all of it"
+_ASK_AGAIN = "  answer y, n, a or q; text after the n is passed to the model: "
 _NO = re.compile(r"no?\b[\s,:;.-]*", re.IGNORECASE)
 
 
-class Inquirer(Protocol):
-    """Ask a person."""
+class Prompter(Protocol):
+    """A place to show a call and to ask about it."""
 
     @property
     def columns(self) -> int:
-        """How wide a line is."""
+        """The width of a line."""
         ...
 
-    def call(self, text: str) -> None:
-        """Show a call."""
+    def show_call(self, text: str) -> None:
+        """Show a call, whose text is that of `format_call`."""
         ...
 
-    def line(self, prompt: str) -> str:
-        """Ask for a line; raises EOFError where there is none to come."""
+    def read_answer(self, prompt: str) -> str:
+        """Return the line that answers *prompt*. Raises EOFError at the end of input."""
         ...
 
 
 class Question:
     """
-    Be a call that waits for consent, on the stream's loop.
+    A call that waits for an answer.
 
     Args:
         call: The call.
@@ -52,42 +58,33 @@ class Question:
 
     def __init__(self, call: ToolCall) -> None:
         self.call = call
-        self._loop = asyncio.get_running_loop()
-        self._answer: asyncio.Future[Approval] = self._loop.create_future()
+        self._answer: Future[Approval] = Future()
 
-    async def answer(self) -> Approval:
-        """Wait for the answer."""
-        return await self._answer
+    async def wait(self) -> Approval:
+        """Wait for the answer and return it."""
+        return await wrap_future(self._answer)
 
-    def settle(self, approval: Approval) -> None:
-        """Answer, from any thread."""
-        call_on(self._loop, partial(self._settle, approval))
-
-    def _settle(self, approval: Approval) -> None:
-        # The stream may have ended while somebody thought it over.
-        if not self._answer.done():
+    def answer(self, approval: Approval) -> None:
+        """Answer the question, from any thread. Only the first answer counts, and none after the stream has ended."""
+        with suppress(InvalidStateError):
             self._answer.set_result(approval)
 
 
 class Consent:
-    """
-    Carry questions from the stream's loop to the thread that has the terminal, and remember what is always allowed.
-
-    That thread is the one that Ctrl-C reaches, and where lines are edited.
-    """
+    """The user's consent to tool calls, with the tools that are always allowed."""
 
     def __init__(self) -> None:
         self._put: Callable[[Any], None] = lambda _: None
         self._always: set[str] = set()
 
     async def approve(self, call: ToolCall) -> Approval:
-        """Ask, on the stream's loop."""
+        """Send out a question, and wait for its answer. Runs on the stream's loop."""
         question = Question(call)
         self._put(question)
-        return await question.answer()
+        return await question.wait()
 
-    def among(self, chunks: Observable[ChatChunk]) -> Observable[ChatChunk | Question]:
-        """Let the questions come among the chunks."""
+    def with_questions(self, chunks: Observable[ChatChunk]) -> Observable[ChatChunk | Question]:
+        """Return *chunks* with the questions among them."""
 
         def subscribe(
             observer: abc.ObserverBase[ChatChunk | Question], scheduler: abc.SchedulerBase | None = None
@@ -97,34 +94,34 @@ class Consent:
 
         return Observable(subscribe)
 
-    def is_given(self, call: ToolCall) -> bool:
-        """Whether this tool is always allowed."""
+    def is_always_allowed(self, call: ToolCall) -> bool:
+        """Return whether the user allowed every call of this tool."""
         return call.name in self._always
 
-    def ask(self, call: ToolCall, inquirer: Inquirer) -> Approval:
+    def ask(self, call: ToolCall, prompter: Prompter) -> Approval:
         """
-        Ask a person.
+        Ask whether a call may run.
 
         Args:
             call: The call.
-            inquirer: Asks.
+            prompter: The place to ask.
 
         Returns:
             The answer.
 
         Raises:
-            KeyboardInterrupt: When the answer is to stop it all: Ctrl-C, Ctrl-D or `q`.
+            KeyboardInterrupt: If the answer is `q`, Ctrl-C or Ctrl-D.
         """
-        whole = shown_call(call)
-        part = cut(whole, _LINES * inquirer.columns)
-        inquirer.call(part)
-        prompt = first = _ASK.format(name=shown_name(call.name), more=_ALL if part != whole else "")
+        whole = format_call(call)
+        shown = shorten(whole, _LINES * prompter.columns)
+        prompter.show_call(shown)
+        prompt = first = _ASK.format(name=format_name(call.name), more=_SHOW_ALL if shown != whole else "")
         while True:
             try:
-                answer = inquirer.line(prompt).strip()
+                answer = prompter.read_answer(prompt).strip()
             except EOFError:
                 raise KeyboardInterrupt from None
-            prompt = _AGAIN
+            prompt = _ASK_AGAIN
             match answer.lower():
                 case "y" | "yes":
                     return True
@@ -133,8 +130,8 @@ class Consent:
                     return True
                 case "q" | "quit":
                     raise KeyboardInterrupt
-                case "s" if part != whole:
-                    inquirer.call(whole)
+                case "s" if shown != whole:
+                    prompter.show_call(whole)
                     prompt = first
                 case "":
                     return False
@@ -145,6 +142,6 @@ class Consent:
 
 
 def can_ask() -> bool:
-    """Tell whether there is somebody to ask: a terminal to write to, and one to read from."""
+    """Return whether there is a terminal to read from and one to write to."""
     terminals = [stream for stream in (sys.stdout, sys.stderr) if stream.isatty()]
     return bool(sys.stdin) and sys.stdin.isatty() and bool(terminals)

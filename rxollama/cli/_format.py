@@ -1,18 +1,19 @@
-"""Numbers as people read them."""
+"""Durations and metrics as text."""
 
 from __future__ import annotations
 
 from rxollama.messages import ChatResponse, ClientTiming, Metrics
 
-__all__ = ("duration", "ending", "known", "summary")
+__all__ = ("format_duration", "format_ending", "format_summary", "format_unfinished", "format_waiting")
 
 _NANOSECONDS = 1e9
 _MINUTE = 60
 _LONG_LOAD = 1.0
+_LONG_WAIT = 5.0
 
 
-def duration(seconds: float) -> str:
-    """Word a duration."""
+def format_duration(seconds: float) -> str:
+    """Return a duration, such as "0.14 s" or "2 min 5 s"."""
     if seconds < 1:
         return f"{seconds:.2f} s"
     if seconds < _MINUTE:
@@ -21,56 +22,68 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s"
 
 
-def summary(response: ChatResponse) -> str:
-    """Word the numbers of a whole answer, as far as the server tells them."""
+def format_waiting(model: str, elapsed: float) -> str:
+    """Return the status line of a request that has no answer yet, *elapsed* seconds after it began."""
+    line = f"waiting for {model} · {format_duration(elapsed)}"
+    return line if elapsed < _LONG_WAIT else f"{line} · loading a model can take minutes"
+
+
+def format_summary(response: ChatResponse) -> str:
+    """Return the metrics of a finished answer. Metrics that the server does not send are left out."""
     metrics = response.metrics
-    parts = [*_pace(metrics), *_first(metrics), *_counts(metrics), *_tools(metrics), *ending(response.done_reason)]
+    parts = [
+        *_rate(metrics),
+        *_first_token(metrics),
+        *_counts(metrics),
+        *_tools(metrics),
+        *format_ending(response.done_reason),
+    ]
     return " · ".join(parts)
 
 
-def known(timing: ClientTiming, how: str) -> str:
-    """Word what is known of an answer that has no end; *how* is what became of it."""
-    after = duration((timing.wall_duration or 0) / _NANOSECONDS)
-    came = _several(timing.chunk_count, "chunk") if timing.chunk_count else "nothing had come"
-    return " · ".join([f"{how} after {after}", *_first(timing), came])
+def format_unfinished(timing: ClientTiming, event: str) -> str:
+    """Return what is known of an answer that did not finish. *event* is what ended it, such as "interrupted"."""
+    after = format_duration((timing.wall_duration or 0) / _NANOSECONDS)
+    received = _count(timing.chunk_count, "chunk") if timing.chunk_count else "nothing received"
+    return " · ".join([f"{event} after {after}", *_first_token(timing), received])
 
 
-def _pace(metrics: Metrics) -> list[str]:
+def format_ending(reason: str) -> list[str]:
+    """Return the text of a `done_reason`, or an empty list if the answer ended as usual."""
+    if reason in {"", "stop"}:
+        return []
+    return ["cut off: length limit reached (length)"] if reason == "length" else [f"ended with {reason!r}"]
+
+
+def _rate(metrics: Metrics) -> list[str]:
     rate = metrics.tokens_per_second
     return [] if rate is None else [f"{rate:.1f} tokens/s"]
 
 
-def _first(timing: ClientTiming) -> list[str]:
+def _first_token(timing: ClientTiming) -> list[str]:
     first = timing.time_to_first_token
-    return [] if first is None else [f"first token {duration(first / _NANOSECONDS)}"]
+    return [] if first is None else [f"first token {format_duration(first / _NANOSECONDS)}"]
 
 
 def _counts(metrics: Metrics) -> list[str]:
-    # The time that was spent on the tokens, if it is known, so that it goes with their rate.
-    took = duration((metrics.eval_duration or metrics.wall_duration or 0) / _NANOSECONDS)
-    counts = [f"{_several(metrics.eval_count, 'token')} in {took}" if metrics.eval_count else f"done in {took}"]
+    # The server's own time for the tokens comes first, because the rate is computed from it.
+    took = format_duration((metrics.eval_duration or metrics.wall_duration or 0) / _NANOSECONDS)
+    counts = [f"{_count(metrics.eval_count, 'token')} in {took}" if metrics.eval_count else f"done in {took}"]
     if metrics.prompt_eval_count:
-        counts.append(_several(metrics.prompt_eval_count, "prompt token"))
+        counts.append(_count(metrics.prompt_eval_count, "prompt token"))
     load = metrics.load_duration / _NANOSECONDS
     if load > _LONG_LOAD:
-        counts.append(f"model loaded in {duration(load)}")
+        counts.append(f"model loaded in {format_duration(load)}")
     return counts
 
 
 def _tools(metrics: Metrics) -> list[str]:
     if not metrics.tool_result_count:
         return []
-    calls, failures = _several(metrics.tool_result_count, "tool call"), metrics.tool_failure_count
+    calls, failures = _count(metrics.tool_result_count, "tool call"), metrics.tool_failure_count
     failed = f" ({failures} failed)" if failures else ""
-    return [f"{_several(max(1, len(metrics.rounds)), 'round')}, {calls}{failed}"]
+    return [f"{_count(max(1, len(metrics.rounds)), 'round')}, {calls}{failed}"]
 
 
-def ending(reason: str) -> list[str]:
-    """Word an end that is not the usual one."""
-    if reason in {"", "stop"}:
-        return []
-    return ["cut off: length limit reached (length)"] if reason == "length" else [f"ended with {reason!r}"]
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

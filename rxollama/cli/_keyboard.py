@@ -1,4 +1,4 @@
-"""The keyboard: lines that are edited, where that is supported."""
+"""Keyboard input: lines that are edited, on systems that support it."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-__all__ = ("answer", "forget", "unchanged")
+__all__ = ("discard_typed", "read_unrecorded", "restored_terminal")
 
-_REMEMBER: list[Callable[[bool], object]] = []
-_FORGET: list[Callable[[], object]] = []
-_KEEP: list[Callable[[], Callable[[], object]]] = []
+# Each list holds one function on systems that support it, and none elsewhere.
+_SET_HISTORY: list[Callable[[bool], object]] = []
+_DISCARD: list[Callable[[], object]] = []
+_SAVE: list[Callable[[], Callable[[], object]]] = []
 
 with suppress(ImportError):
-    # With it, `input` edits lines and remembers them.
+    # Once it is imported, `input` edits lines and keeps a history.
     import readline
 
-    _REMEMBER.append(readline.set_auto_history)
+    _SET_HISTORY.append(readline.set_auto_history)
 
 with suppress(ImportError):
     import termios
 
-    _FORGET.append(lambda: termios.tcflush(sys.stdin, termios.TCIFLUSH))
-    _KEEP.append(lambda: partial(termios.tcsetattr, sys.stdin, termios.TCSANOW, termios.tcgetattr(sys.stdin)))
+    _DISCARD.append(lambda: termios.tcflush(sys.stdin, termios.TCIFLUSH))
+    _SAVE.append(lambda: partial(termios.tcsetattr, sys.stdin, termios.TCSANOW, termios.tcgetattr(sys.stdin)))
 
 
-def forget() -> None:
-    """Forget what was typed and has not been read: it was not meant for what comes now."""
-    for flush in _FORGET:
-        flush()
+def discard_typed() -> None:
+    """Discard what was typed and not yet read. It was not meant for the next question."""
+    for discard in _DISCARD:
+        discard()
 
 
 @contextmanager
-def unchanged() -> Generator[None, None, None]:
-    """Leave the terminal as it was: what a tool made of it, to read from it, stays when the tool is left."""
-    restores = [keep() for keep in _KEEP] if sys.stdin and sys.stdin.isatty() else []
+def restored_terminal() -> Generator[None, None, None]:
+    """Restore the terminal's settings at the end, since a tool may change them and be interrupted."""
+    restores = [save() for save in _SAVE] if sys.stdin and sys.stdin.isatty() else []
     try:
         yield
     finally:
@@ -43,12 +44,12 @@ def unchanged() -> Generator[None, None, None]:
             restore()
 
 
-def answer(prompt: str) -> str:
-    """Ask for a line that is not remembered as one to be repeated."""
-    for remember in _REMEMBER:
-        remember(False)
+def read_unrecorded(prompt: str) -> str:
+    """Return a line from the keyboard without adding it to the history."""
+    for set_history in _SET_HISTORY:
+        set_history(False)
     try:
         return input(prompt)
     finally:
-        for remember in _REMEMBER:
-            remember(True)
+        for set_history in _SET_HISTORY:
+            set_history(True)

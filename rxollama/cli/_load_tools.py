@@ -1,4 +1,4 @@
-"""The tools that a Python file offers."""
+"""The tools of a Python file."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _WRONG = 2
 
 def load_tools(paths: Iterable[Path]) -> tuple[Tool, ...]:
     """
-    Load the tools of some files.
+    Load the tools of several files.
 
-    A file offers what its `__all__` names, or else its public functions and every `Tool`.
+    The tools of a file are what its `__all__` names, or else its public functions and its `Tool` objects.
 
     Args:
         paths: The files.
@@ -35,48 +35,48 @@ def load_tools(paths: Iterable[Path]) -> tuple[Tool, ...]:
         The tools, in order.
 
     Raises:
-        CommandError: When a file cannot be loaded, or something in it cannot be offered.
+        CommandError: If a file cannot be loaded, has no tools, or has one that cannot be used.
     """
     found: dict[str, tuple[Tool, Path]] = {}
     for place, path in enumerate(paths):
         module = _load(path, f"_rxollama_tools_{place}_{path.stem}")
         before = len(found)
-        for name, value in _offered(module, path):
+        for name, value in _candidates(module, path):
             tool = _tool(name, value, path)
-            other, home = found.setdefault(tool.name, (tool, path))
+            other, first = found.setdefault(tool.name, (tool, path))
             if other is not tool:
-                raise _refusal(f"two tools are named {tool.name}: one in {home}, one in {path}")
+                raise _error(f"two tools are named {tool.name}, one in {first} and one in {path}: rename one of them")
         if len(found) == before:
-            raise _refusal(f"{path} offers no tools: it has no function of its own without a leading underscore")
+            raise _error(f"{path} has no tools: expected a function whose name does not start with an underscore")
     return tuple(tool for tool, _ in found.values())
 
 
 def _load(path: Path, name: str) -> ModuleType:
     if path.suffix != ".py":
-        raise _refusal(f"{path} is no Python file: its name has to end in .py")
+        raise _error(f"--tools: expected a Python file whose name ends in .py, got {path}")
     if not path.is_file():
-        raise _refusal(f"cannot read the tools in {path}: there is no such file")
+        raise _error(f"cannot load the tools in {path}: there is no such file")
     file = path.resolve()
     spec = spec_from_file_location(name, file)
-    assert spec is not None  # noqa: S101 - The name ends in .py, which is all that it takes.
+    assert spec is not None  # noqa: S101 - Any name that ends in .py has a spec.
     assert spec.loader is not None  # noqa: S101 - As above.
     module = module_from_spec(spec)
-    # Dataclasses and type hints look there for the module of a class.
+    # Dataclasses and type hints look up the module of a class there.
     sys.modules[name] = module
     try:
-        # Standard output is the answer's.
+        # Standard output holds only the answer.
         with _beside(file), redirect_stdout(sys.stderr):
             spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - A file may do what it likes, such as to end the program.
-        raise _refusal(f"cannot load the tools in {path}{_place(error, file)}: {_words(error, file)}") from None
+    except BaseException as error:  # noqa: BLE001 - A file may raise anything, SystemExit included.
+        raise _error(f"cannot load the tools in {path}{_place(error, file)}: {_message(error, file)}") from None
     return module
 
 
 @contextmanager
 def _beside(file: Path) -> Generator[None, None, None]:
-    """Let a file import what lies beside it, as if it were run."""
+    """Let a file import the modules beside it, as a script can."""
     folder = str(file.parent)
     sys.path.insert(0, folder)
     try:
@@ -97,24 +97,24 @@ def _is_in(error: BaseException, file: Path) -> TypeGuard[SyntaxError]:
     return isinstance(error, SyntaxError) and error.filename == str(file)
 
 
-def _words(error: BaseException, file: Path) -> str:
-    words = error.msg if _is_in(error, file) else str(error)
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+def _message(error: BaseException, file: Path) -> str:
+    message = error.msg if _is_in(error, file) else str(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def _offered(module: ModuleType, path: Path) -> Iterator[tuple[str, Any]]:
+def _candidates(module: ModuleType, path: Path) -> Iterator[tuple[str, Any]]:
     named = vars(module).get("__all__")
     if named is not None:
         if not _are_names(named):
-            raise _refusal(f"the __all__ of {path} is no list of names")
+            raise _error(f"the __all__ of {path}: expected a list of names")
         for name in named:
             if not hasattr(module, name):
-                raise _refusal(f"{path} has no {name!r}, which its __all__ names")
+                raise _error(f"the __all__ of {path} names {name!r}, which the file does not define")
             yield name, getattr(module, name)
         return
     seen: list[Any] = []
     for name, value in vars(module).items():
-        # One function may have two names.
+        # A function with two names is one tool.
         if not name.startswith("_") and _is_tool(value, module) and not any(value is one for one in seen):
             seen.append(value)
             yield name, value
@@ -134,11 +134,11 @@ def _tool(name: str, value: Any, path: Path) -> Tool:
     try:
         tool = value if isinstance(value, Tool) else Tool(value)
     except InvalidValueError as error:
-        raise _refusal(f"cannot offer {name!r} of {path}: {error}") from None
+        raise _error(f"cannot use {name!r} of {path}: {error}") from None
     if not tool.is_runnable:
-        raise _refusal(f"cannot offer {name!r} of {path}: it has only a schema; make it Tool(schema, run=function)")
+        raise _error(f"cannot use {name!r} of {path}: it has no function: write Tool(schema, run=function)")
     return tool
 
 
-def _refusal(words: str) -> CommandError:
-    return CommandError(words, code=_WRONG)
+def _error(message: str) -> CommandError:
+    return CommandError(message, code=_WRONG)

@@ -1,4 +1,4 @@
-"""The list of models."""
+"""The command `models`."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from rich.text import Text
 
 from rxollama import Ollama, run
 from rxollama.cli._arguments import Options
-from rxollama.cli._output import Output, clean
+from rxollama.cli._output import Output, strip_controls
 from rxollama.messages import ModelEntry
 
-__all__ = ("models",)
+__all__ = ("list_models",)
 
 _COLUMNS = ("name", "size", "parameters", "quantization", "capabilities", "modified")
 _TO_THE_MINUTE = len("2026-11-22T11:21")
 
 
-def models(options: Options, output: Output) -> int:
+def list_models(options: Options, output: Output) -> int:
     """
-    List the models that the server has.
+    List the models of the server.
 
     Args:
         options: The arguments.
-        output: Where to write the list.
+        output: The output for the list.
 
     Returns:
         The exit code.
 
     Raises:
-        RxOllamaError: When the server does not tell.
+        RxOllamaError: If the request fails.
     """
     with Ollama(options.host) as ollama:
         entries = run(ollama.models())
     if not entries:
-        output.note("this server has no models yet; fetch one, for instance with `rxollama pull qwen3`")
+        output.note("this server has no models; pull one, for instance with `rxollama pull qwen3`")
     elif output.is_terminal:
-        output.screen.print(_table(entries))
+        output.console.print(_table(entries))
     else:
         output.write("".join("\t".join(_row(entry)) + "\n" for entry in entries))
     return 0
@@ -47,7 +47,7 @@ def _table(entries: tuple[ModelEntry, ...]) -> Table:
     for column in _COLUMNS:
         table.add_column(column, justify="right" if column == "size" else "left", overflow="fold")
     for entry in entries:
-        name, _, parameters, quantization, capabilities, modified = map(clean, _row(entry))
+        name, _, parameters, quantization, capabilities, modified = map(strip_controls, _row(entry))
         size = decimal(entry.size) if entry.size else "remote" if entry.remote_host else "-"
         when = modified[:_TO_THE_MINUTE].replace("T", " ")
         table.add_row(Text(name, style="bold"), size, parameters, quantization, capabilities, Text(when, style="dim"))

@@ -1,8 +1,9 @@
-"""Where words go: the answer to standard output, all else beside it."""
+"""The program's output: the answer on standard output, all other text beside it."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, redirect_stdout
@@ -12,24 +13,32 @@ from typing import TextIO, cast
 from rich.console import Console
 from rich.text import Text
 
-from rxollama.cli._keyboard import answer, forget
+from rxollama import RxOllamaError
+from rxollama.cli._keyboard import discard_typed, read_unrecorded
+from rxollama.errors import InvalidValueError, ProtocolError, TruncatedError
 
-__all__ = ("CommandError", "Output", "clean")
+__all__ = ("CommandError", "Output", "strip_controls")
 
 _CONTROLS = {code: None for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(code) not in "\n\t"}
 
+_TRUNCATED = "the answer ended before it was complete: ask again"
+# The arguments of the library, as the command line names them.
+_FIELDS = {"host": "--host", "model": "the model", "api_key": "OLLAMA_API_KEY", "prompt": "the prompt"}
+# The last clause of a message, if it names an argument of the library.
+_ADVICE_FOR_PROGRAMS = re.compile(r"[;:] [^;:]*\w=[^;:(]*(?= \(|$)")
 
-def clean(text: str) -> str:
-    """Take out what would steer the terminal: the words come from a model, or from anybody."""
+
+def strip_controls(text: str) -> str:
+    """Return *text* without control characters, with which a model or a server could steer the terminal."""
     return text.translate(_CONTROLS)
 
 
 class CommandError(Exception):
     """
-    Say what keeps a command from being done, where the library has no word for it.
+    A reason why a command cannot be run, other than an error of the library.
 
     Args:
-        message: The reason.
+        message: The reason, for the user.
         code: The exit code.
     """
 
@@ -38,8 +47,8 @@ class CommandError(Exception):
         self.code = code
 
 
-class _Paper(Console):
-    """Be rich's console, which leaves a broken pipe to the program."""
+class _Console(Console):
+    """A rich console that raises BrokenPipeError, where rich would end the program."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -47,92 +56,106 @@ class _Paper(Console):
 
 class Output:
     """
-    Know where to write.
+    Standard output and standard error of one run.
 
     Args:
-        shows_off: Whether an answer's numbers are told where only the answer is asked for, too: a demo is to be seen.
+        always_summarize: Whether an answer's metrics are shown in a pipe too, as the demo does.
 
     Attributes:
-        is_terminal: Whether standard output is a terminal: somebody watches.
-        screen: Standard output, for the styled things that a terminal gets.
-        aside: For what is said beside the answer: the terminal, or standard error where the answer is piped.
+        is_terminal: Whether standard output is a terminal.
+        console: Standard output, for styled text on a terminal.
+        notes: The console for text beside the answer: the terminal, or standard error if the answer is piped.
     """
 
-    def __init__(self, *, shows_off: bool = False) -> None:
-        self.shows_off = shows_off
-        # Neither a terminal's charset nor a broken input is a reason to fail in the middle of an answer.
+    def __init__(self, *, always_summarize: bool = False) -> None:
+        self.always_summarize = always_summarize
+        # A character that the terminal cannot show, or undecodable input, must not end an answer midway.
         for stream in filter(None, (sys.stdin, sys.stdout, sys.stderr)):
             cast("TextIOWrapper", stream).reconfigure(errors="replace")
-        # Later, while tools run, `sys.stdout` may be for what they print.
+        # Kept, because `sys.stdout` is replaced while tools run.
         self._stdout: TextIO = sys.stdout
         self.is_terminal = sys.stdout.isatty()
-        self.screen: Console = _Paper(highlight=False, markup=False)
-        self._errors: Console = _Paper(stderr=True, highlight=False, markup=False)
-        self.aside = self.screen if self.is_terminal else self._errors
+        self.console: Console = _Console(highlight=False, markup=False)
+        self._errors: Console = _Console(stderr=True, highlight=False, markup=False)
+        self.notes = self.console if self.is_terminal else self._errors
 
     def write(self, text: str) -> None:
-        """Write to standard output, at once and as it is."""
+        """Write *text* to standard output unchanged, and flush it."""
         self._stdout.write(text)
         self._stdout.flush()
 
     @contextmanager
-    def apart(self) -> Generator[None, None, None]:
-        """Let what others write to standard output go to standard error, be they programs that are run."""
+    def reserved(self) -> Generator[None, None, None]:
+        """Reserve standard output for `write`. Other output, that of child processes too, goes to standard error."""
         sys.stdout.flush()
-        place, nowhere = sys.stdout.fileno(), os.open(os.devnull, os.O_WRONLY)
-        answer = os.fdopen(os.dup(place), "w", encoding=sys.stdout.encoding, errors="replace")
+        descriptor, null = sys.stdout.fileno(), os.open(os.devnull, os.O_WRONLY)
+        answer = os.fdopen(os.dup(descriptor), "w", encoding=sys.stdout.encoding, errors="replace")
         usual, self._stdout = self._stdout, answer
-        os.dup2(sys.stderr.fileno() if sys.stderr else nowhere, place)
+        os.dup2(sys.stderr.fileno() if sys.stderr else null, descriptor)
         try:
             with redirect_stdout(sys.stderr):
                 yield
         finally:
             self._stdout = usual
-            os.dup2(answer.fileno(), place)
-            # What a reader did not take, who left or is left, goes nowhere.
-            os.dup2(nowhere, answer.fileno())
+            os.dup2(answer.fileno(), descriptor)
+            # Closing flushes. If the reader has left or stopped reading, that would fail or block.
+            os.dup2(null, answer.fileno())
             answer.close()
-            os.close(nowhere)
+            os.close(null)
 
-    def line(self, prompt: str) -> str:
-        """Ask for a line; raises EOFError where none is left."""
-        return input(self._put(prompt))
+    def read_line(self, prompt: str) -> str:
+        """Return a line from standard input. Raises EOFError at its end."""
+        return input(self._show_prompt(prompt))
 
-    def answer(self, prompt: str) -> str:
-        """Ask for a line that answers a question, and nothing that was typed before; as `line`."""
-        forget()
+    def read_answer(self, prompt: str) -> str:
+        """Return a line that was typed after *prompt* was shown. Raises EOFError at the end of input."""
+        discard_typed()
         try:
-            return answer(self._put(prompt))
+            return read_unrecorded(self._show_prompt(prompt))
         except (EOFError, KeyboardInterrupt):
-            # What comes next would be drawn over the question.
-            self.aside.print()
+            # Without a line feed the next output would be drawn over the question.
+            self.notes.print()
             raise
 
-    def _put(self, prompt: str) -> str:
+    def _show_prompt(self, prompt: str) -> str:
         if self.is_terminal:
             return prompt
-        # The answers go elsewhere, and the prompt is none of them.
-        self.aside.print(prompt, end="")
+        # `input` would write the prompt to standard output, among the answers.
+        self.notes.print(prompt, end="")
         return ""
 
     def note(self, text: str) -> None:
-        """Say something beside the answer, in one line."""
-        _say(self.aside, Text(_line(text), style="dim"))
+        """Show *text* beside the answer, as one line."""
+        _print_line(self.notes, Text(_one_line(text), style="dim"))
 
-    def fail(self, reason: object) -> None:
-        """Say in one line what went wrong."""
-        _say(self._errors, Text.assemble(("rxollama: ", "bold red"), _line(str(reason))))
+    def fail(self, error: CommandError | RxOllamaError) -> None:
+        """Show an error on standard error, as one line."""
+        _print_line(self._errors, Text.assemble(("rxollama: ", "bold red"), _one_line(_reason(error))))
 
-    def give_up(self) -> None:
-        """Forget what a reader who does not read has not taken, so that it does not hold up the exit."""
+    def discard_unread(self) -> None:
+        """Discard what the reader of a pipe has not read, so that the exit does not wait for it."""
         if not self.is_terminal:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _say(console: Console, text: Text) -> None:
-    # A file gets one line, however long; on a terminal words stay whole.
+def _print_line(console: Console, text: Text) -> None:
+    # A terminal wraps between words. A file keeps one line, however long.
     console.print(text, soft_wrap=not console.is_terminal)
 
 
-def _line(text: str) -> str:
-    return clean(" ".join(text.split()))
+def _one_line(text: str) -> str:
+    return strip_controls(" ".join(text.split()))
+
+
+def _reason(error: CommandError | RxOllamaError) -> str:
+    """Return an error's message in the terms of the command line: it names no arguments or attributes of Python."""
+    match error:
+        case TruncatedError():
+            return _TRUNCATED
+        case InvalidValueError():
+            reason = str(error).removeprefix(f"{error.field}: ")
+            return f"{_FIELDS.get(error.field, error.field)}: {_ADVICE_FOR_PROGRAMS.sub('', reason)}"
+        case ProtocolError():
+            return _ADVICE_FOR_PROGRAMS.sub("", str(error))
+        case _:
+            return str(error)

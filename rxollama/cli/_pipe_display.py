@@ -1,4 +1,4 @@
-"""An answer in a pipe."""
+"""The display of an answer in a pipe."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self
 
-from rxollama.cli._format import ending, summary
+from rxollama.cli._format import format_ending, format_summary
 from rxollama.cli._output import Output
-from rxollama.cli._render import Marked
-from rxollama.cli._tool_lines import called, returned, shown_result
+from rxollama.cli._render import MarkedText
+from rxollama.cli._tool_lines import call_line, format_result, result_line
 from rxollama.messages import ChatChunk, ChatResponse, ToolCall
 
-__all__ = ("Pipe",)
+__all__ = ("PipeDisplay",)
 
 
-class Pipe:
+class PipeDisplay:
     """
-    Write an answer's content, and nothing else, as it comes.
+    An answer in a pipe: its content on standard output as it arrives, everything else beside it.
 
     Args:
-        output: Where to write it.
-        tells: Whether to tell of tools, beside it.
+        output: The output.
+        shows_tools: Whether tool calls and results are shown beside the answer.
     """
 
-    def __init__(self, output: Output, *, tells: bool) -> None:
+    def __init__(self, output: Output, *, shows_tools: bool) -> None:
         self._output = output
-        self._tells = tells
+        self._shows_tools = shows_tools
         self._last = ""
-        self._parted = False
+        self._after_call = False
 
     def __enter__(self) -> Self:
         return self
@@ -36,7 +36,7 @@ class Pipe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Who left, or wants to leave, needs no last line.
+        # After Ctrl-C, or when the reader has left, a write could block or fail.
         if not isinstance(error, BrokenPipeError | KeyboardInterrupt):
             self._end_line()
 
@@ -44,60 +44,60 @@ class Pipe:
         if self._last not in {"", "\n"}:
             self._output.write("\n")
 
-    def take(self, chunk: ChatChunk) -> None:
-        """Write what a chunk adds to what is said."""
+    def add(self, chunk: ChatChunk) -> None:
+        """Write the content of a chunk."""
         if content := chunk.message.content:
-            if self._parted and self._last:
-                # What is said after a call is a paragraph of its own.
+            if self._after_call and self._last:
+                # Content after a call starts a new paragraph.
                 self._end_line()
                 self._output.write("\n")
-            self._parted = False
+            self._after_call = False
             self._output.write(content)
             self._last = content[-1]
 
-    def call(self, text: str) -> None:
-        """Tell of a call."""
-        self._parted = self._tells
-        self._tell(called(text), f"→ {text}")
+    def show_call(self, text: str) -> None:
+        """Show a call, whose text is that of `format_call`."""
+        self._after_call = self._shows_tools
+        self._show_beside(call_line(text), f"→ {text}")
 
-    def start(self, call: ToolCall) -> None:
-        """Say nothing: it has been told."""
+    def start_tool(self, call: ToolCall) -> None:
+        """Show nothing, since the call is already shown."""
 
-    def progress(self, chunk: ChatChunk) -> None:
-        """Say nothing: a file would keep what is only for the moment."""
+    def show_progress(self, chunk: ChatChunk) -> None:
+        """Show nothing, since a file would keep what matters only for a moment."""
 
-    def end(self, call: ToolCall, chunk: ChatChunk) -> None:  # noqa: ARG002 - The chunk names it.
-        """Tell what a tool brought."""
-        self._tell(returned(chunk), f"{'✗' if chunk.tool_failed else '✓'} {shown_result(chunk)}")
+    def end_tool(self, call: ToolCall, chunk: ChatChunk) -> None:  # noqa: ARG002 - The chunk names the tool.
+        """Show a tool's result."""
+        self._show_beside(result_line(chunk), f"{'✗' if chunk.tool_failed else '✓'} {format_result(chunk)}")
 
-    def _tell(self, marked: Marked, plain: str) -> None:
-        if self._tells:
-            aside = self._output.aside
-            aside.print(marked) if aside.is_terminal else aside.print(plain, soft_wrap=True)
+    def _show_beside(self, styled: MarkedText, plain: str) -> None:
+        if self._shows_tools:
+            notes = self._output.notes
+            notes.print(styled) if notes.is_terminal else notes.print(plain, soft_wrap=True)
 
     def paused(self) -> AbstractContextManager[None]:
-        """Do nothing: nothing moves."""
+        """Return a context that changes nothing, since nothing moves."""
         return nullcontext()
 
-    def overheard(self) -> AbstractContextManager[object]:
-        """Let tools print to standard error."""
-        return self._output.apart()
+    def captured(self) -> AbstractContextManager[object]:
+        """Return a context in which the output of tools goes to standard error."""
+        return self._output.reserved()
 
     @property
     def columns(self) -> int:
-        """How wide a line is."""
-        return self._output.aside.width
+        """The width of a line."""
+        return self._output.notes.width
 
-    def line(self, prompt: str) -> str:
-        """Ask for a line."""
-        return self._output.answer(prompt)
+    def read_answer(self, prompt: str) -> str:
+        """Return the line that answers *prompt*. Raises EOFError at the end of input."""
+        return self._output.read_answer(prompt)
 
     def finish(self, response: ChatResponse) -> None:
-        """Say what a reader of the answer has to know."""
-        told = [summary(response)] if self._output.shows_off else ending(response.done_reason)
-        for line in told:
+        """Show an unusual ending, or all metrics in the demo."""
+        always = self._output.always_summarize
+        for line in [format_summary(response)] if always else format_ending(response.done_reason):
             self._output.note(line)
 
-    def break_off(self, reason: str) -> None:
-        """Say that it has no end."""
-        self._output.note(reason)
+    def abort(self, summary: str) -> None:
+        """Show that the answer did not finish."""
+        self._output.note(summary)

@@ -1,40 +1,36 @@
-"""The program: what was asked for is done, and whatever fails is told in one line."""
+"""The commands: each is run, and an error becomes one line and an exit code."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from rxollama import RxOllamaError
-from rxollama.cli._arguments import Options, parse
+from rxollama.cli._arguments import Command, Options
 from rxollama.cli._chat import chat
-from rxollama.cli._models import models
+from rxollama.cli._models import list_models
 from rxollama.cli._output import CommandError, Output
 from rxollama.cli._pull import pull
 
-__all__ = ("run_program",)
+__all__ = ("run_command",)
 
-_COMMANDS: dict[str, Callable[[Options, Output], int]] = {"chat": chat, "models": models, "pull": pull}
+_COMMANDS: dict[Command, Callable[[Options, Output], int]] = {"chat": chat, "models": list_models, "pull": pull}
 _INTERRUPTED = 130
 
 
-def run_program(argv: Sequence[str] | None) -> int:
+def run_command(options: Options) -> int:
     """
-    Do what the arguments say.
+    Run the command that the arguments name.
 
     Args:
-        argv: The arguments; None takes those of the process.
+        options: The arguments.
 
     Returns:
-        The exit code, see `rxollama.cli.main`.
+        The exit code, as for `rxollama.cli.main`.
 
     Raises:
-        BrokenPipeError: When a reader went away.
+        BrokenPipeError: When the reader of standard output has left.
     """
-    options = parse(sys.argv[1:] if argv is None else argv)
-    if options is None or options.command is None:
-        return 0
-    output = Output(shows_off=options.command == "chat" and options.demo)
+    output = Output(always_summarize=options.command == "chat" and options.demo)
     try:
         return _COMMANDS[options.command](options, output)
     except CommandError as error:
@@ -44,5 +40,5 @@ def run_program(argv: Sequence[str] | None) -> int:
         output.fail(error)
         return 1
     except KeyboardInterrupt:
-        output.give_up()
+        output.discard_unread()
         return _INTERRUPTED

@@ -1,4 +1,4 @@
-"""The pull: a model on its way, with a bar for each of its layers."""
+"""The command `pull`."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ from rich.text import Text
 
 from rxollama import Ollama, iterate
 from rxollama.cli._arguments import Options
-from rxollama.cli._output import Output, clean
-from rxollama.messages import Progress as Step
+from rxollama.cli._output import Output, strip_controls
+from rxollama.messages import Progress as PullProgress
 
 __all__ = ("pull",)
 
-_STOPPED = "stopped; what has been fetched is kept, and the next pull goes on from there"
+_STOPPED = "stopped; the server keeps what it has, and the next pull resumes there"
 _TENTHS = 10
 _WIDE = 72
 
 
 def pull(options: Options, output: Output) -> int:
     """
-    Fetch a model.
+    Download a model to the server.
 
     Args:
         options: The arguments.
-        output: Where to show the progress.
+        output: The output for the progress.
 
     Returns:
         The exit code.
 
     Raises:
-        RxOllamaError: When it fails.
-        KeyboardInterrupt: At Ctrl-C, after a word on what is left.
+        RxOllamaError: If the pull fails.
+        KeyboardInterrupt: At Ctrl-C, after a note that the next pull resumes.
     """
     with Ollama(options.host) as ollama:
-        steps = ollama.pull(options.model or "")
+        records = ollama.pull(options.model or "")
         try:
-            with _Bars(output.screen) if output.is_terminal else _Lines(output) as shown, iterate(steps) as items:
-                for step in items:
-                    shown.take(step)
+            with _Bars(output.console) if output.is_terminal else _Lines(output) as display, iterate(records) as items:
+                for record in items:
+                    display.show(record)
         except KeyboardInterrupt:
             output.note(_STOPPED)
             raise
@@ -62,7 +62,7 @@ def pull(options: Options, output: Output) -> int:
 
 
 class _Bars:
-    """Show a pull on a terminal: a bar for each layer, and below them what the server is doing."""
+    """The progress of a pull on a terminal: a bar for each layer, and below them the server's status."""
 
     def __init__(self, console: Console) -> None:
         columns: list[ProgressColumn] = [
@@ -97,27 +97,29 @@ class _Bars:
             self._spinner.update(text=Text(self._status, style="dim"))
             yield self._spinner
 
-    def take(self, step: Step) -> None:
-        title = clean(step.status)
-        # What has a bar needs no second line to say so.
-        self._status = "" if step.digest else title
-        if not step.digest:
-            # The server does not always say that a layer is whole: going on to the next stage does.
+    def show(self, record: PullProgress) -> None:
+        title = strip_controls(record.status)
+        # A layer has a bar, which shows its status already.
+        self._status = "" if record.digest else title
+        if not record.digest:
+            # The server may leave out the last record of a layer. Its next stage means that all layers are complete.
             for task in self._bars.tasks:
                 self._bars.update(task.id, completed=task.total)
-        elif step.digest not in self._tasks:
-            # What was there before the first word of it has no part in the speed.
-            self._tasks[step.digest] = self._bars.add_task(title, total=step.total or None, completed=step.completed)
+        elif record.digest not in self._tasks:
+            # Bytes from an earlier pull do not count for the speed.
+            self._tasks[record.digest] = self._bars.add_task(
+                title, total=record.total or None, completed=record.completed
+            )
         else:
-            self._bars.update(self._tasks[step.digest], total=step.total or None, completed=step.completed)
+            self._bars.update(self._tasks[record.digest], total=record.total or None, completed=record.completed)
 
 
 class _Lines:
-    """Tell of a pull in plain lines: one for each stage, and one for each tenth of a layer."""
+    """The progress of a pull in a pipe: a line for each stage, and one for each tenth of a layer."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._told: tuple[str, int] | None = None
+        self._last: tuple[str, int] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -127,10 +129,10 @@ class _Lines:
     ) -> None:
         pass
 
-    def take(self, step: Step) -> None:
-        fraction = step.fraction
+    def show(self, record: PullProgress) -> None:
+        fraction = record.fraction
         tenths = int((fraction or 0.0) * _TENTHS)
-        if (step.status, tenths) != self._told:
-            self._told = step.status, tenths
-            part = "" if fraction is None else f": {tenths * _TENTHS} % of {decimal(step.total)}"
-            self._output.write(f"{step.status}{part}\n")
+        if (record.status, tenths) != self._last:
+            self._last = record.status, tenths
+            part = "" if fraction is None else f": {tenths * _TENTHS} % of {decimal(record.total)}"
+            self._output.write(f"{record.status}{part}\n")

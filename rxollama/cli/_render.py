@@ -1,4 +1,4 @@
-"""How words look on the terminal: thinking dim beside a rule, the answer as Markdown, all else beside a mark."""
+"""Text as rich draws it: Markdown, thinking, and lines with a mark before them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-__all__ = ("Marked", "Prose", "Thoughts")
+__all__ = ("MarkdownText", "MarkedText", "ThinkingText")
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
 _DIM = Style(dim=True)
 
 
-class Prose:
+class MarkdownText:
     """
-    Be a piece of Markdown.
+    A Markdown text.
 
     Args:
         text: The Markdown.
-        lines: How many lines of it to show, the last ones; None for all.
+        lines: The number of lines to show, counted from the end. None shows all.
     """
 
     def __init__(self, text: str, lines: int | None = None) -> None:
@@ -31,12 +31,13 @@ class Prose:
         self._lines = lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # The terminal's own colours suit its background, and an address that is seen cannot deceive.
+        # ansi_dark uses the terminal's own colours, which suit its background. Without hyperlinks the address is
+        # shown, so that the text of a link cannot deceive.
         markdown = Markdown(self._text, code_theme="ansi_dark", hyperlinks=False)
-        # What looks like HTML is text, too: rich would leave it out.
+        # rich leaves out HTML, and our parser reads it as text.
         markdown.parsed = _PARSER.parse(self._text)
         lines = console.render_lines(markdown, options.update(height=None), pad=False)
-        # rich puts blank lines around some blocks; what stands between two blocks is for others to say.
+        # rich adds blank lines around some blocks. The display decides what stands between blocks.
         while lines and _is_blank(lines[0]):
             del lines[0]
         while lines and _is_blank(lines[-1]):
@@ -44,14 +45,14 @@ class Prose:
         yield from _joined(lines if self._lines is None else lines[-self._lines :])
 
 
-class Thoughts:
+class ThinkingText:
     """
-    Be a spell of thinking.
+    A model's thinking, dim and beside a vertical line.
 
     Args:
-        title: What stands above it.
+        title: The line above it.
         text: The thinking.
-        lines: How many lines of it to show, the last ones; None for all.
+        lines: The number of lines to show, counted from the end. None shows all.
     """
 
     def __init__(self, title: str, text: str, lines: int | None = None) -> None:
@@ -67,9 +68,9 @@ class Thoughts:
         yield from _joined([Segment("│ ", _DIM), *line] for line in shown)
 
 
-class Marked:
+class MarkedText:
     """
-    Be a text beside a mark.
+    A text with a mark before its first line.
 
     Args:
         mark: The mark, one cell wide.

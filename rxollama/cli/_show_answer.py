@@ -1,63 +1,108 @@
-"""One answer: asked for, shown while it comes, and summed up."""
+"""One answer: its stream, its display, and the questions before its tool calls."""
 
 from __future__ import annotations
 
 from collections import deque
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter_ns
+from types import TracebackType
+from typing import Protocol, Self
 
 from reactivex import Observable
 from reactivex import operators as rx
 
 from rxollama import RxOllamaError, iterate
 from rxollama import operators as op
-from rxollama.cli._consent import Consent, Question
-from rxollama.cli._display import Display
-from rxollama.cli._format import known
-from rxollama.cli._keyboard import unchanged
+from rxollama.cli._consent import Consent, Prompter, Question
+from rxollama.cli._format import format_unfinished
+from rxollama.cli._keyboard import restored_terminal
 from rxollama.cli._output import Output
-from rxollama.cli._pipe_display import Pipe
-from rxollama.cli._screen import Screen
-from rxollama.cli._tool_lines import cut, shown_call
+from rxollama.cli._pipe_display import PipeDisplay
+from rxollama.cli._terminal_display import TerminalDisplay
+from rxollama.cli._tool_lines import format_call, shorten
 from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, ResponseBuilder, ToolCall
 from rxollama.tools import Approval
 
-__all__ = ("Answer",)
+__all__ = ("Answer", "Display")
 
-# More updates than these nobody sees.
+# The eye does not see more updates than these.
 _SECONDS_PER_UPDATE = 1 / 30
-# Of a call that nobody is asked about.
-_CALL = 240
+# The longest text of a call that is shown without a question.
+_CALL_LIMIT = 240
+
+
+class Display(Prompter, Protocol):
+    """A place to show an answer: a terminal or a pipe."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def add(self, chunk: ChatChunk) -> None:
+        """Show the thinking and the content of a chunk."""
+        ...
+
+    def start_tool(self, call: ToolCall) -> None:
+        """Show that a tool runs."""
+        ...
+
+    def show_progress(self, chunk: ChatChunk) -> None:
+        """Show a tool's progress."""
+        ...
+
+    def end_tool(self, call: ToolCall, chunk: ChatChunk) -> None:
+        """Show a tool's result."""
+        ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Return a context in which nothing is drawn, for a question."""
+        ...
+
+    def captured(self) -> AbstractContextManager[object]:
+        """Return a context in which the output of tools is kept out of the answer."""
+        ...
+
+    def finish(self, response: ChatResponse) -> None:
+        """Show how the answer ended."""
+        ...
+
+    def abort(self, summary: str) -> None:
+        """Show that the answer did not finish."""
+        ...
 
 
 class Answer:
     """
-    Be one answer.
+    One answer and its display.
 
-    The stream lives on the background loop and is added up there while this thread writes, so that a terminal or a
-    pipe that stops reading holds up nobody but this thread.
+    The stream lives on the background loop, and its chunks are added up there while this thread writes. So a terminal
+    or a pipe that stops reading holds up this thread only, and never the server.
 
     Args:
-        output: Where to show it.
+        output: The output.
         model: The model that is asked.
         has_tools: Whether the calls in it are run.
-        consent: Asks before each of them; None where nobody is asked.
+        consent: The user's consent to each call, or None if the user is not asked.
     """
 
     def __init__(self, output: Output, model: str, *, has_tools: bool = False, consent: Consent | None = None) -> None:
-        self._display: Display = Screen(output, model) if output.is_terminal else Pipe(output, tells=has_tools)
+        self._display: Display = (
+            TerminalDisplay(output, model) if output.is_terminal else PipeDisplay(output, shows_tools=has_tools)
+        )
         self._has_tools = has_tools
         self._consent = consent
         self._builder = ResponseBuilder()
-        self._seen = _Seen()
-        # The calls without a result, and those of them that have not been shown.
+        self._received = _ReceivedChunks()
+        # The calls without a result, and those of them that are not shown yet.
         self._calls: deque[ToolCall] = deque()
         self._unshown: list[ToolCall] = []
         self._question: Question | None = None
 
     @property
     def response(self) -> ChatResponse:
-        """What has been shown so far."""
+        """The answer as far as it has been shown."""
         return self._builder.snapshot()
 
     def show(self, stream: Observable[ChatChunk]) -> None:
@@ -68,81 +113,84 @@ class Answer:
             stream: The chat.
 
         Raises:
-            RxOllamaError: When it fails; what arrived has been shown.
-            KeyboardInterrupt: At Ctrl-C; the request is closed, and what arrived has been shown.
+            RxOllamaError: If the stream fails. What arrived has been shown.
+            KeyboardInterrupt: At Ctrl-C. The request is closed, and what arrived has been shown.
         """
         display = self._display
-        updates = stream.pipe(rx.do_action(self._seen.add), op.coalesce(_SECONDS_PER_UPDATE))
-        items: Observable[ChatChunk | Question] = self._consent.among(updates) if self._consent else updates
-        overheard = display.overheard() if self._has_tools else nullcontext()
-        keyboard = unchanged() if self._has_tools else nullcontext()
+        updates = stream.pipe(rx.do_action(self._received.add), op.coalesce(_SECONDS_PER_UPDATE))
+        items: Observable[ChatChunk | Question] = self._consent.with_questions(updates) if self._consent else updates
+        captured = display.captured() if self._has_tools else nullcontext()
+        keyboard = restored_terminal() if self._has_tools else nullcontext()
         try:
-            with keyboard, display, overheard, iterate(items) as coming:
-                for item in coming:
-                    self._take(item)
+            with keyboard, display, captured, iterate(items, overflow="sum") as arriving:
+                for item in arriving:
+                    self._receive(item)
         except KeyboardInterrupt:
-            display.break_off(known(self._seen.timing(), "interrupted"))
+            display.abort(format_unfinished(self._received.timing(), "interrupted"))
             raise
         except RxOllamaError:
             if any(message.content or message.thinking for message in self.response.messages):
-                display.break_off(known(self._seen.timing(), "broken off"))
+                display.abort(format_unfinished(self._received.timing(), "broken off"))
             raise
         display.finish(self.response)
 
-    def _take(self, item: ChatChunk | Question) -> None:
+    def _receive(self, item: ChatChunk | Question) -> None:
         if isinstance(item, Question):
             self._question = item
         else:
             self._builder.add(item)
             self._show(item)
-        # A question is not held up on its way as chunks are, and may come before the words that led to it.
+        # Chunks are delayed by `coalesce` and questions are not, so a question may arrive before its call.
         question, consent = self._question, self._consent
         if question is not None and consent is not None and question.call in self._unshown:
             self._question = None
             self._unshown.remove(question.call)
-            self._settle(question, consent)
+            self._ask(question, consent)
 
     def _show(self, chunk: ChatChunk) -> None:
         display = self._display
         if chunk.is_tool_progress:
-            display.progress(chunk)
+            display.show_progress(chunk)
         elif self._calls and chunk.message.role == "tool":
-            self._end(chunk)
+            self._end_call(chunk)
         else:
-            display.take(chunk)
+            display.add(chunk)
         for call in chunk.message.tool_calls:
             self._calls.append(call)
             if self._consent is not None:
                 self._unshown.append(call)
                 continue
-            display.call(cut(shown_call(call), _CALL))
+            self._show_call(call)
             if self._has_tools:
-                display.start(call)
+                display.start_tool(call)
 
-    def _end(self, chunk: ChatChunk) -> None:
-        # Results come in the order of the calls.
+    def _show_call(self, call: ToolCall) -> None:
+        self._display.show_call(shorten(format_call(call), _CALL_LIMIT))
+
+    def _end_call(self, chunk: ChatChunk) -> None:
+        # Results arrive in the order of the calls.
         call = self._calls.popleft()
         if call in self._unshown:
-            # It did not get as far as to be asked about.
+            # It failed before its question, for instance because there is no such tool.
             self._unshown.remove(call)
-            self._display.call(cut(shown_call(call), _CALL))
-        self._display.end(call, chunk)
+            self._show_call(call)
+        self._display.end_tool(call, chunk)
 
-    def _settle(self, question: Question, consent: Consent) -> None:
+    def _ask(self, question: Question, consent: Consent) -> None:
         call, display = question.call, self._display
-        if consent.is_given(call):
-            display.call(cut(shown_call(call), _CALL))
+        if consent.is_always_allowed(call):
+            self._show_call(call)
             allowed: Approval = True
         else:
             with display.paused():
                 allowed = consent.ask(call, display)
         if allowed is True:
-            display.start(call)
-        question.settle(allowed)
+            display.start_tool(call)
+        question.answer(allowed)
 
 
-class _Seen:
-    """Keep what is seen of a model that may never tell its numbers; runs on the stream's loop."""
+class _ReceivedChunks:
+    """The number and the times of the model's chunks, for an answer that never sends its metrics."""
 
     def __init__(self) -> None:
         self._began = perf_counter_ns()

@@ -1,131 +1,64 @@
-"""The live view of an answer: what is finished scrolls away, what still grows moves at the bottom."""
+"""
+The display of an answer on a terminal.
+
+What is finished is printed and scrolls away. What still grows is drawn in a region below it, which is redrawn by a
+thread of its own and never exceeds the screen: a terminal cannot move the cursor into lines that have scrolled away.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from threading import Event, Lock, Thread
-from time import monotonic
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self, TextIO, cast
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.segment import Segment
-from rich.spinner import Spinner
 from rich.text import Text
 
-from rxollama.cli._format import duration
-from rxollama.cli._markdown_blocks import Blocks, recent
-from rxollama.cli._output import clean
-from rxollama.cli._render import Prose, Thoughts
-from rxollama.cli._running import Running
-from rxollama.cli._tool_lines import called, returned
-from rxollama.messages import ChatChunk, ToolCall
+from rxollama.cli._captured_output import CapturedOutput
+from rxollama.cli._format import format_summary
+from rxollama.cli._live_parts import Frame, GrowingContent, GrowingPart, GrowingThinking, Status, free_lines
+from rxollama.cli._output import Output, strip_controls
+from rxollama.cli._tool_lines import RunningTools, call_line, result_line
+from rxollama.messages import ChatChunk, ChatResponse, ToolCall
 
-__all__ = ("View", "waiting")
+__all__ = ("TerminalDisplay",)
 
 _SECONDS_PER_FRAME = 1 / 12
-_LONG_WAIT = 5.0
-_THINKING_LINES = 6
-# What stands around the growing part: a blank line above and below it, the status, and the cursor's own line.
-_AROUND = 4
 
 
-class _Part(Protocol):
-    """Be the part of an answer that is growing."""
-
-    def add(self, text: str) -> list[RenderableType]:
-        """Take in the next piece; return what is finished by it."""
-        ...
-
-    def end(self) -> list[RenderableType]:
-        """Return what is left."""
-        ...
-
-    def tail(self, console: Console) -> RenderableType:
-        """Return what to show of what is left."""
-        ...
-
-
-class _Thinking:
-    """Show thinking as its last few lines, and all of it when it is over."""
-
-    name = "thinking"
-
-    def __init__(self) -> None:
-        self._began = monotonic()
-        self._parts: list[str] = []
-        self._tail = ""
-
-    def add(self, text: str) -> list[RenderableType]:
-        self._parts.append(text)
-        self._tail += text
-        return []
-
-    def end(self) -> list[RenderableType]:
-        title = f"thinking · {duration(monotonic() - self._began)}"
-        text = "".join(self._parts).strip()
-        return [Thoughts(title, text)] if text else []
-
-    def tail(self, console: Console) -> RenderableType:
-        lines = max(1, min(_THINKING_LINES, console.height - _AROUND - 1))
-        # Parts are dropped in one go now and then, so that what is seen is not laid out anew each time.
-        self._tail = recent(self._tail, _THINKING_LINES * console.width)
-        return Thoughts("thinking", self._tail.strip(), lines)
-
-
-class _Answer:
-    """Show the answer as Markdown, block by block."""
-
-    name = "answering"
-
-    def __init__(self) -> None:
-        self._blocks = Blocks()
-
-    def add(self, text: str) -> list[RenderableType]:
-        return [Prose(block) for block in self._blocks.feed(text) if block.strip()]
-
-    def end(self) -> list[RenderableType]:
-        rest = self._blocks.rest
-        return [Prose(rest)] if rest.strip() else []
-
-    def tail(self, console: Console) -> RenderableType:
-        lines = max(1, console.height - _AROUND)
-        return Prose(self._blocks.tail(lines, console.width), lines=lines)
-
-
-class View:
+class TerminalDisplay:
     """
-    Show an answer on a terminal while it comes.
-
-    The region that is redrawn never exceeds the screen. Redrawing has a thread and a pace of its own.
+    An answer on a terminal, shown live while it arrives.
 
     Args:
-        console: The terminal.
-        model: The model that is waited for.
+        output: The terminal.
+        model: The model that is asked.
     """
 
-    def __init__(self, console: Console, model: str) -> None:
-        self._console = console
-        self._part: _Part | None = None
-        self._running = Running()
-        # Whether the last thing printed was about a tool: such things stand together.
-        self._in_tools = False
-        self._model = clean(model)
-        self._status = _Status(model)
-        # A region that moves and a line printed above it must not be drawn at the same time, which rich's own thread
-        # does not mind.
+    def __init__(self, output: Output, model: str) -> None:
+        self._output = output
+        self._console = output.console
+        self._part: GrowingPart | None = None
+        self._running = RunningTools()
+        # Lines about tools stand together, without blank lines between them.
+        self._after_tool_line = False
+        self._model = strip_controls(model)
+        self._status = Status(self._model)
+        # rich's own refreshing thread may draw the region while a line is printed above it. Ours takes this lock.
         self._drawing = Lock()
-        self._over = Event()
-        self._mover = Thread(target=self._move, name="rxollama-view", daemon=True)
-        self._still = False
-        self._heard: list[str] = []
+        self._ended = Event()
+        self._refresher = Thread(target=self._refresh, name="rxollama-display", daemon=True)
+        self._is_paused = False
+        self._captured_lines: list[str] = []
         self._live = self._new_live()
 
     def _new_live(self) -> Live:
         return Live(
-            _Frame(None, self._status),
+            Frame(None, self._status),
             console=self._console,
             auto_refresh=False,
             transient=True,
@@ -135,89 +68,114 @@ class View:
         )
 
     def __enter__(self) -> Self:
-        """Begin to show, with a spinner."""
+        """Show the status line."""
         self._live.start(refresh=True)
-        self._mover.start()
+        self._refresher.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Leave on the screen what came, and nothing that moves."""
+        """Print what was still growing, and remove the status line."""
         try:
-            self._close()
+            self._end_part()
         finally:
-            self._over.set()
-            self._mover.join()
+            self._ended.set()
+            self._refresher.join()
             self._live.update(Text())
             self._live.stop()
 
-    def _move(self) -> None:
-        while not self._over.wait(_SECONDS_PER_FRAME):
+    def _refresh(self) -> None:
+        while not self._ended.wait(_SECONDS_PER_FRAME):
             with self._drawing:
                 self._live.refresh()
 
     @contextmanager
     def paused(self) -> Generator[None, None, None]:
-        """Let nothing move, while somebody is asked."""
+        """Draw nothing while a question is asked. What tools print meanwhile is shown at the end."""
         with self._drawing:
-            self._still = True
+            self._is_paused = True
             self._live.update(Text())
             self._live.stop()
         try:
             yield
         finally:
-            # One that was stopped does not crop any more.
             with self._drawing:
-                self._still = False
-                for line in self._heard:
-                    self._console.print(_overheard(line))
-                self._heard.clear()
+                self._is_paused = False
+                for line in self._captured_lines:
+                    self._print_captured(line)
+                self._captured_lines.clear()
+                # A Live that was stopped no longer crops, so a new one takes its place.
                 self._live = self._new_live()
                 self._live.start(refresh=True)
 
-    def hear(self, line: str) -> None:
-        """Put what a tool prints above what moves; from any thread."""
-        with self._drawing:
-            if self._still:
-                self._heard.append(line)
-            else:
-                self._console.print(_overheard(line))
+    @contextmanager
+    def captured(self) -> Generator[None, None, None]:
+        """Show what tools print above the region that is redrawn."""
+        # If standard error is not the terminal, its lines do not disturb the screen.
+        errors = self._capture(sys.stderr) if sys.stderr.isatty() else sys.stderr
+        with redirect_stdout(self._capture(sys.stdout)), redirect_stderr(errors):
+            yield
 
-    def take(self, chunk: ChatChunk) -> None:
-        """Show what a chunk adds to what is thought and said."""
-        self._grow(_Thinking, chunk.message.thinking)
-        self._grow(_Answer, chunk.message.content)
+    def _capture(self, stream: TextIO) -> TextIO:
+        return cast("TextIO", CapturedOutput(stream, self._on_captured_line))
+
+    def _on_captured_line(self, line: str) -> None:
+        with self._drawing:
+            if self._is_paused:
+                self._captured_lines.append(line)
+            else:
+                self._print_captured(line)
+
+    def _print_captured(self, line: str) -> None:
+        self._console.print(Text(strip_controls(line), style="dim"))
+
+    def add(self, chunk: ChatChunk) -> None:
+        """Show the thinking and the content of a chunk."""
+        self._grow(GrowingThinking, chunk.message.thinking)
+        self._grow(GrowingContent, chunk.message.content)
         self._update()
 
-    def call(self, text: str) -> None:
-        """Show a call, in the words of `shown_call`."""
-        self._close()
-        self._print(called(text), of_tools=True)
+    def show_call(self, text: str) -> None:
+        """Show a call, whose text is that of `format_call`."""
+        self._end_part()
+        self._print(call_line(text), is_tool_line=True)
 
-    def start(self, call: ToolCall) -> None:
+    def start_tool(self, call: ToolCall) -> None:
         """Show that a tool runs."""
         self._running.start(call)
-        self._rest()
+        self._wait()
 
-    def progress(self, chunk: ChatChunk) -> None:
-        """Show how far a tool is."""
+    def show_progress(self, chunk: ChatChunk) -> None:
+        """Show a tool's progress."""
         self._running.progress(chunk.message, chunk.tool_progress)
         self._update()
 
-    def end(self, call: ToolCall, chunk: ChatChunk) -> None:
-        """Show what a tool brought."""
+    def end_tool(self, call: ToolCall, chunk: ChatChunk) -> None:
+        """Show a tool's result."""
         self._running.end(call)
-        self._close()
-        self._print(returned(chunk), of_tools=True)
-        self._rest()
+        self._end_part()
+        self._print(result_line(chunk), is_tool_line=True)
+        self._wait()
 
-    def say(self, text: str) -> None:
-        """Put a line under the answer."""
-        self._print(Text(text, style="dim"))
+    @property
+    def columns(self) -> int:
+        """The width of a line."""
+        return self._console.width
 
-    def _rest(self) -> None:
-        """Say what is waited for while no word comes."""
+    def read_answer(self, prompt: str) -> str:
+        """Return the line that answers *prompt*. Raises EOFError at the end of input."""
+        return self._output.read_answer(prompt)
+
+    def finish(self, response: ChatResponse) -> None:
+        """Show the metrics below the answer."""
+        self._print(Text(format_summary(response), style="dim"))
+
+    def abort(self, summary: str) -> None:
+        """Show that the answer did not finish."""
+        self._print(Text(summary, style="dim"))
+
+    def _wait(self) -> None:
         self._status.name = self._running.title or f"waiting for {self._model}"
         self._update()
 
@@ -225,70 +183,29 @@ class View:
         if self._part is not None:
             tail: RenderableType | None = self._part.tail(self._console)
         else:
-            tail = self._running.tail(max(1, self._console.height - _AROUND))
-        self._live.update(_Frame(tail, self._status))
+            tail = self._running.tail(free_lines(self._console))
+        self._live.update(Frame(tail, self._status))
 
-    def _grow(self, kind: type[_Thinking | _Answer], text: str) -> None:
+    def _grow(self, kind: type[GrowingThinking | GrowingContent], text: str) -> None:
         if not text:
             return
         part = self._part
         if not isinstance(part, kind):
-            self._close()
+            self._end_part()
             self._part = part = kind()
             self._status.name = kind.name
-        for finished in part.add(clean(text)):
+        for finished in part.add(strip_controls(text)):
             self._print(finished)
 
-    def _close(self) -> None:
+    def _end_part(self) -> None:
         part, self._part = self._part, None
         for finished in part.end() if part else []:
             self._print(finished)
 
-    def _print(self, finished: RenderableType, *, of_tools: bool = False) -> None:
-        gap = () if of_tools and self._in_tools else ("",)
-        self._in_tools = of_tools
-        # It is printed above the region, where it must not be drawn a second time: both in one go.
+    def _print(self, finished: RenderableType, *, is_tool_line: bool = False) -> None:
+        gap = () if is_tool_line and self._after_tool_line else ("",)
+        self._after_tool_line = is_tool_line
+        # The region still holds this text. Both writes are flushed together, so that the text is never seen twice.
         with self._drawing, self._console:
-            self._live.update(_Frame(None, self._status), refresh=self._live.is_started)
+            self._live.update(Frame(None, self._status), refresh=self._live.is_started)
             self._console.print(Group(*gap, finished))
-
-
-class _Status:
-    """Be the line that moves: what is going on, and for how long."""
-
-    def __init__(self, model: str) -> None:
-        self.name = ""
-        self._model = model
-        self._began = monotonic()
-        self._spinner = Spinner("dots", style="cyan")
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        elapsed = monotonic() - self._began
-        text = f"{self.name} · {duration(elapsed)}" if self.name else waiting(self._model, elapsed)
-        self._spinner.update(text=Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
-        yield self._spinner
-
-
-def waiting(model: str, elapsed: float) -> str:
-    """Word the wait for the first word."""
-    line = f"waiting for {clean(model)} · {duration(elapsed)}"
-    return line if elapsed < _LONG_WAIT else f"{line} · loading a model can take minutes"
-
-
-class _Frame:
-    """Be one picture of the region that is redrawn."""
-
-    def __init__(self, part: RenderableType | None, status: _Status) -> None:
-        self._part = part
-        self._status = status
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield Segment.line()
-        if self._part is not None:
-            yield self._part
-            yield Segment.line()
-        yield self._status
-
-
-def _overheard(line: str) -> Text:
-    return Text(clean(line), style="dim")

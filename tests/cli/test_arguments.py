@@ -1,18 +1,19 @@
-"""The arguments."""
+"""The command line's arguments."""
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from rxollama.cli import main
-from rxollama.cli._arguments import Options, parse
+from rxollama.cli._arguments import Options, parse_arguments
 
 
 def options(*arguments: str) -> Options:
-    """Read arguments that name a command."""
-    found = parse(arguments)
+    """Return the options of arguments that name a command."""
+    found = parse_arguments(arguments)
     assert found is not None
     return found
 
@@ -32,14 +33,14 @@ def options(*arguments: str) -> Options:
     ],
 )
 def test_think(arguments: list[str], think: object, prompt: str) -> None:
-    """`--think` takes a level where one follows, and never the prompt for one."""
+    """`--think` takes the next argument only if it is a level, so that a prompt may follow it."""
     found = options("chat", *arguments)
 
     assert (found.think, found.prompt) == (think, prompt)
 
 
 def test_chat() -> None:
-    """A chat takes a model, a system prompt and a log file."""
+    """The command `chat` has options for the model, the system prompt and the log file."""
     found = options("chat", "-m", "qwen3", "--system", "Be brief.", "--json-log", "log.jsonl", "--host", "box", "hi")
 
     assert (found.model, found.system, found.json_log, found.host) == ("qwen3", "Be brief.", Path("log.jsonl"), "box")
@@ -48,7 +49,7 @@ def test_chat() -> None:
 
 
 def test_tools() -> None:
-    """Tools may come from several files, and have limits."""
+    """`--tools` may be repeated, and its limits are numbers."""
     found = options("chat", "--tools", "a.py", "--tools", "b.py", "-y", "--max-rounds", "3", "--tool-timeout", "0.5")
 
     assert (found.tools, found.yes) == ([Path("a.py"), Path("b.py")], True)
@@ -58,24 +59,28 @@ def test_tools() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["chat", "--think=much", "hi"], "'much' is none of low, medium, high, max"),
+        (["chat", "--think=much", "hi"], "expected low, medium, high or max, got 'much'"),
         (["chat", "--think", "--no-think", "hi"], "not allowed with"),
-        (["chat", "--json-log", "-", "hi"], "standard output is the answer's: name a file"),
-        (["chat", "--demo", "--host", "box"], "--demo brings its own server"),
-        (["chat", "--demo", "--tools", "t.py"], "--demo plays recorded answers, which call no tools of yours"),
-        (["chat", "--yes", "hi"], "--yes is about tools: it needs --tools"),
-        (["chat", "--max-rounds", "3", "hi"], "--max-rounds is about tools: it needs --tools"),
-        (["chat", "--tool-timeout", "3", "hi"], "--tool-timeout is about tools: it needs --tools"),
-        (["chat", "--tools", "t.py", "--max-rounds", "0"], "'0' is no whole number above 0"),
-        (["chat", "--tools", "t.py", "--max-rounds", "2.5"], "'2.5' is no whole number above 0"),
-        (["chat", "--tools", "t.py", "--tool-timeout", "nan"], "'nan' is no number above 0"),
+        (["chat", "--json-log", "-", "hi"], "expected a file, got '-': standard output is used by the answer"),
+        (["chat", "--demo", "--host", "box"], "--demo runs its own server: leave out --host"),
+        (
+            ["chat", "--demo", "--tools", "t.py"],
+            "which call no tools: leave out --tools",
+        ),
+        (["chat", "--yes", "hi"], "--yes has no effect without tools: add --tools FILE.py"),
+        (["chat", "--max-rounds", "3", "hi"], "--max-rounds has no effect without tools: add --tools FILE.py"),
+        (["chat", "--tool-timeout", "3", "hi"], "--tool-timeout has no effect without tools: add --tools FILE.py"),
+        (["chat", "--tools", "t.py", "--max-rounds", "0"], "expected a whole number above 0, got '0'"),
+        (["chat", "--tools", "t.py", "--max-rounds", "2.5"], "expected a whole number above 0, got '2.5'"),
+        (["chat", "--tools", "t.py", "--tool-timeout", "nan"], "expected a number of seconds above 0, got 'nan'"),
         (["chat", "two", "prompts"], "unrecognized arguments: prompts"),
         (["pull"], "required: MODEL"),
         (["sing"], "invalid choice: 'sing'"),
+        (["--"], "required: COMMAND"),
     ],
 )
 def test_usage(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Wrong arguments end with exit code 2 and a word on what is wrong."""
+    """Wrong arguments give exit code 2 and a line that says what is wrong."""
     with pytest.raises(SystemExit) as ended:
         main(arguments)
 
@@ -84,16 +89,16 @@ def test_usage(arguments: list[str], words: str, capsys: pytest.CaptureFixture[s
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a command there is the help, with examples."""
+    """Without arguments the help is printed, with examples."""
     assert main([]) == 0
 
     assert "rxollama chat --demo" in capsys.readouterr().out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--version` names the program and its version."""
+    """`--version` prints the installed version."""
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
 
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith("rxollama 0.")
+    assert capsys.readouterr().out == f"rxollama {version('rxollama')}\n"

@@ -1,46 +1,46 @@
-"""What tools print."""
+"""The output of tools."""
 
 from __future__ import annotations
 
 import sys
 import threading
 
-from rxollama.cli._captured_output import Overheard
+from rxollama.cli._captured_output import CapturedOutput
 
 
 def test_lines() -> None:
-    """Lines are handed on when they end, or when they are flushed."""
-    heard: list[str] = []
-    overheard = Overheard(sys.stdout, heard.append)
+    """A line is passed on when it ends or when it is flushed."""
+    lines: list[str] = []
+    captured = CapturedOutput(sys.stdout, lines.append)
 
-    assert overheard.write("one two\nthree\n") == 14
-    overheard.write("four")
-    assert heard == ["one two", "three"]
-    overheard.write("!")
-    overheard.flush()
-    overheard.flush()
+    assert captured.write("one two\nthree\n") == 14
+    captured.write("four")
+    assert lines == ["one two", "three"]
+    captured.write("!")
+    captured.flush()
+    captured.flush()
 
-    assert heard == ["one two", "three", "four!"]
+    assert lines == ["one two", "three", "four!"]
 
 
 def test_threads() -> None:
-    """The lines of several threads are not mixed."""
-    heard: list[str] = []
-    overheard = Overheard(sys.stdout, heard.append)
-    overheard.write("begun, ")
-    thread = threading.Thread(target=overheard.write, args=("other\n",))
+    """The lines of two threads do not mix."""
+    lines: list[str] = []
+    captured = CapturedOutput(sys.stdout, lines.append)
+    captured.write("begun, ")
+    thread = threading.Thread(target=captured.write, args=("other\n",))
     thread.start()
     thread.join()
-    overheard.write("ended\n")
+    captured.write("ended\n")
 
-    assert heard == ["other", "begun, ended"]
+    assert lines == ["other", "begun, ended"]
 
 
-def test_it_stands_for_the_stream() -> None:
-    """Who asks takes it for the stream itself."""
+def test_properties_of_the_stream() -> None:
+    """The replacement has the properties of the stream that it replaces."""
     stream = sys.__stdout__
     assert stream is not None
-    overheard = Overheard(stream, print)
+    captured = CapturedOutput(stream, print)
 
-    assert (overheard.fileno(), overheard.isatty()) == (stream.fileno(), stream.isatty())
-    assert (overheard.encoding, overheard.errors) == (stream.encoding, stream.errors)
+    assert (captured.fileno(), captured.isatty()) == (stream.fileno(), stream.isatty())
+    assert (captured.encoding, captured.errors) == (stream.encoding, stream.errors)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from rxollama.cli._consent import Consent, Question
@@ -13,7 +16,7 @@ LONG = ToolCall(Function("dig", {"at": "here " * 50}))
 
 
 class Person:
-    """Be somebody who answers, and remembers what was shown."""
+    """A person with prepared answers, and a record of what was shown."""
 
     columns = 20
 
@@ -22,12 +25,12 @@ class Person:
         self.shown: list[str] = []
         self.asked: list[str] = []
 
-    def call(self, text: str) -> None:
-        """See a call."""
+    def show_call(self, text: str) -> None:
+        """Record a call."""
         self.shown.append(text)
 
-    def line(self, prompt: str) -> str:
-        """Answer, or leave."""
+    def read_answer(self, prompt: str) -> str:
+        """Return the next answer, or raise EOFError after the last."""
         self.asked.append(prompt)
         if not self._answers:
             raise EOFError
@@ -47,41 +50,41 @@ class Person:
     ],
 )
 def test_answers(answer: str, approval: object) -> None:
-    """Yes is yes; nothing is no; what stands after a no is why."""
+    """Yes allows a call, an empty line denies it, and the text after a no is the reason."""
     assert Consent().ask(CALL, Person(answer)) == approval
 
 
 @pytest.mark.parametrize("answer", ["yes please", "now", "never mind", "yn", "s", "1"])
 def test_anything_else_is_asked_again(answer: str) -> None:
-    """What is none of the answers is not taken for one."""
+    """Any other text is not an answer, and the question is asked again."""
     person = Person(answer, "y")
 
     assert Consent().ask(CALL, person) is True
     assert person.asked == [
         "  run it? [y]es, [n]o and why, [a]lways dig, [q]uit: ",
-        "  y, n, a or q; what the model should be told goes after the n: ",
+        "  answer y, n, a or q; text after the n is passed to the model: ",
     ]
 
 
 @pytest.mark.parametrize("answers", [["q"], ["Quit"], []])
 def test_leaving(answers: list[str]) -> None:
-    """To quit, or to have no more to say, is what Ctrl-C is."""
+    """`q` and the end of input stop the answer as Ctrl-C does."""
     with pytest.raises(KeyboardInterrupt):
         Consent().ask(CALL, Person(*answers))
 
 
 def test_always() -> None:
-    """A tool that is always allowed is that one only."""
+    """`a` allows every call of this tool, and of no other."""
     consent = Consent()
 
-    assert not consent.is_given(CALL)
+    assert not consent.is_always_allowed(CALL)
     assert consent.ask(CALL, Person("a")) is True
-    assert consent.is_given(LONG)
-    assert not consent.is_given(ToolCall(Function("burn")))
+    assert consent.is_always_allowed(LONG)
+    assert not consent.is_always_allowed(ToolCall(Function("burn")))
 
 
 def test_name_that_steers_the_terminal() -> None:
-    """A tool's name may be anybody's, and is shown harmless."""
+    """Control characters in a tool's name are escaped in the question."""
     person = Person("y")
     Consent().ask(ToolCall(Function("dig\x1b[2J")), person)
 
@@ -89,7 +92,7 @@ def test_name_that_steers_the_terminal() -> None:
 
 
 def test_long_arguments() -> None:
-    """Of a long call the question says how much is not shown, and offers to show it."""
+    """A long call is shortened, and the question offers to show all of it."""
     person = Person("s", "y")
 
     assert Consent().ask(LONG, person) is True
@@ -98,11 +101,33 @@ def test_long_arguments() -> None:
     assert person.asked == ["  run it? [y]es, [n]o and why, [a]lways dig, [q]uit, [s]how all of it: "] * 2
 
 
-async def test_answer_that_comes_too_late() -> None:
-    """Of several answers the first counts; the others, which may come after the stream's end, do no harm."""
+async def test_second_answer() -> None:
+    """The first answer counts, and later ones are ignored."""
     question = Question(CALL)
 
-    question.settle(Denied("no"))
-    question.settle(True)
+    question.answer(Denied("no"))
+    question.answer(True)
 
-    assert await question.answer() == Denied("no")
+    assert await question.wait() == Denied("no")
+
+
+async def test_answer_after_the_stream_ended() -> None:
+    """An answer is ignored if the stream ended while the question was open."""
+    question = Question(CALL)
+    waiting = asyncio.ensure_future(question.wait())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    question.answer(True)
+
+
+async def test_answer_from_another_thread() -> None:
+    """A question is answered from any thread."""
+    question = Question(CALL)
+    thread = threading.Thread(target=question.answer, args=(True,))
+    thread.start()
+
+    assert await question.wait() is True
+    thread.join()

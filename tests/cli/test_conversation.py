@@ -8,7 +8,7 @@ from terminals import CTRL_C, CTRL_D, Terminal
 
 from rxollama.testing import Reply, ScriptedOllama
 
-HELP = "/bye or Ctrl-D ends this, Ctrl-C stops an answer"
+HELP = "/bye or Ctrl-D ends the conversation, Ctrl-C stops an answer"
 
 
 def test_conversation(server: ScriptedOllama) -> None:
@@ -16,19 +16,19 @@ def test_conversation(server: ScriptedOllama) -> None:
     server.enqueue(Reply.answer("Hello.", thinking="Hm."), Reply.answer("Fine."))
 
     with Terminal("chat", "-m", "think", "--no-think", "--system", "Be kind.", server=server) as terminal:
-        terminal.see(HELP)
-        terminal.see(">>> ")
+        terminal.expect(HELP)
+        terminal.expect(">>> ")
         terminal.type("\n")
-        terminal.see(">>> ")
+        terminal.expect(">>> ")
         terminal.type("Hi!\n")
-        terminal.see("prompt tokens")
-        terminal.see(">>> ")
+        terminal.expect("prompt tokens")
+        terminal.expect(">>> ")
         terminal.type('"""How are you?\nAnd you?"""\n')
-        terminal.see("... ")
-        terminal.see("prompt tokens")
-        terminal.see(">>> ")
+        terminal.expect("... ")
+        terminal.expect("prompt tokens")
+        terminal.expect(">>> ")
         terminal.type(CTRL_D)
-        assert terminal.end() == 0
+        assert terminal.wait() == 0
 
     assert server.requests[1].json["messages"] == [
         {"role": "system", "content": "Be kind."},
@@ -40,68 +40,68 @@ def test_conversation(server: ScriptedOllama) -> None:
 
 
 def test_interrupted_answer(server: ScriptedOllama) -> None:
-    """Ctrl-C stops the answer and not the conversation; what was said is remembered."""
+    """Ctrl-C stops the answer and not the conversation, and the history keeps what arrived."""
     server.enqueue(Reply.answer(["One ", "two ", "three"]).stalled(2), Reply.answer("Fine."))
 
     with Terminal("chat", "-m", "think", server=server) as terminal:
-        terminal.see(">>> ")
+        terminal.expect(">>> ")
         terminal.type("Count.\n")
-        terminal.see("One two")
+        terminal.expect("One two")
         terminal.type(CTRL_C)
-        terminal.see("interrupted after")
-        terminal.see("2 chunks")
+        terminal.expect("interrupted after")
+        terminal.expect("2 chunks")
         server.requests[0].wait_left()
-        terminal.see(">>> ")
+        terminal.expect(">>> ")
         terminal.type("And now?\n")
-        terminal.see("Fine.")
-        terminal.see(">>> ")
+        terminal.expect("Fine.")
+        terminal.expect(">>> ")
         terminal.type("/bye\n")
-        assert terminal.end() == 0
+        assert terminal.wait() == 0
 
     assert [message["content"] for message in server.requests[1].json["messages"]] == ["Count.", "One two ", "And now?"]
 
 
-def test_interrupted_before_the_first_word(server: ScriptedOllama) -> None:
-    """A question that was taken back before it was answered is forgotten; Ctrl-C at the prompt ends politely."""
+def test_interrupted_before_the_first_chunk(server: ScriptedOllama) -> None:
+    """The history drops a prompt without any answer. Ctrl-C at the prompt ends the program with exit code 0."""
     server.enqueue(Reply.answer("Late.").stalled(0), Reply.answer("Fine."))
 
     with Terminal("chat", "-m", "think", server=server) as terminal:
-        terminal.see(">>> ")
+        terminal.expect(">>> ")
         terminal.type("Count.\n")
-        terminal.see("waiting for think")
+        terminal.expect("waiting for think")
         server.wait_for(1)
         terminal.type(CTRL_C)
-        terminal.see("nothing had come")
-        terminal.see(">>> ")
+        terminal.expect("nothing received")
+        terminal.expect(">>> ")
         terminal.type("And now?\n")
-        terminal.see("Fine.")
-        terminal.see(">>> ")
-        assert terminal.insist(CTRL_C) == 0
+        terminal.expect("Fine.")
+        terminal.expect(">>> ")
+        assert terminal.press_until_exit(CTRL_C) == 0
 
     assert [message["content"] for message in server.requests[1].json["messages"]] == ["And now?"]
 
 
 def test_error_in_a_conversation(server: ScriptedOllama) -> None:
-    """An error ends an answer and not the conversation; what arrived stays on the screen and in the history."""
+    """An error ends the answer and not the conversation. What arrived stays on the screen and in the history."""
     server.enqueue(Reply.answer("One two three.").with_error("llama runner died", after=2), Reply.answer("Fine."))
 
     with Terminal("chat", "-m", "think", server=server) as terminal:
-        terminal.see(">>> ")
+        terminal.expect(">>> ")
         terminal.type("Count.\n")
-        terminal.see("broken off after")
-        terminal.see("rxollama: the server reported: llama runner died")
-        terminal.see(">>> ")
+        terminal.expect("broken off after")
+        terminal.expect("rxollama: the server reported: llama runner died")
+        terminal.expect(">>> ")
         terminal.type("Again.\n")
-        terminal.see("Fine.")
+        terminal.expect("Fine.")
         terminal.type("/bye\n")
-        assert terminal.end() == 0
+        assert terminal.wait() == 0
 
     assert "\nOne two\n" in terminal.screen
     assert [message["content"] for message in server.requests[1].json["messages"]] == ["Count.", "One two", "Again."]
 
 
 def test_conversation_whose_answers_are_piped(server: ScriptedOllama, tmp_path: Path) -> None:
-    """Where only the answers go elsewhere, the prompt stays on the terminal."""
+    """If the answers go into a file, the prompt is shown on the terminal."""
     server.enqueue(Reply.answer("Hello."))
     file = tmp_path / "answers"
 
@@ -109,10 +109,10 @@ def test_conversation_whose_answers_are_piped(server: ScriptedOllama, tmp_path: 
         file.open("wb") as answers,
         Terminal("chat", "-m", "think", server=server, stdout=answers.fileno()) as terminal,
     ):
-        terminal.see(">>> ")
+        terminal.expect(">>> ")
         terminal.type("Hi!\n")
-        terminal.see(">>> ")
+        terminal.expect(">>> ")
         terminal.type(CTRL_D)
-        assert terminal.end() == 0
+        assert terminal.wait() == 0
 
     assert file.read_text() == "Hello.\n"

@@ -1,4 +1,4 @@
-"""The demo: recorded answers to recorded questions."""
+"""The demo: recorded answers to a few questions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from terminals import piped
 
 from rxollama import ChatResponse, Ollama, run
 from rxollama import operators as op
-from rxollama.cli._demo import demo_server, normal
+from rxollama.cli._demo import demo_server, normalize
 
 MATH = "17 × 23 = **391**\n\nSplit the second factor:\n\n1. 17 × 20 = 340\n2. 17 × 3 = 51\n3. 340 + 51 = 391"
 LINE = "demo: a scripted server plays recorded answers; no model runs here\n"
@@ -17,24 +17,24 @@ LINE = "demo: a scripted server plays recorded answers; no model runs here\n"
     "question", ["What is 17 × 23?", "what is 17 x 23", "  What  is 17*23 ?\n", "WHAT IS 17×23?!", "What is 17 X 23."]
 )
 def test_normal(question: str) -> None:
-    """A question may be typed in many ways."""
-    assert normal(question) == "what is 17 × 23"
+    """Spellings of one question have the same normal form."""
+    assert normalize(question) == "what is 17 × 23"
 
 
 def test_normal_keeps_words() -> None:
-    """What is no multiplication stays as it is."""
-    assert normal("Is x*y 2x?") == "is x*y 2x"
+    """An x or * outside a multiplication of numbers is kept."""
+    assert normalize("Is x*y 2x?") == "is x*y 2x"
 
 
 def ask(question: str, *, think: bool | None) -> ChatResponse:
-    """Ask the demo's server."""
+    """Return the demo server's answer to a question."""
     with demo_server() as server, Ollama(server.url) as ollama:
         return run(ollama.chat("any", question, think=think).pipe(op.collect()))
 
 
 @pytest.mark.parametrize("think", [None, True])
 def test_answer(think: bool | None) -> None:
-    """A recorded question has its thinking, its answer, its numbers and its timing."""
+    """A recorded question gets the recorded thinking, content, metrics and timing."""
     response = ask("what is 17*23", think=think)
 
     assert response.message.content == MATH
@@ -45,7 +45,7 @@ def test_answer(think: bool | None) -> None:
 
 
 def test_answer_without_thinking() -> None:
-    """Who wants no thinking gets the answer alone, and sooner."""
+    """Without thinking, the content is the same and comes at once."""
     response = ask("What is 17 × 23?", think=False)
 
     assert (response.message.content, response.message.thinking) == (MATH, "")
@@ -54,7 +54,7 @@ def test_answer_without_thinking() -> None:
 
 
 def test_other_question() -> None:
-    """To any other question, the answer is which ones there are."""
+    """The answer to any other question lists the recorded ones."""
     response = ask("Why?", think=None)
 
     assert "- What is 17 × 23?\n- Why is the sky blue?\n" in response.message.content
@@ -62,7 +62,7 @@ def test_other_question() -> None:
 
 
 def test_piped() -> None:
-    """In a pipe there is the answer alone; that it is a demo is said beside it, and its numbers are."""
+    """In a pipe, standard output holds only the answer. The note on the demo and the metrics are beside it."""
     done = piped("chat", "--demo", "-m", "qwen3", "What is 17 x 23?")
 
     assert (done.returncode, done.stdout) == (0, MATH + "\n")

@@ -1,11 +1,10 @@
-"""Numbers as people read them."""
+"""Durations and metrics as text."""
 
 from __future__ import annotations
 
 import pytest
 
-from rxollama.cli._format import duration, known, summary
-from rxollama.cli._terminal_display import waiting
+from rxollama.cli._format import format_duration, format_summary, format_unfinished, format_waiting
 from rxollama.messages import ChatResponse, ClientTiming, Metrics
 
 SECOND = 1_000_000_000
@@ -15,12 +14,12 @@ SECOND = 1_000_000_000
     ("seconds", "words"), [(0.1449, "0.14 s"), (2.06, "2.1 s"), (59.9, "59.9 s"), (125.2, "2 min 5 s")]
 )
 def test_duration(seconds: float, words: str) -> None:
-    """A duration is as exact as it is of use."""
-    assert duration(seconds) == words
+    """A duration has two digits below a second, one below a minute, and none above."""
+    assert format_duration(seconds) == words
 
 
 def test_summary() -> None:
-    """A whole answer has its rate, its first token and its counts."""
+    """The summary has the rate, the time of the first token and the counts."""
     metrics = Metrics(
         eval_count=82,
         eval_duration=2_100_000_000,
@@ -29,16 +28,16 @@ def test_summary() -> None:
         load_duration=2_000_000,
     )
 
-    line = summary(ChatResponse(metrics=metrics, done=True, done_reason="stop"))
+    line = format_summary(ChatResponse(metrics=metrics, done=True, done_reason="stop"))
 
     assert line == "39.0 tokens/s · first token 0.14 s · 82 tokens in 2.1 s · 12 prompt tokens"
 
 
 def test_summary_of_a_long_load() -> None:
-    """That the model had to be loaded first is what explains a late first token."""
+    """A long load is shown, since it explains a late first token."""
     metrics = Metrics(eval_count=1, eval_duration=SECOND, load_duration=90 * SECOND, prompt_eval_count=1)
 
-    line = summary(ChatResponse(metrics=metrics, done=True, done_reason="length"))
+    line = format_summary(ChatResponse(metrics=metrics, done=True, done_reason="length"))
 
     assert line == (
         "1.0 tokens/s · 1 token in 1.0 s · 1 prompt token · model loaded in 1 min 30 s"
@@ -47,10 +46,10 @@ def test_summary_of_a_long_load() -> None:
 
 
 def test_summary_without_numbers() -> None:
-    """A server that tells no numbers leaves what the client saw."""
+    """Without the server's metrics, the summary has the times that the client measured."""
     metrics = Metrics(time_to_first_token=SECOND // 2, wall_duration=3 * SECOND)
 
-    line = summary(ChatResponse(metrics=metrics, done=True, done_reason="tired"))
+    line = format_summary(ChatResponse(metrics=metrics, done=True, done_reason="tired"))
 
     assert line == "first token 0.50 s · done in 3.0 s · ended with 'tired'"
 
@@ -63,21 +62,21 @@ def test_summary_without_numbers() -> None:
     ],
 )
 def test_summary_with_tools(results: int, failures: int, rounds: tuple[Metrics, ...], words: str) -> None:
-    """An answer with tools has its rounds and calls."""
+    """An answer with tools shows its rounds, calls and failures."""
     metrics = Metrics(tool_result_count=results, tool_failure_count=failures, rounds=rounds)
 
-    assert summary(ChatResponse(metrics=metrics, done=True)) == f"done in 0.00 s · {words}"
+    assert format_summary(ChatResponse(metrics=metrics, done=True)) == f"done in 0.00 s · {words}"
 
 
-def test_known() -> None:
-    """An answer without an end has what was seen of it."""
+def test_unfinished() -> None:
+    """An unfinished answer shows its time and its number of chunks."""
     timing = ClientTiming(time_to_first_token=SECOND // 4, wall_duration=2 * SECOND, chunk_count=34)
 
-    assert known(timing, "interrupted") == "interrupted after 2.0 s · first token 0.25 s · 34 chunks"
-    assert known(ClientTiming(), "broken off") == "broken off after 0.00 s · nothing had come"
+    assert format_unfinished(timing, "interrupted") == "interrupted after 2.0 s · first token 0.25 s · 34 chunks"
+    assert format_unfinished(ClientTiming(), "broken off") == "broken off after 0.00 s · nothing received"
 
 
 def test_waiting() -> None:
-    """A long wait says what it may be."""
-    assert waiting("qwen3", 0.5) == "waiting for qwen3 · 0.50 s"
-    assert waiting("qwen3", 7) == "waiting for qwen3 · 7.0 s · loading a model can take minutes"
+    """After a long wait the line gives a possible reason."""
+    assert format_waiting("qwen3", 0.5) == "waiting for qwen3 · 0.50 s"
+    assert format_waiting("qwen3", 7) == "waiting for qwen3 · 7.0 s · loading a model can take minutes"

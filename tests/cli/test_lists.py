@@ -1,4 +1,4 @@
-"""The models and the pull, in a pipe."""
+"""The commands `models` and `pull` in a pipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rxollama.testing import Recording, Reply, ScriptedOllama
 
 
 def test_models(server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
-    """In a pipe there is a line for each model, tab-separated, with the size in bytes."""
+    """In a pipe each model is a line with tabs between its fields and its size in bytes."""
     server.always(Reply.of(recordings["tags"]), path="/api/tags")
 
     done = piped("models", server=server)
@@ -27,15 +27,15 @@ def test_models(server: ScriptedOllama, recordings: dict[str, Recording]) -> Non
 
 
 def test_no_models(server: ScriptedOllama) -> None:
-    """A server without models leaves the pipe empty, and says so beside it."""
+    """A server without models leaves the pipe empty, and a note says what to do."""
     done = piped("models", server=server)
 
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("this server has no models yet; fetch one")
+    assert done.stderr.startswith("this server has no models; pull one")
 
 
 def test_pull(server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
-    """In a pipe a pull has a line for each stage, and for each tenth of a layer."""
+    """In a pipe a pull writes a line for each stage, and one for each tenth of a layer."""
     server.always(Reply.of(recordings["pull"], speed=None), path="/api/pull")
 
     done = piped("pull", "qwen3", server=server)
@@ -58,7 +58,7 @@ def test_pull(server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
 
 
 def test_pull_fails(server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
-    """A pull that fails says so in the server's words."""
+    """A failed pull shows the server's error."""
     server.always(Reply.of(recordings["pull-missing"], speed=None), path="/api/pull")
 
     done = piped("pull", "nobody", server=server)
@@ -68,17 +68,34 @@ def test_pull_fails(server: ScriptedOllama, recordings: dict[str, Recording]) ->
 
 
 def test_pull_without_a_name() -> None:
-    """An empty name is refused by the library, before anything is asked."""
+    """An empty model name is an error before any request."""
     done = piped("pull", " ")
 
     assert done.returncode == 1
-    assert done.stderr.startswith("rxollama: model: expected a model name")
+    assert done.stderr.startswith("rxollama: the model: expected a model name")
 
 
-@pytest.mark.parametrize("host", ["ftp://box", "box:port"])
-def test_wrong_host(host: str) -> None:
-    """A host that is none is told in one line."""
-    done = piped("models", "--host", host)
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("ftp://box", "expected a host with the scheme http or https, got 'ftp://box'"),
+        ("box:port", "expected a host whose port is a number from 1 to 65535, got 'box:port'"),
+        ("http://user:secret@box", "expected a host without credentials"),
+    ],
+)
+def test_wrong_host(host: str, words: str) -> None:
+    """A wrong address is reported in one line, with the option or the variable that gave it."""
+    option = piped("models", "--host", host)
+    variable = piped("models", OLLAMA_HOST=host)
+
+    assert (option.returncode, option.stderr) == (1, f"rxollama: --host: {words}\n")
+    assert (variable.returncode, variable.stderr) == (1, f"rxollama: OLLAMA_HOST: {words}\n")
+
+
+def test_wrong_key() -> None:
+    """A wrong key is reported with the variable that gave it."""
+    done = piped("models", OLLAMA_API_KEY="secret\n\x07")
 
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert done.stderr.startswith("rxollama: host: ")
+    assert done.stderr.startswith("rxollama: OLLAMA_API_KEY: expected ")
+    assert "secret" not in done.stderr

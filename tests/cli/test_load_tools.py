@@ -1,4 +1,4 @@
-"""The tools of a file."""
+"""The tools of a Python file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ print("loaded")
 
 @pytest.fixture(autouse=True)
 def _modules() -> Iterator[None]:
-    """Forget what a test loads."""
+    """Remove the modules that a test loads."""
     before = sys.modules.copy()
     yield
     for name in sys.modules.keys() - before.keys():
@@ -62,15 +62,15 @@ def _modules() -> Iterator[None]:
 
 
 def write(folder: Path, code: str, name: str = "tools.py") -> Path:
-    """Write a file."""
+    """Write a file of tools and the module beside it."""
     (folder / "helper.py").write_text("TEXT = 'dug'\ndef borrowed() -> None: ...\n")
     file = folder / name
     file.write_text(code)
     return file
 
 
-def refusal(*paths: Path) -> str:
-    """Load files that cannot be, and return what is said of it."""
+def error(*paths: Path) -> str:
+    """Load files that are refused, and return the error's message."""
     with pytest.raises(CommandError) as refused:
         load_tools(paths)
     assert refused.value.code == 2
@@ -79,7 +79,7 @@ def refusal(*paths: Path) -> str:
 
 
 def test_public_functions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Offered are the file's own public functions, of any kind, and its tools; it may import what lies beside it."""
+    """A file's own public functions and its `Tool` objects are its tools. It may import modules beside it."""
     path = list(sys.path)
 
     tools = load_tools([write(tmp_path, PUBLIC)])
@@ -92,25 +92,25 @@ def test_public_functions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_all(tmp_path: Path) -> None:
-    """`__all__` decides where there is one."""
+    """A file with `__all__` has the tools that it names."""
     code = "__all__ = ['_hidden', 'borrowed']\nfrom helper import borrowed\ndef _hidden(): ...\ndef public(): ...\n"
 
     assert [tool.name for tool in load_tools([write(tmp_path, code)])] == ["_hidden", "borrowed"]
 
 
 def test_several_files(tmp_path: Path) -> None:
-    """Files may have the same name; tools may not."""
+    """Two files may have the same name, and two tools may not."""
     (tmp_path / "other").mkdir()
     one = write(tmp_path, "def dig(): ...\n")
     two = write(tmp_path / "other", "def fill(): ...\n")
     three = write(tmp_path, "def dig(): ...\n", "three.py")
 
     assert [tool.name for tool in load_tools([one, two])] == ["dig", "fill"]
-    assert refusal(one, three) == f"two tools are named dig: one in {one}, one in {three}"
+    assert error(one, three) == f"two tools are named dig, one in {one} and one in {three}: rename one of them"
 
 
 def test_path_that_the_file_changes(tmp_path: Path) -> None:
-    """A file may take its folder off the path itself."""
+    """A file that removes its folder from `sys.path` itself does no harm."""
     before = list(sys.path)
 
     load_tools([write(tmp_path, "import sys\nsys.path.pop(0)\ndef dig(): ...\n")])
@@ -132,45 +132,45 @@ def test_path_that_the_file_changes(tmp_path: Path) -> None:
     ],
 )
 def test_files_that_fail(code: str, words: str, tmp_path: Path) -> None:
-    """A file that cannot be loaded is told with the line of it, in one line."""
+    """The error of a file that cannot be loaded names the line, in one line."""
     (tmp_path / "broken.py").write_text("x = 1\ny = )\n".replace(")", "*"))
     file = write(tmp_path, code)
 
-    assert refusal(file).removeprefix(f"cannot load the tools in {file}").startswith(words)
+    assert error(file).removeprefix(f"cannot load the tools in {file}").startswith(words)
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("x = 1\n", "{file} offers no tools: it has no function of its own without a leading underscore"),
-        ("__all__ = 5\n", "the __all__ of {file} is no list of names"),
-        ("__all__ = 'f'\ndef f(): ...\n", "the __all__ of {file} is no list of names"),
-        ("__all__ = [5]\n", "the __all__ of {file} is no list of names"),
-        ("__all__ = ['gone']\n", "{file} has no 'gone', which its __all__ names"),
-        ("def f(*args): ...\n", "cannot offer 'f' of {file}: f(*args): "),
-        ("__all__ = ['x']\nx = 1\n", "cannot offer 'x' of {file}: "),
+        ("x = 1\n", "{file} has no tools: expected a function whose name does not start with an underscore"),
+        ("__all__ = 5\n", "the __all__ of {file}: expected a list of names"),
+        ("__all__ = 'f'\ndef f(): ...\n", "the __all__ of {file}: expected a list of names"),
+        ("__all__ = [5]\n", "the __all__ of {file}: expected a list of names"),
+        ("__all__ = ['gone']\n", "the __all__ of {file} names 'gone', which the file does not define"),
+        ("def f(*args): ...\n", "cannot use 'f' of {file}: f(*args): "),
+        ("__all__ = ['x']\nx = 1\n", "cannot use 'x' of {file}: "),
         (
             "from rxollama.tools import Tool\nt = Tool({'type': 'function', 'function': {'name': 'f'}})\n",
-            "cannot offer 't' of {file}: it has only a schema; make it Tool(schema, run=function)",
+            "cannot use 't' of {file}: it has no function: write Tool(schema, run=function)",
         ),
     ],
 )
-def test_nothing_to_offer(code: str, words: str, tmp_path: Path) -> None:
-    """What cannot be offered is named."""
+def test_unusable_tools(code: str, words: str, tmp_path: Path) -> None:
+    """The error of an unusable tool names it and says why."""
     file = write(tmp_path, code)
 
-    assert refusal(file).startswith(words.format(file=file))
+    assert error(file).startswith(words.format(file=file))
 
 
 def test_interrupted(tmp_path: Path) -> None:
-    """Ctrl-C while a file is loaded is what it is."""
+    """Ctrl-C while a file is loaded is passed on."""
     with pytest.raises(KeyboardInterrupt):
         load_tools([write(tmp_path, "raise KeyboardInterrupt\n")])
 
 
-def test_no_python_file(tmp_path: Path) -> None:
-    """A file that is not there, or is not Python, is said to be so."""
+def test_not_a_python_file(tmp_path: Path) -> None:
+    """A missing file and a file of another kind have an error each."""
     text = write(tmp_path, "Hello.\n", "notes.txt")
 
-    assert refusal(text) == f"{text} is no Python file: its name has to end in .py"
-    assert refusal(tmp_path / "no.py") == f"cannot read the tools in {tmp_path}/no.py: there is no such file"
+    assert error(text) == f"--tools: expected a Python file whose name ends in .py, got {text}"
+    assert error(tmp_path / "no.py") == f"cannot load the tools in {tmp_path}/no.py: there is no such file"

@@ -1,4 +1,4 @@
-"""Markdown cut into blocks."""
+"""Growing Markdown, cut into blocks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rxollama.cli._markdown_blocks import Blocks, recent
+from rxollama.cli._markdown_blocks import MarkdownBlocks, stable_end
 
 CASES = {
     "paragraphs": (["One\nmore\n\n", "Two\n\n", "Three"], "One\nmore\n\nTwo\n\nThree"),
@@ -26,54 +26,54 @@ CASES = {
 
 @pytest.mark.parametrize(("expected", "text"), CASES.values(), ids=CASES)
 def test_blocks(expected: list[str], text: str) -> None:
-    """A block ends where nothing that follows can change it."""
-    blocks = Blocks()
+    """A block ends where later text can no longer change it."""
+    blocks = MarkdownBlocks()
 
-    assert [*blocks.feed(text), blocks.rest] == expected
+    assert [*blocks.add(text), blocks.rest] == expected
 
 
 @given(st.sampled_from([text for _, text in CASES.values()]), st.data())
 def test_any_cut(text: str, data: st.DataObject) -> None:
-    """However the text comes, the blocks are the same, and nothing is lost."""
-    whole, cut = Blocks(), Blocks()
-    expected = [*whole.feed(text), whole.rest]
+    """The blocks do not depend on how the text is cut into pieces."""
+    whole, cut = MarkdownBlocks(), MarkdownBlocks()
+    expected = [*whole.add(text), whole.rest]
     places = sorted(data.draw(st.lists(st.integers(0, len(text)))))
     pieces = [text[start:stop] for start, stop in zip([0, *places], [*places, len(text)], strict=True)]
 
-    found = [block for piece in pieces for block in cut.feed(piece)]
+    found = [block for piece in pieces for block in cut.add(piece)]
 
     assert [*found, cut.rest] == expected
 
 
 def test_early() -> None:
-    """A block is handed out as soon as the next one has begun."""
-    blocks = Blocks()
+    """A block is finished as soon as the next one begins."""
+    blocks = MarkdownBlocks()
 
-    assert blocks.feed("One\n\n") == []
-    assert blocks.feed("T") == ["One\n\n"]
+    assert blocks.add("One\n\n") == []
+    assert blocks.add("T") == ["One\n\n"]
 
 
 def test_tail() -> None:
-    """Of a long block there is as much as a screen shows."""
-    blocks = Blocks()
-    blocks.feed("".join(f"line {number}\n" for number in range(100)) + "last")
+    """The tail of a long block fits the screen."""
+    blocks = MarkdownBlocks()
+    blocks.add("".join(f"line {number}\n" for number in range(100)) + "last")
 
     assert blocks.tail(2, 80) == "line 98\nline 99\nlast"
 
 
 def test_tail_of_code() -> None:
-    """The end of a long code block is still code."""
-    blocks = Blocks()
-    blocks.feed("Code:\n```python\n" + "pass\n" * 100)
+    """The tail of a long code block starts with its fence."""
+    blocks = MarkdownBlocks()
+    blocks.add("Code:\n```python\n" + "pass\n" * 100)
 
     assert blocks.tail(3, 80) == "```python\npass\npass\npass\n"
     assert blocks.tail(101, 80).startswith("```python\npass\n")
 
 
-def test_recent() -> None:
-    """The end of a long text begins at the same place for a while."""
+def test_stable_end() -> None:
+    """The start of the end moves once for every *size* characters."""
     text = "0123456789" * 3
 
-    assert recent(text[:19], 10) == text[:19]
-    assert recent(text[:20], 10) == text[10:20]
-    assert recent(text[:29], 10) == text[10:29]
+    assert stable_end(text[:19], 10) == text[:19]
+    assert stable_end(text[:20], 10) == text[10:20]
+    assert stable_end(text[:29], 10) == text[10:29]

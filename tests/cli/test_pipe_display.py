@@ -1,4 +1,4 @@
-"""The chat in a pipe: the answer and nothing else."""
+"""The chat in a pipe: standard output holds only the answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODELS = {"models": [{"name": "embedder", "capabilities": ["embedding"]}, {"name
 
 
 def test_answer(server: ScriptedOllama) -> None:
-    """The answer's content is all there is, as it is, ended by a line feed."""
+    """Standard output holds the content unchanged, and a line feed at its end."""
     server.enqueue(Reply.answer("One *two*\n\x1b[31mthree <b>", thinking="Hm."))
 
     done = piped("chat", "-m", "think", "--think", "high", "--system", "Be brief.", "Count.", server=server)
@@ -29,8 +29,8 @@ def test_answer(server: ScriptedOllama) -> None:
     assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Count."}]
 
 
-def test_call_of_what_was_not_offered(server: ScriptedOllama) -> None:
-    """Where nothing was offered, a call and what comes of it are nothing to be told of."""
+def test_call_without_tools(server: ScriptedOllama) -> None:
+    """Without `--tools`, calls and their results are not shown."""
     server.enqueue(Reply.answer("Let me see.", tool_calls=[{"name": "f"}]), Reply.answer("I cannot."))
 
     done = piped("chat", "-m", "think", "Count.", server=server)
@@ -39,8 +39,8 @@ def test_call_of_what_was_not_offered(server: ScriptedOllama) -> None:
     assert "there is no tool 'f'" in server.requests[1].json["messages"][-1]["content"]
 
 
-def test_line_feed_of_its_own(server: ScriptedOllama) -> None:
-    """An answer that ends in a line feed gets no second one, and an empty one none at all."""
+def test_final_line_feed(server: ScriptedOllama) -> None:
+    """No line feed is added to an answer that ends in one, nor to an empty answer."""
     server.enqueue(Reply.answer(["One.\n"]), Reply.answer(""))
 
     assert piped("chat", "-m", "think", "Count.", server=server).stdout == "One.\n"
@@ -48,7 +48,7 @@ def test_line_feed_of_its_own(server: ScriptedOllama) -> None:
 
 
 def test_it_streams(server: ScriptedOllama) -> None:
-    """Words are handed on as they come, while the server is not through."""
+    """Content is written as it arrives, while the server still answers."""
     server.enqueue(Reply.answer(["One ", "two"]).stalled(1))
 
     with started("chat", "-m", "think", "Count.", server=server) as program:
@@ -64,7 +64,7 @@ def test_it_streams(server: ScriptedOllama) -> None:
 
 
 def test_cut_off(server: ScriptedOllama) -> None:
-    """That an answer was cut off is said beside it."""
+    """A note beside the answer says that it was cut off."""
     server.enqueue(Reply.answer("One", done_reason="length"))
 
     done = piped("chat", "-m", "think", "Count.", server=server)
@@ -73,19 +73,19 @@ def test_cut_off(server: ScriptedOllama) -> None:
 
 
 def test_prompt_from_stdin(server: ScriptedOllama) -> None:
-    """Without an argument, standard input is the prompt, and the server's latest model that chats is asked."""
+    """Without arguments, standard input is the prompt, and the first model that can chat is asked."""
     server.always(Reply.json(MODELS), path="/api/tags")
     server.enqueue(Reply.answer("Yes."), path="/api/chat")
 
     done = piped("chat", server=server, stdin="Is it\nso?\n")
 
-    assert (done.stdout, done.stderr) == ("Yes.\n", "model qwen3:8b; -m or OLLAMA_MODEL chooses another\n")
+    assert (done.stdout, done.stderr) == ("Yes.\n", "model qwen3:8b; choose another with -m or OLLAMA_MODEL\n")
     body = server.requests[1].json
     assert (body["model"], body["messages"]) == ("qwen3:8b", [{"role": "user", "content": "Is it\nso?"}])
 
 
 def test_model_from_the_environment(server: ScriptedOllama) -> None:
-    """OLLAMA_MODEL names the model where no argument does."""
+    """OLLAMA_MODEL names the model unless an argument does."""
     server.enqueue(Reply.answer("Yes."))
 
     piped("chat", "Is it so?", server=server, OLLAMA_MODEL="gemma")
@@ -94,8 +94,8 @@ def test_model_from_the_environment(server: ScriptedOllama) -> None:
 
 
 def test_nothing_to_ask(server: ScriptedOllama) -> None:
-    """An empty prompt is wrong usage, and so is a standard input that is closed."""
-    words = "rxollama: no prompt: give one as an argument or on standard input\n"
+    """An empty prompt and a closed standard input are wrong usage."""
+    words = "rxollama: there is no prompt: give one as an argument or on standard input\n"
 
     done = piped("chat", server=server, stdin=" \n")
     closed = subprocess.run(
@@ -113,16 +113,16 @@ def test_nothing_to_ask(server: ScriptedOllama) -> None:
 
 
 def test_no_model(server: ScriptedOllama) -> None:
-    """A server without models is told apart from a server that is not there."""
+    """A server without models is an error of its own, and says what to do."""
     done = piped("chat", "Hi.", server=server)
 
     assert done.returncode == 1
-    assert done.stderr.startswith("rxollama: this server has no model to chat with; fetch one")
+    assert done.stderr.startswith("rxollama: this server has no model to chat with: pull one")
 
 
 @pytest.mark.parametrize("arguments", [["chat", "Hi."], ["chat", "-m", "think", "Hi."], ["models"], ["pull", "think"]])
 def test_no_server(arguments: list[str], server: ScriptedOllama) -> None:
-    """Without a server, one line says what to start or set."""
+    """Without a server, one line says what to start or to set."""
     server.stop()
 
     done = piped(*arguments, server=server)
@@ -133,7 +133,7 @@ def test_no_server(arguments: list[str], server: ScriptedOllama) -> None:
 
 
 def test_broken_off(server: ScriptedOllama) -> None:
-    """Of an answer that breaks off there is what arrived, and a line that says why it ends."""
+    """An answer that breaks off is written as far as it arrived, and a line says why it ended."""
     server.enqueue(Reply.answer("One two three.").with_error("llama runner\ndied", after=2))
 
     done = piped("chat", "-m", "think", "Count.", server=server)
@@ -144,7 +144,7 @@ def test_broken_off(server: ScriptedOllama) -> None:
 
 
 def test_host(server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
-    """`--host` names the server, and a refused request is told in the server's words."""
+    """`--host` names the server, and a refused request shows the server's error."""
     server.always(Reply.of(recordings["no-model"]))
 
     done = piped("chat", "--host", server.url, "-m", "nobody", "Hi.", OLLAMA_HOST="localhost:1")
@@ -154,7 +154,7 @@ def test_host(server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
 
 
 def test_reader_leaves(server: ScriptedOllama) -> None:
-    """A reader that has seen enough ends it quietly, and the request is closed."""
+    """A reader that leaves ends the program without an error, and the request is closed."""
     server.enqueue(Reply.answer(["word\n"] * 10_000, gap=0.001))
 
     with started("chat", "-m", "think", "Count.", server=server) as program:
@@ -169,8 +169,8 @@ def test_reader_leaves(server: ScriptedOllama) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["chat", "-m", "think", "Hi."]])
-def test_reader_that_is_not_there(arguments: list[str], server: ScriptedOllama) -> None:
-    """Neither help nor an error complains of a pipe that nobody reads."""
+def test_no_reader(arguments: list[str], server: ScriptedOllama) -> None:
+    """A pipe without a reader causes no error, for the help and for an error."""
     server.stop()
     reading, writing = os.pipe()
     os.close(reading)
@@ -191,8 +191,8 @@ def test_reader_that_is_not_there(arguments: list[str], server: ScriptedOllama) 
 
 
 def test_reader_that_waits(server: ScriptedOllama) -> None:
-    """While nobody reads the pipe the server is never held up, and in the end it is all there."""
-    # More than all the buffers between the two could hold, so that somebody has to take it.
+    """A reader that waits does not stop the server, and later reads all of the answer."""
+    # More than the buffers between the two can hold, so that the program has to read it.
     words = [f"{number:07}" * 9362 for number in range(320)]
     server.enqueue(Reply.answer(words))
 
@@ -207,7 +207,7 @@ def test_reader_that_waits(server: ScriptedOllama) -> None:
 
 
 def test_interrupted_while_nobody_reads(server: ScriptedOllama) -> None:
-    """Ctrl-C ends it, also where what was written is not taken."""
+    """Ctrl-C ends the program although nobody reads what it wrote."""
     server.enqueue(Reply.answer(["word " * 100_000] * 2))
 
     with started("chat", "-m", "think", "Count.", server=server) as program:
@@ -220,7 +220,7 @@ def test_interrupted_while_nobody_reads(server: ScriptedOllama) -> None:
 
 
 def test_json_log(server: ScriptedOllama, tmp_path: Path) -> None:
-    """A log file gets a JSON line for each event, without what was said."""
+    """The log file gets a JSON line for each event, without the texts."""
     file = tmp_path / "chat.jsonl"
     file.write_text("{}\n")
     server.enqueue(Reply.answer("Secret.", thinking="Hm."))
@@ -235,8 +235,8 @@ def test_json_log(server: ScriptedOllama, tmp_path: Path) -> None:
     assert "Secret" not in file.read_text()
 
 
-def test_json_log_that_cannot_be(tmp_path: Path) -> None:
-    """A log that cannot be written is an error before anything is asked."""
+def test_json_log_that_cannot_be_written(tmp_path: Path) -> None:
+    """A log file that cannot be written is an error before any request."""
     done = piped("chat", "-m", "think", "--json-log", str(tmp_path / "no" / "log"), "Hi.")
 
     assert done.returncode == 1

@@ -1,23 +1,22 @@
-"""The words for calls and results."""
+"""Tool calls, progress and results as lines."""
 
 from __future__ import annotations
 
 import pytest
 from rich.console import Console
 
-from rxollama.cli._running import Running
-from rxollama.cli._tool_lines import called, cut, returned, shown_call, shown_result
+from rxollama.cli._tool_lines import RunningTools, call_line, format_call, format_result, result_line, shorten
 from rxollama.messages import ChatChunk, Function, Message, ToolCall
 
 
 def call(name: str, **arguments: object) -> ToolCall:
-    """Make a call."""
+    """Return a call."""
     return ToolCall(Function(name, dict(arguments)))
 
 
 def test_call() -> None:
-    """A call is written as in Python, with values as in JSON."""
-    line = shown_call(call("get_weather", city="Zürich", days=3, exact=None, at=[{"x": 1.5}]))
+    """A call is written as in Python, with JSON values."""
+    line = format_call(call("get_weather", city="Zürich", days=3, exact=None, at=[{"x": 1.5}]))
 
     assert line == 'get_weather(city="Zürich", days=3, exact=null, at=[{"x": 1.5}])'
 
@@ -33,40 +32,40 @@ def test_call() -> None:
         ("\\u202e", '"\\\\u202e"'),
     ],
 )
-def test_nothing_stays_unseen(text: str, shown: str) -> None:
-    """What has no shape, or would steer the terminal, is written out."""
-    assert shown_call(call("f", x=text)) == f"f(x={shown})"
+def test_invisible_characters(text: str, shown: str) -> None:
+    """Invisible characters and control characters are escaped."""
+    assert format_call(call("f", x=text)) == f"f(x={shown})"
 
 
-def test_names_cannot_pretend() -> None:
-    """A name that is none is in quotes: no argument looks like two."""
+def test_odd_names() -> None:
+    """An unusual name is in quotes, so that one argument cannot look like two."""
     odd = ToolCall(Function("rm\x1b(", {'a="1", b': 2}))
 
-    assert shown_call(odd) == '"rm\\u001b("("a=\\"1\\", b"=2)'
+    assert format_call(odd) == '"rm\\u001b("("a=\\"1\\", b"=2)'
 
 
-def test_cut() -> None:
-    """Of a long text the middle is left out, and how much is told."""
-    assert cut("x" * 30, 30) == "x" * 30
-    assert cut("a" * 20 + "b" * 20, 30) == "a" * 20 + "[… 10 characters …]" + "b" * 10
+def test_shorten() -> None:
+    """A long text is shortened in its middle, and a note says by how much."""
+    assert shorten("x" * 30, 30) == "x" * 30
+    assert shorten("a" * 20 + "b" * 20, 30) == "a" * 20 + "[… 10 characters …]" + "b" * 10
 
 
 def test_result() -> None:
-    """A result is one line; of a failure the word that says so is the mark."""
+    """A result is one line. The mark of an error stands for the word at its start."""
     message = Message.tool("Error: it\n  broke\x1b[0m", call=call("f"))
 
-    assert shown_result(ChatChunk(message=message)) == "f: Error: it broke\\u001b[0m"
-    assert shown_result(ChatChunk(message=message, tool_failed=True)) == "f: it broke\\u001b[0m"
+    assert format_result(ChatChunk(message=message)) == "f: Error: it broke\\u001b[0m"
+    assert format_result(ChatChunk(message=message, tool_failed=True)) == "f: it broke\\u001b[0m"
 
 
 def test_layout() -> None:
-    """A call and a failure take as many lines as they need, a result takes one."""
+    """A call and an error are shown whole, and a result on one line."""
     console = Console(width=20, color_system=None)
     long = Message.tool("word " * 10, call=call("f"))
     with console.capture() as capture:
-        console.print(called(shown_call(call("f", x="word word word"))))
-        console.print(returned(ChatChunk(message=long)))
-        console.print(returned(ChatChunk(message=long, tool_failed=True)))
+        console.print(call_line(format_call(call("f", x="word word word"))))
+        console.print(result_line(ChatChunk(message=long)))
+        console.print(result_line(ChatChunk(message=long, tool_failed=True)))
 
     lines = [line.rstrip() for line in capture.get().splitlines()]
     assert lines[:3] == ['→ f(x="word word', '  word")', "✓ f: word word word…"]
@@ -75,8 +74,8 @@ def test_layout() -> None:
 
 
 def test_running() -> None:
-    """What runs has a title, and the latest word of each tool that says one."""
-    running = Running()
+    """Running tools have a title, and a line for the latest progress of each."""
+    running = RunningTools()
     first, second = call("dig", at=1), ToolCall(Function("dig", {"at": 2}), id="2")
     assert (running.title, running.tail(5)) == ("", None)
 

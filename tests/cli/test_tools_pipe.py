@@ -1,4 +1,4 @@
-"""Tools in a pipe: they run unasked, or not at all."""
+"""Tools in a pipe: they run without a question, or not at all."""
 
 from __future__ import annotations
 
@@ -36,17 +36,20 @@ def tools(tmp_path: Path) -> str:
     return str(file)
 
 
-def test_nobody_to_ask(server: ScriptedOllama, tools: str) -> None:
-    """Where nobody can be asked, nothing is."""
+def test_no_terminal_to_ask_on(server: ScriptedOllama, tools: str) -> None:
+    """Tools need a terminal to ask on, or `--yes`. Otherwise no request is sent."""
     done = piped("chat", "-m", "think", "--tools", tools, "Cold?", server=server)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "rxollama: no terminal to ask on before a tool runs: pass --yes to run tools without asking\n"
+    assert (
+        done.stderr
+        == "rxollama: tools need a terminal to ask on before each call: pass --yes to run them without asking\n"
+    )
     assert server.requests == ()
 
 
-def test_unasked(server: ScriptedOllama, tools: str) -> None:
-    """With `--yes` standard output has the answer alone, and calls and results are told beside it."""
+def test_yes(server: ScriptedOllama, tools: str) -> None:
+    """With `--yes`, standard output holds only the answer, and calls and results are shown beside it."""
     text = "x" * 300
     calls = [{"name": "get_weather", "arguments": {"city": "Oslo"}}, {"name": "sing", "arguments": {"text": text}}]
     server.enqueue(Reply.answer("Let me look.\n", tool_calls=calls), Reply.answer("It is cold."))
@@ -70,7 +73,7 @@ def test_unasked(server: ScriptedOllama, tools: str) -> None:
 
 
 def test_what_a_program_prints(server: ScriptedOllama, tools: str) -> None:
-    """What a program prints that a tool runs is no part of the answer."""
+    """The output of a program that a tool runs is kept out of the answer."""
     server.enqueue(Reply.answer("Let me look.", tool_calls=[{"name": "list_files"}]), Reply.answer("There are none."))
 
     done = piped("chat", "-m", "think", "--tools", tools, "-y", "Which files?", server=server)
@@ -80,14 +83,14 @@ def test_what_a_program_prints(server: ScriptedOllama, tools: str) -> None:
 
 
 def test_answer_that_only_comes_after_the_calls(server: ScriptedOllama, tools: str) -> None:
-    """No blank line stands before an answer."""
+    """No blank line stands before an answer that begins after its calls."""
     server.enqueue(Reply.answer("", tool_calls=[{"name": "sing"}]), Reply.answer("Sorry."))
 
     assert piped("chat", "-m", "think", "--tools", tools, "-y", "Sing.", server=server).stdout == "Sorry.\n"
 
 
 def test_timeout(server: ScriptedOllama, tools: str) -> None:
-    """A tool that takes too long is told to have done so."""
+    """A tool that takes too long has a result that says so."""
     call = {"name": "sleep", "arguments": {"seconds": 30}}
     server.enqueue(Reply.answer("", tool_calls=[call]), Reply.answer("Too slow."))
 
@@ -98,7 +101,7 @@ def test_timeout(server: ScriptedOllama, tools: str) -> None:
 
 
 def test_file_that_fails(tmp_path: Path) -> None:
-    """A file that cannot be loaded is wrong usage, told in one line."""
+    """A file that cannot be loaded is wrong usage, reported in one line."""
     file = tmp_path / "tools.py"
     file.write_text("def f() -> None: ...\n\nboom\n")
 
