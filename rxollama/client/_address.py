@@ -1,15 +1,18 @@
 """
-Where the server is: the rules of `OLLAMA_HOST`.
+The address of the server, as `OLLAMA_HOST` gives it.
 
-They are those of Ollama's own tools (https://github.com/ollama/ollama/blob/main/envconfig/config.go), but where those
-would warn and go on with something else, a clear refusal.
+The rules are those of Ollama's own tools (https://github.com/ollama/ollama/blob/main/envconfig/config.go). Where they
+would warn and use a default, an error is raised here.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from ipaddress import IPv4Address, ip_address
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from unicodedata import normalize
+from urllib.parse import unquote
 
 from rxollama._invalid_value import invalid_value
 
@@ -19,28 +22,29 @@ _LOCAL = "127.0.0.1"
 _PORT = 11434
 _PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535
-# Ollama's own service answers on https alone, and may be named without it.
+# Ollama's own service answers on https only, and may be named without the scheme.
 _SERVICE = "ollama.com"
 # A name and a port, each of which may be missing. An IPv6 address without brackets does not match: it has no port.
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::([^:]*))?")
-# Labels with dots between them; the last is no number, which makes an address of it.
+# Labels with dots between them. The last is not a number, which would make it an address.
 _NAME = re.compile(r"(?:\w[\w-]*\.)*(?!\d+\.?$)\w[\w-]*\.?")
-# What may follow one of these, or go before the first, may be a password or a key.
-_SECRET = re.compile("[@?#]")
+# A refused host is shown only if nothing in it can be a password, in any spelling: no character that separates one from
+# the host, none that becomes such a character when it is decoded or normalized, and nothing but digits after a name.
+_HARMLESS = re.compile(r"(\w+:/+)?([\w. -]*|\[?([0-9a-f]*:){2,}[0-9a-f.]*\]?)(:[+-]?\d*){0,2}(/[\w./ -]*)?", re.ASCII)
 
 
 def base_url(host: str | None = None) -> str:
     """
-    Find the server's base URL.
+    Return the base URL of the server.
 
     Args:
-        host: The host in any form that `OLLAMA_HOST` takes; None reads that variable.
+        host: The host in any form that `OLLAMA_HOST` accepts. None reads that variable.
 
     Returns:
         Scheme, host, port and path prefix, without a slash at the end.
 
     Raises:
-        InvalidValueError: When it is no host, or its port is none.
+        InvalidValueError: If it is not a host, or its port is not one.
     """
     field, given = ("OLLAMA_HOST", os.environ.get("OLLAMA_HOST", "")) if host is None else ("host", host)
     if not isinstance(given, str):
@@ -50,7 +54,7 @@ def base_url(host: str | None = None) -> str:
     try:
         return _base_url(given.strip().strip("\"'").strip())
     except ValueError as error:
-        raise invalid_value(field, given, str(error), show=not _SECRET.search(given)) from None
+        raise invalid_value(field, given, str(error), show=_HARMLESS.fullmatch(given) is not None) from None
 
 
 def _base_url(text: str) -> str:
@@ -64,8 +68,8 @@ def _base_url(text: str) -> str:
         scheme, usual_port = ("https", _PORTS["https"]) if authority == _SERVICE else ("http", _PORT)
     if scheme not in _PORTS:
         raise ValueError("a host with the scheme http or https")
-    if "@" in authority:
-        raise ValueError("a host without credentials; give those with api_key= or headers=")
+    if _has_credentials(text.partition("://")[2] if found else text):
+        raise ValueError("a host without credentials, which are passed as api_key= or headers=")
     if re.search(r"[\s\x00-\x1f\x7f]", path) or (path and not authority):
         raise ValueError("a host, and after it a path without spaces")
     parts = _AUTHORITY.fullmatch(authority)
@@ -73,19 +77,30 @@ def _base_url(text: str) -> str:
     return f"{scheme}://{_name(name)}:{usual_port if port is None else _port(port)}{(slash + path).rstrip('/')}"
 
 
+def _has_credentials(text: str) -> bool:
+    # A password may contain what begins a path, a query or a fragment, so the whole text counts, in plain spelling. A
+    # segment of a path that begins with "@" is a scope.
+    return re.search("(?<!/)@", normalize("NFKC", unquote(text))) is not None
+
+
 def _name(name: str) -> str:
-    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name or _LOCAL
-    try:
-        address = ip_address(bare)
-    except ValueError:
+    address = _ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name or _LOCAL)
+    if address is None:
         if _NAME.fullmatch(name):
             return name
-        raise ValueError("a host name or an IP address") from None
+        raise ValueError("a host name or an IP address")
     is_v4 = isinstance(address, IPv4Address)
     if address.is_unspecified:
-        # A server listens there, and nobody can connect to it: https://github.com/ollama/ollama/blob/main/envconfig/config.go.
+        # A server listens there, but nobody can connect to it.
         return _LOCAL if is_v4 else "[::1]"
     return str(address) if is_v4 else f"[{address}]"
+
+
+def _ip_address(text: str) -> IPv4Address | IPv6Address | None:
+    # The error would quote the text, and stay in the context of ours.
+    with suppress(ValueError):
+        return ip_address(text)
+    return None
 
 
 def _port(port: str) -> int:

@@ -1,4 +1,4 @@
-"""Tests of the rules of `OLLAMA_HOST`."""
+"""The rules of `OLLAMA_HOST`."""
 
 from __future__ import annotations
 
@@ -72,27 +72,27 @@ _NONSENSE = [
 
 @pytest.mark.parametrize(("host", "url"), _HOSTS)
 def test_host(host: str, url: str) -> None:
-    """A host in any form is read as Ollama's own tools read it, and as one that can be connected to."""
+    """A host is read as Ollama's own tools read it, and as an address that can be connected to."""
     assert url == base_url(host)
 
 
 @pytest.mark.parametrize(("host", "url"), _HOSTS)
 def test_host_from_the_environment(monkeypatch: pytest.MonkeyPatch, host: str, url: str) -> None:
-    """The variable holds a host in the same forms."""
+    """The variable accepts the same forms."""
     monkeypatch.setenv("OLLAMA_HOST", host)
 
     assert url == base_url()
 
 
 def test_no_host_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a host and without the variable, it is the local server."""
+    """Without a host and the variable, the local server is used."""
     monkeypatch.delenv("OLLAMA_HOST", raising=False)
 
     assert "http://127.0.0.1:11434" == base_url()
 
 
 def test_host_that_is_given_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that is given is taken, whatever the variable holds, also where it is empty."""
+    """A host that is passed takes precedence over the variable, even if it is empty."""
     monkeypatch.setenv("OLLAMA_HOST", "other")
 
     assert "http://h:11434" == base_url("h")
@@ -101,7 +101,7 @@ def test_host_that_is_given_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", _NONSENSE)
 def test_nonsense(host: str) -> None:
-    """What is no host, or has no port that can be connected to, is refused."""
+    """A text that is not a host, or has a port that cannot be connected to, is refused."""
     with pytest.raises(InvalidValueError, match=r"^host: expected .*, got ") as refused:
         base_url(host)
 
@@ -113,7 +113,7 @@ def test_nonsense(host: str) -> None:
     [("h:0", "port"), ("ftp://h", "scheme"), ("a b", "host name"), ("u@h", "api_key="), ("h/a b", "without spaces")],
 )
 def test_refusal_says_what_is_allowed(host: str, hint: str) -> None:
-    """The refusal says what would be right."""
+    """The error says what was expected."""
     with pytest.raises(InvalidValueError) as refused:
         base_url(host)
 
@@ -121,37 +121,91 @@ def test_refusal_says_what_is_allowed(host: str, hint: str) -> None:
 
 
 def test_refusal_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The refusal of what the variable holds names the variable."""
+    """The error for the variable's value names the variable."""
     monkeypatch.setenv("OLLAMA_HOST", "h:99999")
 
     with pytest.raises(InvalidValueError, match=r"^OLLAMA_HOST: expected .*, got 'h:99999'$"):
         base_url()
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "http://user:secret@h",
-        "user:secret@h:80",
-        "http://user:sec/secret@h",
-        "http://secret@h",
-        "http://user:secret@",
-        "http://h:port?key=secret",
-        "http://h:port#secret",
-    ],
-)
+_SECRETS = [
+    "http://user:secret@h",
+    "user:secret@h:80",
+    "http://user:sec/secret@h",
+    "http://secret@h",
+    "http://user:secret@",
+    "http://h:port?key=secret",
+    "http://h:port#secret",
+    "u:secret%40127.0.0.1",
+    "u%3Asecret%40127.0.0.1",
+    "u:secret%2540127.0.0.1",
+    "secret%40127.0.0.1",
+    "u:secret\uff20127.0.0.1",
+    "secret\uff20127.0.0.1",
+    "u\uff1asecret\uff20127.0.0.1",
+    "u:secret\ufe6b127.0.0.1",
+    "http://u:secret\uff20127.0.0.1:80/x",
+    "u:secret",
+    "http://u:secret",
+    "ftp://u:secret",
+    "http:u:secret",
+    "u:secret\\@h",
+    "u:secret at h",
+    "u:secret\t@h",
+    "[u:secret]",
+    "h:80:secret",
+    "u:12/secret@h",
+    "http://u:12/34/secret@h/x",
+]
+
+
+@pytest.mark.parametrize("host", _SECRETS)
 def test_secrets_are_not_shown(host: str) -> None:
-    """A refused host that holds credentials or a key is not shown."""
+    """A refused host that may hold credentials or a key is not shown, in whatever spelling."""
     with pytest.raises(InvalidValueError) as refused:
         base_url(host)
 
-    assert "secret" not in str(refused.value)
+    link: BaseException | None = refused.value
+    while link is not None:
+        assert "secret" not in str(link)
+        link = link.__cause__ or link.__context__
     assert "secret" not in refused.value.given
+
+
+_SEPARATORS = ("%40", "%2540", "\uff20", "\ufe6b", "@", ":", "%3A", "\uff1a", "\\", "!", "?", "#", " ", "")
+
+
+@given(
+    user=st.sampled_from(["u:", "u%3A", "u\uff1a", ""]),
+    separators=st.lists(st.sampled_from(_SEPARATORS), min_size=1, max_size=4),
+    host=st.sampled_from(["@127.0.0.1", "%40h", "\uff20[::1]", "\ufe6bh:80/x"]),
+)
+def test_no_spelling_shows_a_password(user: str, separators: list[str], host: str) -> None:
+    """However a password is separated from its user and its host, a refusal does not show it."""
+    with pytest.raises(InvalidValueError) as refused:
+        base_url(f"http://{user}secret{''.join(separators)}{host}")
+
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("h:99999", "localhost:0", "http://h:-1", "h:", "a..b", ".h", "-h", "1.2.3", "256.1.1.1", "a b", "h/a b"),
+        *("ftp://h", "localhost::1234", "[::1", "1::2::3", "http:/h", "unix:///tmp/socket", "h:+80"),
+    ],
+)
+def test_mistakes_are_shown(host: str) -> None:
+    """A refused host in which nothing can be a password is shown."""
+    with pytest.raises(InvalidValueError) as refused:
+        base_url(host)
+
+    assert refused.value.given == repr(host)
 
 
 @pytest.mark.parametrize("host", [11434, b"localhost", ["h"], httpx.URL("http://h")])
 def test_other_types(host: Any) -> None:
-    """What is no text is refused."""
+    """Other types are refused."""
     with pytest.raises(InvalidValueError, match=r"^host: expected a str .*, got \w+$"):
         base_url(host)
 
@@ -159,7 +213,7 @@ def test_other_types(host: Any) -> None:
 @given(host=st.text(max_size=12) | st.text(alphabet="http:/[].@?#%h1 0", max_size=16))
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_a_host_or_refused(host: str) -> None:
-    """Any text is refused, or it comes to a URL that comes to itself."""
+    """Any text is refused, or gives a URL that gives itself."""
     try:
         url = base_url(host)
     except InvalidValueError:
