@@ -1,7 +1,7 @@
 """
 The event loop that a stream lives on.
 
-Subscribed from a coroutine, a stream lives on that running loop. Subscribed from anywhere else it lives on the one
+A stream that is subscribed from a coroutine lives on the running loop. Subscribed from anywhere else, it lives on the
 background loop, whose thread starts on first use and ends with the interpreter.
 """
 
@@ -12,6 +12,7 @@ import atexit
 import concurrent.futures
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from rxollama._runtime._loop_factory import new_loop
+from rxollama.errors import UnsupportedRuntimeError
 
 __all__ = (
     "Job",
@@ -39,31 +41,36 @@ _PATIENCE = 5.0
 _logger = logging.getLogger("rxollama")
 
 Job: TypeAlias = tuple[asyncio.AbstractEventLoop, Callable[[], Coroutine[Any, Any, None]]]
-"""Work that has to be done on a loop, and does not raise."""
+"""A loop, and a coroutine function to run on it, which must not raise."""
 
 
 def running() -> asyncio.AbstractEventLoop | None:
-    """Return the loop that runs on this thread, if one does."""
+    """Return the loop that runs on this thread, or None."""
     return asyncio._get_running_loop()  # noqa: SLF001 - asyncio exports it; the other way costs an exception.
 
 
 def stream_loop() -> asyncio.AbstractEventLoop:
-    """Return the loop that a stream subscribed here lives on."""
+    """Return the loop that a stream lives on if it is subscribed here."""
     return running() or background()
 
 
 def background() -> asyncio.AbstractEventLoop:
-    """Return the background loop, which is started if it is not running yet."""
+    """
+    Return the background loop, and start it if necessary.
+
+    Raises:
+        UnsupportedRuntimeError: If gevent has patched `threading`, under which no thread of ours would run.
+    """
     return _background.loop()
 
 
 def is_shutting_down(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether a loop is the background loop, on its way out with the interpreter."""
+    """Return whether a loop is the background loop, and the interpreter is shutting down."""
     return _background.is_shutting_down(loop)
 
 
 def call_on(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
-    """Call something on a loop, from whichever thread: at once where that is here, and not at all once it is closed."""
+    """Call a function on a loop: at once if the loop runs here, not at all if it is closed."""
     if loop is running():
         callback()
     else:
@@ -73,10 +80,10 @@ def call_on(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> 
 
 async def run_jobs(jobs: Iterable[Job]) -> None:
     """
-    Do work on the loops it belongs to, and wait for it, though not for ever.
+    Run jobs on their loops, and wait up to five seconds for them.
 
     Args:
-        jobs: The work; what belongs to a loop that does not run is left out.
+        jobs: The jobs. A job whose loop does not run is left out.
     """
     sent = [asyncio.wrap_future(future) for future in _sent(jobs)]
     if sent:
@@ -85,10 +92,10 @@ async def run_jobs(jobs: Iterable[Job]) -> None:
 
 def run_jobs_blocking(jobs: Iterable[Job]) -> None:
     """
-    Do work on the loops it belongs to, and wait for it where that blocks no loop, though not for ever.
+    Run jobs on their loops. Wait up to five seconds for them, unless a loop runs on this thread.
 
     Args:
-        jobs: The work; what belongs to a loop that does not run is left out.
+        jobs: The jobs. A job whose loop does not run is left out.
     """
     sent = _sent(jobs)
     if running() is None:
@@ -98,22 +105,22 @@ def run_jobs_blocking(jobs: Iterable[Job]) -> None:
 def _sent(jobs: Iterable[Job]) -> list[concurrent.futures.Future[None]]:
     sent: list[concurrent.futures.Future[None]] = []
     for loop, job in jobs:
-        # A loop that does not run may never again, and what lives there ends with it.
+        # A loop that does not run may never run again, and its streams end with it.
         if loop.is_running():
             work = job()
             try:
                 sent.append(asyncio.run_coroutine_threadsafe(work, loop))
             except RuntimeError:
-                # It was closed at this moment.
+                # The loop was closed meanwhile.
                 work.close()
     return sent
 
 
 def report_error(message: str, error: BaseException) -> None:
     """
-    Tell somebody of an error that has no subscriber to be told.
+    Report an error that no subscriber can be given.
 
-    On a loop that is its exception handler, elsewhere a log, as asyncio does it when nobody has said otherwise.
+    On a loop the loop's exception handler gets it. Elsewhere it is logged, as asyncio's default handler does.
 
     Args:
         message: What happened.
@@ -127,27 +134,27 @@ def report_error(message: str, error: BaseException) -> None:
 
 
 class _Forever(msgspec.Struct, gc=False):
-    """Be a part of a cycle that no garbage collector sees."""
+    """A part of a reference cycle that the garbage collector does not track."""
 
     things: list[object]
 
 
 def never_collect(*things: object) -> None:
     """
-    Keep things for as long as the process lives, its very end included.
+    Keep objects alive until the process has ended, so that nothing finalizes them.
 
-    A forked child inherits its parent's loops and connections, which share the parent's sockets: to tear them down
-    there would reach into the parent.
+    A forked child inherits its parent's loops and connections, which share the parent's sockets. To finalize them in
+    the child would disturb the parent.
 
     Args:
-        things: What to keep.
+        things: The objects.
     """
     forever = _Forever([*things])
     forever.things.append(forever)
 
 
 class _Background:
-    """Hold the one background loop of this process."""
+    """The background loop of this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -156,10 +163,11 @@ class _Background:
         self._leaving = False
 
     def loop(self) -> asyncio.AbstractEventLoop:
+        _check_threads()
         with self._lock:
             if self._loop is None:
                 self._loop = new_loop()
-                self._thread = threading.Thread(target=_live, args=(self._loop,), name="rxollama", daemon=True)
+                self._thread = threading.Thread(target=_run_forever, args=(self._loop,), name="rxollama", daemon=True)
                 self._thread.start()
             return self._loop
 
@@ -167,13 +175,13 @@ class _Background:
         return self._leaving and loop is self._loop
 
     def forget(self) -> None:
-        """Start anew in a forked child, where the thread is gone, and keep the parent's loop from being torn down."""
+        """Drop the loop in a forked child, where its thread is gone, and never finalize the parent's loop."""
         never_collect(self._loop, self._thread)
         self._lock = threading.Lock()
         self._loop = self._thread = None
 
     def stop(self) -> None:
-        """End every stream, close what is open, and join the thread, unless a callback holds it."""
+        """End every stream, close the connections, and join the thread, unless a callback blocks it."""
         with self._lock:
             loop, thread = self._loop, self._thread
             if loop is None or thread is None:
@@ -189,12 +197,22 @@ class _Background:
                 self._leaving = False
 
 
-def _live(loop: asyncio.AbstractEventLoop) -> None:
+def _check_threads() -> None:
+    # Gevent is asked only if somebody has imported it: it is not a dependency.
+    gevent = sys.modules.get("gevent.monkey")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        raise UnsupportedRuntimeError(
+            "gevent has patched threading: expected real threads, which a stream needs outside of asyncio; "
+            "call gevent.monkey.patch_all(thread=False), or use rxollama in a process of its own"
+        )
+
+
+def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
     while True:
         try:
             loop.run_forever()
-        except BaseException as error:  # noqa: BLE001 - A callback's sys.exit() must not end everybody's streams.
-            report_error("a callback raised, on the thread that all streams share, what would end the program", error)
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a callback must not end other streams.
+            report_error(f"a callback raised {type(error).__name__} on the thread that all streams share", error)
         else:
             return
 
@@ -204,7 +222,7 @@ async def _wind_down(loop: asyncio.AbstractEventLoop) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    # The HTTP clients of this loop close here: each waits in an async generator for the end of its loop.
+    # The HTTP clients of this loop close here: each waits in an async generator for its loop to end.
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
 
