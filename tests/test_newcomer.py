@@ -118,18 +118,20 @@ class TestMistakes:
         """An error that nobody handles is printed, with what to pass."""
         server.enqueue(Reply.error(404, {"error": "model 'qwen3' not found"}))
         program = """
+            import logging
             import threading
 
-            threading.Timer(30, lambda: None)
-            gone = threading.Event()
-            ollama.chat("qwen3", "Hello").pipe(op.share()).subscribe(print)
-            import rxollama
-            try:
-                rxollama.run(ollama.chat("qwen3", "Hello"))
-            except rxollama.StreamError:
-                pass
+            told = threading.Event()
+
+            class Told(logging.Handler):
+                def emit(self, record):
+                    told.set()
+
+            logging.getLogger("asyncio").addHandler(Told())
+            logging.getLogger("asyncio").addHandler(logging.StreamHandler())
+            ollama.chat("qwen3", "Hello").subscribe(print)
+            told.wait()
         """
-        server.enqueue(Reply.error(404, {"error": "model 'qwen3' not found"}))
         ended = ran(PRELUDE + dedent(program), server)
         assert "unhandled error in the stream" in ended.stderr
         assert "pass on_error= to subscribe()" in ended.stderr
