@@ -1,4 +1,4 @@
-"""What a body must decode to, said in two ways that must agree with how it is decoded at any cut."""
+"""The decoding of a body in several ways, which must agree."""
 
 from __future__ import annotations
 
@@ -25,7 +25,16 @@ from rxollama._wire import (
 from rxollama.errors import RxOllamaError
 from rxollama.messages import Embeddings, ModelCard
 
-__all__ = ("Outcome", "WrongError", "alike", "check", "decoded", "decoder_of", "is_streamed", "pieces_of")
+__all__ = (
+    "MismatchError",
+    "Outcome",
+    "are_equal",
+    "check_decoding",
+    "cut_randomly",
+    "decode",
+    "decoder_factory",
+    "is_streamed",
+)
 
 Make: TypeAlias = Callable[[], Decoder[Any]]
 
@@ -50,32 +59,32 @@ _CUTS = 3
 _REFUSALS = (301, 400, 401, 403, 404, 429, 500, 503, 599)
 
 
-class WrongError(Exception):
-    """Say what does not hold that must hold."""
+class MismatchError(Exception):
+    """A violation of a property of the decoders."""
 
 
 class Outcome(NamedTuple):
-    """Be what came of a body: its records, and the name and the words of the failure."""
+    """The result of decoding a body: its records, and the name and message of the failure."""
 
     records: list[Any]
     failure: str
-    words: str = ""
+    message: str = ""
 
 
 def is_streamed(path: str) -> bool:
-    """Tell whether an endpoint answers in lines."""
+    """Return whether an endpoint answers with lines."""
     return path in _LINES
 
 
-def decoder_of(path: str, max_line: int = MAX_LINE) -> Make:
-    """Return what makes the decoder of an endpoint's answer."""
+def decoder_factory(path: str, max_line: int = MAX_LINE) -> Make:
+    """Return a function that builds the decoder of an endpoint's answer."""
     if path in _LINES:
         return lambda: LineDecoder(_LINES[path], max_line=max_line)
     return lambda: BodyDecoder(_BODIES[path], max_line=max_line)
 
 
-def decoded(decoder: Decoder[Any], pieces: Iterable[bytes], *, ends: bool = True) -> Outcome:
-    """Decode pieces as they come; `ends` tells whether the body ends, or only stops."""
+def decode(decoder: Decoder[Any], pieces: Iterable[bytes], *, ends: bool = True) -> Outcome:
+    """Decode the pieces of a body. *ends* is whether the body ends properly."""
     records: list[Any] = []
     for piece in pieces:
         records += decoder.feed(piece)
@@ -85,86 +94,88 @@ def decoded(decoder: Decoder[Any], pieces: Iterable[bytes], *, ends: bool = True
     return Outcome(records, type(failure).__name__ if failure else "", str(failure or ""))
 
 
-def alike(one: Outcome, other: Outcome) -> bool:
-    """Compare, by what is shown where equality is no use: no number is not equal to itself."""
+def are_equal(one: Outcome, other: Outcome) -> bool:
+    """Return whether two results are equal. Their reprs are compared as well, because NaN is not equal to itself."""
     return one == other or repr(one) == repr(other)
 
 
-def pieces_of(body: bytes, random: Random) -> list[bytes]:
-    """Cut a body in a few pieces of any size."""
+def cut_randomly(body: bytes, random: Random) -> list[bytes]:
+    """Return a body in a few pieces of random sizes."""
     places = sorted(random.randrange(len(body) + 1) for _ in range(random.choice((1, 2, 5, 40))))
     return [body[start:end] for start, end in zip([0, *places], [*places, len(body)], strict=True)]
 
 
 def _line_by_line(make: Make, body: bytes) -> Outcome:
-    """Give each line to a decoder that has seen no other, up to the first that fails or is the last."""
+    """Decode each line with a new decoder, up to the first one that fails or is the last."""
     records: list[Any] = []
     *lines, rest = body.split(b"\n")
     for line in lines:
         decoder = make()
-        alone = decoded(decoder, [line + b"\n"], ends=False)
+        alone = decode(decoder, [line + b"\n"], ends=False)
         records += alone.records
         if decoder.over:
-            return Outcome(records, alone.failure, alone.words)
-    alone = decoded(make(), [rest])
-    return Outcome(records + alone.records, alone.failure, alone.words)
+            return Outcome(records, alone.failure, alone.message)
+    alone = decode(make(), [rest])
+    return Outcome(records + alone.records, alone.failure, alone.message)
 
 
 def _whole_lines_kept(body: bytes, original: bytes) -> bytes:
-    """Return the whole lines at its beginning that a body has in common with another."""
+    """Return the whole lines at the beginning that two bodies have in common."""
     same = next((at for at, (one, other) in enumerate(zip(body, original, strict=False)) if one != other), None)
     common = body[: min(len(body), len(original)) if same is None else same]
     return common[: common.rfind(b"\n") + 1]
 
 
-def check(path: str, body: bytes, original: bytes, max_line: int, random: Random) -> Outcome:
+def check_decoding(path: str, body: bytes, original: bytes, max_line: int, random: Random) -> Outcome:
     """
-    Decode a body in every way, and compare.
+    Decode a body in several ways, and compare the results.
 
     Args:
-        path: The endpoint it is the answer of.
+        path: The endpoint.
         body: The body.
-        original: The body of a real server that it was made of.
-        max_line: The longest record taken.
-        random: Where to cut.
+        original: The body of a real server from which it was mutated.
+        max_line: The largest size of a record.
+        random: The source of the cuts.
 
     Returns:
-        What came of it.
+        The result.
 
     Raises:
-        WrongError: When something that must hold does not.
+        MismatchError: If two results differ.
     """
-    make = decoder_of(path, max_line)
-    whole = decoded(make(), [body])
-    cuts = [pieces_of(body, random) for _ in range(_CUTS)]
+    make = decoder_factory(path, max_line)
+    whole = decode(make(), [body])
+    cuts = [cut_randomly(body, random) for _ in range(_CUTS)]
     if len(body) <= _BYTE_BY_BYTE:
         cuts.append([body[at : at + 1] for at in range(len(body))])
     for pieces in cuts:
-        if not alike(whole, outcome := decoded(make(), pieces)):
-            raise WrongError(f"depends on the cuts: whole {_told(whole)}; in {len(pieces)} pieces {_told(outcome)}")
+        if not are_equal(whole, outcome := decode(make(), pieces)):
+            raise MismatchError(
+                f"depends on the cuts: whole {_described(whole)}; in {len(pieces)} pieces {_described(outcome)}"
+            )
     if is_streamed(path):
-        if not alike(whole, outcome := _line_by_line(make, body)):
-            raise WrongError(f"whole {_told(whole)}; line by line {_told(outcome)}")
-        kept = decoded(make(), [_whole_lines_kept(body, original)], ends=False).records
-        if not alike(Outcome(whole.records[: len(kept)], ""), Outcome(kept, "")):
-            raise WrongError(f"{len(kept)} records were whole before the fault; {_told(whole)}")
-        _check_beginning(make, original, random)
+        if not are_equal(whole, outcome := _line_by_line(make, body)):
+            raise MismatchError(f"whole {_described(whole)}; line by line {_described(outcome)}")
+        kept = decode(make(), [_whole_lines_kept(body, original)], ends=False).records
+        if not are_equal(Outcome(whole.records[: len(kept)], ""), Outcome(kept, "")):
+            raise MismatchError(f"{len(kept)} records were whole before the mutation; got {_described(whole)}")
+        _check_truncated(make, original, random)
     error: object = status_error(random.choice(_REFUSALS), _headers(body, random), body)
     if not isinstance(error, RxOllamaError) or not str(error):
-        raise WrongError(f"a refusal became {error!r}")
+        raise MismatchError(f"an error status became {error!r}")
     return whole
 
 
-def _check_beginning(make: Make, original: bytes, random: Random) -> None:
-    """See that a good answer that ends too early is told from one that is no answer."""
-    good = decoded(make(), [original])
+def _check_truncated(make: Make, original: bytes, random: Random) -> None:
+    """Check that a valid answer that ends too early is a truncated one."""
+    good = decode(make(), [original])
     beginning = original[: random.randrange(len(original) + 1)]
-    outcome = decoded(make(), [beginning])
-    # Where the whole of it ends well, or in the server's own words, so does what has its last record.
+    outcome = decode(make(), [beginning])
+    # A beginning that holds the last record ends like the whole recording.
     if outcome.failure not in {"TruncatedError", good.failure}:
-        raise WrongError(f"the first {len(beginning)} bytes of the recording came to {_told(outcome)}")
-    if not alike(Outcome(good.records[: len(outcome.records)], ""), Outcome(outcome.records, "")):
-        raise WrongError(f"the first {len(beginning)} bytes of the recording came to other records")
+        raise MismatchError(f"the first {len(beginning)} bytes of the recording decode to {_described(outcome)}")
+    if not are_equal(Outcome(good.records[: len(outcome.records)], ""), Outcome(outcome.records, "")):
+        raise MismatchError(f"the first {len(beginning)} bytes of the recording decode to other records")
 
 
 def _headers(body: bytes, random: Random) -> dict[str, str]:
@@ -174,5 +185,5 @@ def _headers(body: bytes, random: Random) -> dict[str, str]:
     return {name: random.choice(values) for name in names}
 
 
-def _told(outcome: Outcome) -> str:
-    return f"{len(outcome.records)} records and {outcome.failure or 'no failure'} ({outcome.words})"
+def _described(outcome: Outcome) -> str:
+    return f"{len(outcome.records)} records and {outcome.failure or 'no failure'} ({outcome.message})"

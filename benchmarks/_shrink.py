@@ -1,23 +1,23 @@
-"""A smaller input that shows the same: take out halves, quarters, and so on down to single bytes."""
+"""The shrinking of an input: removing halves, quarters, and so on down to single bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-__all__ = ("shrunk",)
+__all__ = ("shrink",)
 
 
-async def shrunk(body: bytes, fails: Callable[[bytes], Awaitable[bool]], tries: int) -> bytes:
+async def shrink(body: bytes, fails: Callable[[bytes], Awaitable[bool]], tries: int) -> bytes:
     """
-    Shrink an input.
+    Return a smaller input that still fails.
 
     Args:
         body: The input, which fails.
-        fails: Tells whether another does.
-        tries: How many others to try at most.
+        fails: A function that returns whether an input fails.
+        tries: The largest number of inputs to try.
 
     Returns:
-        The smallest that was found to fail.
+        The smallest failing input that was found.
     """
     size = len(body) // 2
     while size and tries > 0:

@@ -1,17 +1,22 @@
 """
-Feed spoiled answers to the decoders and to the whole client, and see that nothing but our own errors comes of them.
+Feed mutated answers to the decoders and to the whole client, and check that only our own errors come out.
 
-What a real server sent (`tests/recordings`) is spoiled in one to five ways: bits flipped; cut off; slices doubled,
-deleted, swapped; garbage, newlines and nulls inserted; two recordings spliced; numbers blown up; keys renamed; values
-of other types; nesting up to 100,000 levels. Each input goes to its decoder whole, byte by byte and at random cuts,
-with and without a short limit for a record, and as the body of a refusal. Every fifth goes through a real connection
-to the whole client as well: as a body that ends properly, compressed or not, whose connection is closed or reset in
-the middle, whose compression is broken, or in place of HTTP at all.
+Recorded answers of a real server (`tests/recordings`) are mutated one to five times: bits flipped; the body cut off;
+slices doubled, deleted, swapped; garbage, line ends and nulls inserted; two recordings spliced; extreme numbers;
+other keys; values of other types; nesting up to 100,000 levels.
+Each input goes to its decoder whole, byte by byte and at random cuts, with and without a small limit for a record, and
+as the body of an error status. Every fifth one also goes through a real connection to the whole client: as a proper
+body, compressed or not; with the connection closed or reset midway; with broken compression; or instead of HTTP.
 
-What must hold: only `RxOllamaError` comes out, and nobody complains; it ends; records and failure are the same
-whatever the cuts; they are those of the lines read one by one; every record that was whole before the first spoiled
-byte is handed out; the client hands out what the decoder does. Each finding is printed with a shrunk input, and can
-be tried again with its seed by `--only`.
+These properties must hold:
+
+- only `RxOllamaError` is raised, and there is no warning, log record or unhandled exception;
+- decoding ends;
+- records and failure do not depend on the cuts, and equal those of the lines decoded one by one;
+- every record that was whole before the first mutated byte is emitted;
+- the client emits what the decoder returns.
+
+Each finding is printed with a smaller input, and can be repeated with its seed and `--only`.
 
 Run it:
 
@@ -35,11 +40,11 @@ from types import FrameType
 from typing import NamedTuple
 
 import httpx
-from _complaints import complaints
-from _decoding import WrongError, check
-from _mutate import mutated
-from _playing import PLAYED, Case, Stage, drawn
-from _shrink import shrunk
+from _client_cases import CALLS, CasePlayer, ClientCase, draw_case
+from _decoding import MismatchError, check_decoding
+from _mutations import mutate
+from _reports import captured_reports
+from _shrink import shrink
 
 from rxollama import Ollama
 from rxollama._wire import MAX_LINE
@@ -50,7 +55,7 @@ _INPUTS, _SMOKE_INPUTS = 20_000, 1500
 _BATCH, _EVERY = 80, 5
 _LONGEST = 40_000
 _SHORT_LINES = (60, 200, 1000)
-_HANG_SECONDS, _TELL_SECONDS = 10.0, 5.0
+_HANG_SECONDS, _PRINT_SECONDS = 10.0, 5.0
 _SHOWN, _SHOWN_BYTES = 20, 600
 _TRIES, _PLAYED_TRIES = 2000, 200
 
@@ -69,90 +74,91 @@ class _HangError(Exception):
 
 
 class _Fuzz:
-    """Draw inputs, try them, and keep what is found."""
+    """The inputs, tried one batch after another, and the findings."""
 
-    def __init__(self, seed: int, stage: Stage, complained: list[str]) -> None:
+    def __init__(self, seed: int, player: CasePlayer, reports: list[str]) -> None:
         recordings = Recording.load_all(_RECORDINGS).values()
         self.inputs = self.played = 0
         self.findings: list[str] = []
         self.ends: Counter[str] = Counter()
-        self.heard: Counter[str] = Counter()
+        self.received: Counter[str] = Counter()
         self._seed = seed
-        self._stage = stage
-        self._complained = complained
+        self._player = player
+        self._reports = reports
         self._bodies = [(one.request.path, one.status, one.body[:_LONGEST]) for one in recordings]
         self._others = [body for _, _, body in self._bodies if body]
 
     def draw(self, number: int) -> _Input:
-        """Draw an input by its number."""
+        """Return the input of a number."""
         seed = f"{self._seed}/{number}"
         random = Random(seed)
         path, status, original = random.choice(self._bodies)
-        body = mutated(original, random, self._others)
+        body = mutate(original, random, self._others)
         max_line = MAX_LINE if random.randrange(_EVERY) else random.choice(_SHORT_LINES)
         return _Input(path, status, original, body, max_line, seed)
 
-    async def try_all(self, numbers: list[int]) -> None:
-        """Try inputs: each at the decoders, some of them at the whole client."""
-        cases: list[Case] = []
+    async def try_inputs(self, numbers: list[int]) -> None:
+        """Try inputs with the decoders, and some of them with the whole client."""
+        cases: list[ClientCase] = []
         for number in numbers:
             one = self.draw(number)
             self.inputs += 1
-            end, wrong = _tried(one, one.body)
+            end, error = _try_decoding(one, one.body)
             self.ends[end] += 1
-            if wrong:
-                await self._found_decoding(number, one, wrong)
-            if number % _EVERY == 0 and one.path in PLAYED:
-                cases.append(drawn(one.path, one.status, one.body, self._others, one.seed))
-        for case, (heard, wrong) in zip(cases, await asyncio.gather(*map(self._stage.play, cases)), strict=True):
+            if error:
+                await self._report_decoding(number, one, error)
+            if number % _EVERY == 0 and one.path in CALLS:
+                cases.append(draw_case(one.path, one.status, one.body, self._others, one.seed))
+        for case, (received, error) in zip(cases, await asyncio.gather(*map(self._player.play, cases)), strict=True):
             self.played += 1
-            self.heard[f"{case.how}: {heard.failure or 'completion'}"] += 1
-            if wrong:
-                await self._found_playing(case, wrong)
-        during = f"somebody complained during inputs {numbers[0]} to {numbers[-1]}"
-        for complaint in self._complained:
-            self._find(f"{during}: {complaint}")
-        self._complained.clear()
+            self.received[f"{case.transfer}: {received.failure or 'completion'}"] += 1
+            if error:
+                await self._report_playing(case, error)
+        for report in self._reports:
+            self._add_finding(f"during inputs {numbers[0]} to {numbers[-1]}: {report}")
+        self._reports.clear()
 
-    async def _found_decoding(self, number: int, one: _Input, wrong: str) -> None:
+    async def _report_decoding(self, number: int, one: _Input, error: str) -> None:
         async def fails(body: bytes) -> bool:
-            return bool(_tried(one, body)[1])
+            return bool(_try_decoding(one, body)[1])
 
-        body = await shrunk(one.body, fails, _TRIES)
-        self._find(f"input {number}, {one.path}, max_line {one.max_line}: {wrong}", body, _tried(one, body)[1])
+        body = await shrink(one.body, fails, _TRIES)
+        _, again = _try_decoding(one, body)
+        self._add_finding(f"input {number}, {one.path}, max_line {one.max_line}: {error}", body, again)
 
-    async def _found_playing(self, case: Case, wrong: str) -> None:
+    async def _report_playing(self, case: ClientCase, error: str) -> None:
         async def fails(body: bytes) -> bool:
-            return bool((await self._stage.play(case._replace(body=body)))[1])
+            return bool((await self._player.play(case._replace(body=body)))[1])
 
-        body = await shrunk(case.body, fails, _PLAYED_TRIES)
-        _, again = await self._stage.play(case._replace(body=body))
+        body = await shrink(case.body, fails, _PLAYED_TRIES)
+        _, again = await self._player.play(case._replace(body=body))
         number = case.seed.partition("/")[2]
-        self._find(f"input {number}, {case.path}, status {case.status}, {case.how}: {wrong}", body, again)
+        self._add_finding(f"input {number}, {case.path}, status {case.status}, {case.transfer}: {error}", body, again)
 
-    def _find(self, what: str, body: bytes | None = None, wrong: str = "") -> None:
+    def _add_finding(self, what: str, body: bytes | None = None, error: str = "") -> None:
         if body is not None:
             shown = repr(body) if len(body) <= _SHOWN_BYTES else f"{body[:_SHOWN_BYTES]!r}... ({len(body):,} bytes)"
-            what += f"\n    shrunk: {shown}\n    of which: {wrong or 'nothing is wrong when it is tried again'}"
+            what += f"\n    smaller input: {shown}\n    its error: {error or 'none at the second try'}"
         self.findings.append(what)
         if len(self.findings) <= _SHOWN:
             print(f"FOUND: {what}", flush=True)
 
 
-def _tried(one: _Input, body: bytes) -> tuple[str, str]:
-    """Return the name of the failure that a body comes to, and what is wrong or an empty text."""
+def _try_decoding(one: _Input, body: bytes) -> tuple[str, str]:
+    """Return the name of a body's failure, and a description of an error or an empty str."""
     try:
-        with _watched():
-            return check(one.path, body, one.original, one.max_line, Random(one.seed)).failure or "no failure", ""
-    except WrongError as wrong:
-        return "wrong", str(wrong)
-    except Exception as error:  # noqa: BLE001 - It is what is looked for.
-        return "wrong", f"the decoder raised {error!r}"
+        with _time_limit():
+            outcome = check_decoding(one.path, body, one.original, one.max_line, Random(one.seed))
+            return outcome.failure or "no failure", ""
+    except MismatchError as error:
+        return "error", str(error)
+    except Exception as error:  # noqa: BLE001 - Any error is a finding.
+        return "error", f"the decoder raised {error!r}"
 
 
 @contextmanager
-def _watched() -> Generator[None]:
-    """Raise in what keeps this thread busy for too long; the time counts that this process has the processor."""
+def _time_limit() -> Generator[None]:
+    """Raise an error after too much CPU time of this process."""
     if not hasattr(signal, "setitimer"):
         yield
         return
@@ -164,51 +170,51 @@ def _watched() -> Generator[None]:
 
 
 def _hang(_: int, __: FrameType | None) -> None:
-    raise _HangError(f"it takes over {_HANG_SECONDS:g} s")
+    raise _HangError(f"it takes more than {_HANG_SECONDS:g} s")
 
 
 async def _fuzz(options: Namespace) -> _Fuzz:
     async with AsyncExitStack() as stack:
-        complained = stack.enter_context(complaints())
+        reports = stack.enter_context(captured_reports())
         server = stack.enter_context(ScriptedOllama())
         clients: list[Ollama] = []
         for _ in range(2):
             passed = await stack.enter_async_context(httpx.AsyncClient()) if options.httpx else None
             clients.append(await stack.enter_async_context(Ollama(server.url, http_client=passed)))
-        fuzz = _Fuzz(options.seed, Stage(server, *clients), complained)
+        fuzz = _Fuzz(options.seed, CasePlayer(server, *clients), reports)
         if options.only is not None:
-            await fuzz.try_all([options.only])
+            await fuzz.try_inputs([options.only])
         else:
-            await _go_on(fuzz, options)
+            await _try_many(fuzz, options)
         return fuzz
 
 
-async def _go_on(fuzz: _Fuzz, options: Namespace) -> None:
-    began = told = time.monotonic()
+async def _try_many(fuzz: _Fuzz, options: Namespace) -> None:
+    began = printed = time.monotonic()
     for first in count(0, _BATCH):
         now = time.monotonic()
         if first >= options.inputs or now - began > options.seconds:
             return
-        if now - told > _TELL_SECONDS:
-            told = now
+        if now - printed > _PRINT_SECONDS:
+            printed = now
             print(f"{fuzz.inputs:,} inputs in {now - began:.0f} s, {len(fuzz.findings)} findings", file=sys.stderr)
-        await fuzz.try_all(list(range(first, min(first + _BATCH, options.inputs))))
+        await fuzz.try_inputs(list(range(first, min(first + _BATCH, options.inputs))))
 
 
 def main() -> None:
     """Run the fuzzer."""
-    parser = ArgumentParser(description="Feed spoiled answers to the decoders and to the whole client.")
-    parser.add_argument("--inputs", type=int, help=f"how many; without --seconds {_INPUTS:,}")
-    parser.add_argument("--seconds", type=float, help="how long at most")
-    parser.add_argument("--seed", type=int, help="for the same inputs again")
-    parser.add_argument("--only", type=int, help="try one input by its number; of those played, a multiple of 5")
-    parser.add_argument("--httpx", action="store_true", help="with a plain httpx.AsyncClient passed in")
-    parser.add_argument("--smoke", action="store_true", help="a short run, to see that everything works")
+    parser = ArgumentParser(description="Feed mutated answers to the decoders and to the whole client.")
+    parser.add_argument("--inputs", type=int, help=f"the number of inputs; {_INPUTS:,} without --seconds")
+    parser.add_argument("--seconds", type=float, help="the longest duration")
+    parser.add_argument("--seed", type=int, help="repeats the inputs")
+    parser.add_argument("--only", type=int, help="try one input by its number; the client gets multiples of 5")
+    parser.add_argument("--httpx", action="store_true", help="use a plain httpx.AsyncClient")
+    parser.add_argument("--smoke", action="store_true", help="run briefly, to check that everything works")
     options = parser.parse_args()
     if options.inputs is None:
         options.inputs = _SMOKE_INPUTS if options.smoke else _INPUTS if options.seconds is None else sys.maxsize
     if options.smoke and options.seed is None:
-        # The same every time: what is found by chance is for those who look for it.
+        # Always the same inputs: a short check should not fail by chance.
         options.seed = 1
     options.seed = Random().randrange(1_000_000) if options.seed is None else options.seed
     options.seconds = options.seconds or float("inf")
@@ -224,7 +230,7 @@ def main() -> None:
     seconds = time.monotonic() - began
     print(f"\n{fuzz.inputs:,} inputs tried in {seconds:.0f} s, {fuzz.played:,} of them through the whole client")
     print(f"decoded: {', '.join(f'{end} {n:,}' for end, n in fuzz.ends.most_common())}")
-    print(f"played: {', '.join(f'{end} {n:,}' for end, n in sorted(fuzz.heard.items()))}")
+    print(f"played: {', '.join(f'{end} {n:,}' for end, n in sorted(fuzz.received.items()))}")
     if fuzz.findings:
         sys.exit(f"\n{len(fuzz.findings)} findings.")
     print("\nNo findings.")

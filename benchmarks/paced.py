@@ -1,11 +1,16 @@
 """
-Measure what a chunk costs a client that follows many chats at the pace of a model.
+Measure the cost of a chunk for a client that follows many chats at the pace of a model.
 
-Each stream brings its records one by one, as a model makes its tokens, so that nearly every chunk wakes the client up;
-a request of its own comes with each stream. What is compared: rxollama with the whole pipeline (log with structlog and
-orjson, share, thinking and content each paced to 30 updates a second, tool calls gathered, the response collected) and
-with one bare callback, Ollama's own Python client iterated bare, and a raw socket with orjson as the floor. Medians of
-alternating runs; only the client's process is measured. A client that loses text is an error.
+Each stream sends its records one by one, as a model produces its tokens, so that nearly every chunk wakes the client.
+The cost of each stream's request is included. The benchmark compares:
+
+- rxollama with the whole pipeline: log with structlog and orjson, share, thinking and content each paced to 30 updates
+  per second, tool calls gathered, the response collected;
+- rxollama with one bare callback;
+- Ollama's own Python client in a bare loop;
+- a raw socket with orjson, as the lower bound of the cost.
+
+The results are medians of alternating runs, of the client's process only. A client that loses text is an error.
 
 Run it:
 
@@ -16,23 +21,23 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
+from _fast_server import AnswerPlan
 from _measure import OFFICIAL, PIPELINE, compare, cpu, ratio, show
-from _server import Plan
 
 _AIM = 0.6
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = ArgumentParser(description="What a chunk costs a client that follows many chats at the pace of a model.")
-    parser.add_argument("--streams", type=int, default=100, help="chats at the same time")
-    parser.add_argument("--rate", type=float, default=50, help="chunks in a second, of each chat")
-    parser.add_argument("--seconds", type=float, default=5, help="length of each chat")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each client")
-    parser.add_argument("--smoke", action="store_true", help="a short run, to see that everything works")
+    parser = ArgumentParser(description="Measure the cost of a chunk at the pace of a model.")
+    parser.add_argument("--streams", type=int, default=100, help="the number of chats at the same time")
+    parser.add_argument("--rate", type=float, default=50, help="the number of chunks per second of each chat")
+    parser.add_argument("--seconds", type=float, default=5, help="the duration of each chat")
+    parser.add_argument("--rounds", type=int, default=3, help="the number of runs of each client")
+    parser.add_argument("--smoke", action="store_true", help="run briefly, to check that everything works")
     options = parser.parse_args()
     streams, seconds, rounds = (10, 0.5, 1) if options.smoke else (options.streams, options.seconds, options.rounds)
-    plan = Plan(max(3, round(options.rate * seconds)), options.rate)
+    plan = AnswerPlan(max(3, round(options.rate * seconds)), options.rate)
     runs = compare(plan, streams=streams, rounds=rounds)
     show(
         f"Paced: {streams} streams of {plan.rate:g} chunks a second for {seconds:g} s, "
@@ -40,7 +45,7 @@ def main() -> None:
         runs,
     )
     if options.smoke:
-        print("\nEverybody received the whole text; so short a run measures nothing.")
+        print("\nEvery client received the whole text. So short a run is not a measurement.")
         return
     reached = ratio(runs, PIPELINE, OFFICIAL, cpu)
     print(f"\nA chunk costs the whole pipeline {reached:.2f} x the official client's CPU; the aim is {_AIM} x or less.")

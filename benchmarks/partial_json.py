@@ -1,11 +1,12 @@
 """
-Measure what it costs to follow JSON as it grows, delta by delta.
+Measure the cost of following JSON as it grows, per delta.
 
-Two documents, an object with a list of small objects and one with a long text, come in deltas of about four characters
-through `partial_json()`: with no snapshot read, with each tenth read, as `throttle(1 / 30)` does of 300 deltas a
-second, and with each one read. What is compared: parsing the whole text again after each delta with the parser of
-pydantic (jiter, in Rust), which is told to allow for a document that is not complete. Medians of alternating runs, in
-time of the processor. A way whose last value is not the document is an error.
+There are two documents: an object with a list of small objects, and one with a long text. They come in deltas of about
+four characters through `partial_json()`. Either no snapshot is read, or each tenth one, as `throttle(1 / 30)` would at
+300 deltas per second, or each one.
+They are compared with parsing the whole text again after each delta, with pydantic's parser (jiter, in Rust), which
+accepts an incomplete document. The results are medians of alternating runs, in CPU time. A method whose last value is
+not the document is an error.
 
 Run it:
 
@@ -21,7 +22,7 @@ from time import process_time
 from typing import TypeAlias
 
 import orjson
-from _json_ways import AGAIN, DOCUMENTS, READ, SHOWN, UNREAD, WAYS, chunks_of, text_of
+from _json_methods import AGAIN, DOCUMENTS, METHODS, READ, SHOWN, UNREAD, chunks_of, text_of
 from _measure import Run, cpu, ratio
 
 _SIZES = (1000, 4000, 16_000, 64_000)
@@ -29,28 +30,28 @@ _GROWING = (UNREAD, SHOWN, READ)
 _AIM = 1.5
 
 Runs: TypeAlias = dict[str, list[Run]]
-"""Of each way its runs."""
+"""The runs of each method."""
 
 
-def _measured(way: str, text: str) -> Run:
-    """Follow a document in one way."""
+def _measured(method: str, text: str) -> Run:
+    """Follow a document by one method."""
     chunks = chunks_of(text)
     gc.collect()
     began = process_time()
-    last = WAYS[way](chunks)
+    last = METHODS[method](chunks)
     busy = process_time() - began
     if last != orjson.loads(text):
-        raise SystemExit(f"{way}: the last value is not the document")
+        raise SystemExit(f"{method}: the last value is not the document")
     return Run(len(chunks) / busy, busy / len(chunks) * 1e6)
 
 
-def _compared(document: str, deltas: int, ways: tuple[str, ...], rounds: int) -> Runs:
-    """Follow a document in several ways, in alternation."""
+def _compared(document: str, deltas: int, methods: tuple[str, ...], rounds: int) -> Runs:
+    """Follow a document by several methods, in alternation."""
     text = text_of(document, deltas)
-    runs: Runs = {way: [] for way in ways}
+    runs: Runs = {method: [] for method in methods}
     for turn in range(rounds):
-        for way in reversed(ways) if turn % 2 else ways:
-            runs[way].append(_measured(way, text))
+        for method in reversed(methods) if turn % 2 else methods:
+            runs[method].append(_measured(method, text))
     return runs
 
 
@@ -59,7 +60,7 @@ def _median(runs: list[Run]) -> float:
 
 
 def _once(text: str) -> float:
-    """Parse a complete document once, for reference; in microseconds."""
+    """Return the microseconds of parsing a complete document once, for reference."""
     began = process_time()
     for _ in range(10):
         orjson.loads(text)
@@ -67,36 +68,36 @@ def _once(text: str) -> float:
 
 
 def _show(document: str, sizes: dict[int, Runs]) -> float:
-    """Print what a delta costs at each size, and tell how much more it costs at the largest where nothing is read."""
+    """Print the cost of a delta at each size, and return its growth to the largest if no snapshot is read."""
     print(f"\n{document}\n\n{'CPU us/delta':24}" + "".join(f"{f'{size:,}':>12}" for size in sizes) + f"{'growth':>10}")
     growth = 0.0
-    for way in reversed(_GROWING):
-        costs = [_median(runs[way]) for runs in sizes.values()]
+    for method in reversed(_GROWING):
+        costs = [_median(runs[method]) for runs in sizes.values()]
         growth = costs[-1] / costs[0]
-        print(f"{way:24}" + "".join(f"{cost:12.2f}" for cost in costs) + f"{growth:10.2f}")
+        print(f"{method:24}" + "".join(f"{cost:12.2f}" for cost in costs) + f"{growth:10.2f}")
     return growth
 
 
 def _show_again(document: str, deltas: int, rounds: int) -> None:
-    """Print how the ways compare with parsing again."""
+    """Print the comparison of the methods with parsing again."""
     runs = _compared(document, deltas, (*_GROWING, AGAIN), rounds)
     text = text_of(document, deltas)
     print(f"\n{document}, {deltas:,} deltas: {AGAIN} costs {_median(runs[AGAIN]):.1f} us/delta,")
-    for way in _GROWING:
-        print(f"    {ratio(runs, AGAIN, way, cpu):7.1f} x what it costs {way}")
+    for method in _GROWING:
+        print(f"    {ratio(runs, AGAIN, method, cpu):7.1f} x the cost of {method}")
     print(f"    (the complete document of {len(text):,} characters, once, with orjson: {_once(text):,.0f} us)")
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = ArgumentParser(description="What it costs to follow JSON as it grows.")
-    parser.add_argument("--deltas", type=int, nargs="+", default=list(_SIZES), help="sizes of the documents")
-    parser.add_argument("--again", type=int, default=16_000, help="size at which the whole is parsed again each time")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each way")
-    parser.add_argument("--smoke", action="store_true", help="a short run, to see that everything works")
+    parser = ArgumentParser(description="Measure the cost of following JSON as it grows.")
+    parser.add_argument("--deltas", type=int, nargs="+", default=list(_SIZES), help="the sizes of the documents")
+    parser.add_argument("--again", type=int, default=16_000, help="the size for parsing the whole again")
+    parser.add_argument("--rounds", type=int, default=5, help="the number of runs of each method")
+    parser.add_argument("--smoke", action="store_true", help="run briefly, to check that everything works")
     options = parser.parse_args()
     deltas, again, rounds = ([100, 400], 400, 1) if options.smoke else (options.deltas, options.again, options.rounds)
-    print(f"Partial JSON: deltas of about four characters, {rounds} alternating runs of each way, medians")
+    print(f"Partial JSON: deltas of about four characters, {rounds} alternating runs of each method, medians")
     growths = [
         _show(document, {size: _compared(document, size, _GROWING, rounds) for size in deltas})
         for document in DOCUMENTS
@@ -104,13 +105,11 @@ def main() -> None:
     for document in DOCUMENTS:
         _show_again(document, again, rounds)
     if options.smoke:
-        print("\nEvery way came to the whole document; so short a run measures nothing.")
+        print("\nEvery method reached the whole document. So short a run is not a measurement.")
         return
     most = max(growths)
-    print(f"\nFrom {deltas[0]:,} to {deltas[-1]:,} deltas one costs {most:.2f} x as much, where nothing is read.")
-    print(
-        f"The aim is flat: {_AIM} x or less. Reading each snapshot copies what is open, which grows with the document."
-    )
+    print(f"\nFrom {deltas[0]:,} to {deltas[-1]:,} deltas a delta costs {most:.2f} x as much, if no snapshot is read.")
+    print(f"The aim is flat: {_AIM} x or less. Reading a snapshot copies the open part, which grows with the document.")
 
 
 if __name__ == "__main__":

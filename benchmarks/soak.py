@@ -1,16 +1,19 @@
 """
 Run many chats at the same time, again and again, and watch the memory.
 
-Each chat goes through a real pipeline: a log to nowhere, `share`, thinking and content each paced to 30 updates a
-second, tool calls gathered, the response collected. One stream in five is awaited by a thread with `run`, so that it
-lives on the background loop; the others live on the loop of their coroutine. Most answers are whole; some are left in
-the middle, some end in an error record, in a broken connection, or in a refusal. Each must end as it should, with all
-of its text.
+Each chat goes through a realistic pipeline: a log, `share`, thinking and content each paced to 30 updates per second,
+tool calls gathered, the response collected. A thread awaits every fifth stream with `run`, so that it lives on the
+background loop. The others live on the loop of their coroutine.
+Most answers are whole. Some are cancelled midway, and some end in an error record, a broken connection or an error
+status. Each chat must end as planned, with all of its text.
 
-Memory and objects are sampled, after a garbage collection. The program fails if the last third of the samples, by its
-median, holds more than the first third, the warm-up left out, by over 2 MiB of memory or by over 2 % of its objects;
-if, once all streams have ended, there are over 100 objects more than when all streams had ended once before; if a
-task, timer, thread or socket is left; if a chat ended otherwise than it should; or if anybody complained.
+Memory and objects are sampled after a garbage collection. The program fails in these cases, each by the medians of the
+samples after the warm-up:
+
+- the last third of the samples has over 2 MiB more memory, or over 2 % more objects, than the first third;
+- after all streams have ended there are over 100 objects more than after an earlier run;
+- a task, timer, thread or socket remains open;
+- a chat ended in another way than planned, or there was a warning, a log record or an unhandled exception.
 
 Run it:
 
@@ -33,10 +36,10 @@ from typing import BinaryIO
 
 import orjson
 import structlog
-from _chats import Sample, Soak, choose
-from _complaints import complaints
-from _counts import Held, held, more, settle, table
-from _hosted import Host, hosted
+from _reports import captured_reports
+from _resources import Resources, count_resources, increases, table, wait_until_released
+from _server_process import ServerProcess, server_process
+from _soak_chats import Sample, Soak, reply_to
 
 from rxollama import Ollama
 
@@ -49,11 +52,11 @@ _SHOWN = 20
 
 
 def _grown(samples: list[Sample], seconds: float) -> list[str]:
-    """Tell what grew from the first third to the last."""
+    """Return what grew from the first third of the samples to the last."""
     taken = [sample for sample in samples if sample.seconds > seconds * _WARM_UP]
     third = len(taken) // 3
     if not third:
-        return ["too few samples were taken: give it more seconds"]
+        return ["too few samples: pass more --seconds"]
     first, last = taken[:third], taken[-third:]
     memory_first, memory_last = (median(sample.memory for sample in part) for part in (first, last))
     objects_first, objects_last = (median(sample.objects for sample in part) for part in (first, last))
@@ -72,66 +75,66 @@ def _objects() -> int:
     return len(gc.get_objects())
 
 
-def _soaked(host: Host, options: Namespace, log: BinaryIO) -> list[str]:
-    """Run the soak, print what was seen, and return what was wrong."""
+def _run(server: ServerProcess, options: Namespace, log: BinaryIO) -> list[str]:
+    """Run the chats, print the numbers, and return the errors."""
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
         logger_factory=structlog.BytesLoggerFactory(log),
         cache_logger_on_first_use=True,
     )
-    count = partial(held, host.open_connections)
-    columns: dict[str, Held] = {}
-    with complaints() as complained, asyncio.Runner() as runner:
+    count = partial(count_resources, server.open_connections)
+    columns: dict[str, Resources] = {}
+    with captured_reports() as reports, asyncio.Runner() as runner:
 
         def turn(seconds: float) -> None:
             runner.run(asyncio.sleep(seconds))
 
-        # Once without looking: what is made at first use, such as the background loop, is no leak.
-        client = Ollama(host.url)
+        # An unwatched run first, because the background loop and others are built at first use.
+        client = Ollama(server.url)
         with closing(Soak(client, Random(options.seed))) as soak:
-            runner.run(soak.keep(options.streams, options.seconds * _WARM_UP, watched=False))
+            runner.run(soak.run(options.streams, options.seconds * _WARM_UP, watched=False))
             runner.run(client.aclose())
         turn(_IDLE_SECONDS)
         columns["before"], objects = count(), _objects()
-        client = Ollama(host.url)
+        client = Ollama(server.url)
         with closing(Soak(client, Random(options.seed + 1))) as soak:
-            runner.run(soak.keep(options.streams, options.seconds, watched=True))
+            runner.run(soak.run(options.streams, options.seconds, watched=True))
             turn(_IDLE_SECONDS)
             columns["client open"] = count()
             runner.run(client.aclose())
-        columns["client closed"] = settle(count, columns["before"], turn, _PATIENCE)
+        columns["client closed"] = wait_until_released(count, columns["before"], turn, _PATIENCE)
         left = _objects() - objects - len(soak.samples)
 
     grown = _grown(soak.samples, options.seconds)
     print(f"once all streams have ended: {left:+,} objects (at most {_MAX_LEFT:+,})")
     print(f"chats: {soak.ends.total():,}; {', '.join(f'{ending} {n:,}' for ending, n in soak.ends.most_common())}\n")
     print(table(columns))
-    wrongs = soak.wrongs + grown + complained
-    wrongs += [f"left behind, {what}" for what in more(columns["client closed"], columns["before"])]
-    return [*wrongs, f"{left:,} objects were left"] if left > _MAX_LEFT else wrongs
+    errors = soak.errors + grown + reports
+    errors += [f"remaining: {what}" for what in increases(columns["client closed"], columns["before"])]
+    return [*errors, f"{left:,} objects remain"] if left > _MAX_LEFT else errors
 
 
 def main() -> None:
-    """Run the soak."""
+    """Run the program."""
     parser = ArgumentParser(description="Run many chats at the same time, again and again, and watch the memory.")
-    parser.add_argument("--streams", type=int, default=50, help="chats at the same time")
-    parser.add_argument("--seconds", type=float, default=60, help="how long, after a warm-up")
-    parser.add_argument("--seed", type=int, default=Random().randrange(1_000_000), help="for the same endings again")
-    parser.add_argument("--smoke", action="store_true", help="a short run, to see that everything works")
+    parser.add_argument("--streams", type=int, default=50, help="the number of chats at the same time")
+    parser.add_argument("--seconds", type=float, default=60, help="the duration after the warm-up")
+    parser.add_argument("--seed", type=int, default=Random().randrange(1_000_000), help="repeats the endings")
+    parser.add_argument("--smoke", action="store_true", help="run briefly, to check that everything works")
     options = parser.parse_args()
     if options.smoke:
         options.streams, options.seconds = 20, 4.0
     print(f"Soak: {options.streams} streams for {options.seconds:g} s, seed {options.seed}\n")
     try:
-        with hosted(choose) as host, Path(os.devnull).open("wb") as log:
-            wrongs = _soaked(host, options, log)
+        with server_process(reply_to) as server, Path(os.devnull).open("wb") as log:
+            errors = _run(server, options, log)
     except KeyboardInterrupt:
         sys.exit("stopped")
-    for wrong in wrongs[:_SHOWN]:
-        print(f"WRONG: {wrong}")
-    if wrongs:
-        sys.exit(f"\n{len(wrongs)} things were wrong.")
-    print("\nThe memory is flat, and nothing was left behind.")
+    for error in errors[:_SHOWN]:
+        print(f"ERROR: {error}")
+    if errors:
+        sys.exit(f"\n{len(errors)} errors.")
+    print("\nThe memory is flat, and no resource remained open.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Documents as a model writes them, and the ways to follow one: by its growth, or by parsing it again and again."""
+"""Documents as a model writes them, and the methods of following one: as it grows, or by parsing it again."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from rxollama import ChatChunk, Message
 from rxollama import operators as op
 from rxollama.messages import PartialJson
 
-__all__ = ("AGAIN", "DOCUMENTS", "READ", "SHOWN", "UNREAD", "WAYS", "Way", "chunks_of", "text_of")
+__all__ = ("AGAIN", "DOCUMENTS", "METHODS", "READ", "SHOWN", "UNREAD", "Method", "chunks_of", "text_of")
 
-Way: TypeAlias = Callable[[Sequence[ChatChunk]], Any]
-"""Follows an answer to its end, and gives its last value."""
+Method: TypeAlias = Callable[[Sequence[ChatChunk]], Any]
+"""Follows an answer to its end and returns its last value."""
 
-UNREAD, SHOWN, READ, AGAIN = "not read", "read each 10th time", "read each time", "parsed again each time"
+UNREAD, SHOWN, READ, AGAIN = "reading none", "reading every 10th", "reading each", "parsing again"
 
 _SEED = 1
 _DELTA = (2, 6)
-# Of a model that makes 300 deltas a second, `throttle(1 / 30)` shows every tenth.
+# `throttle(1 / 30)` passes on every tenth of 300 deltas per second.
 _FRAME = 10
 _WORDS = ("sky", "blue", "light", "air", "wave", "scatter", "colour", "night", "because", "“far”", "naïve", "path\n")
 
 
 def _table(random: Random, length: int) -> str:
-    """Write an object with a list of small objects."""
+    """Return an object with a list of small objects."""
     rows: list[dict[str, Any]] = []
     size = 0
     while size < length:
@@ -41,7 +41,7 @@ def _table(random: Random, length: int) -> str:
 
 
 def _prose(random: Random, length: int) -> str:
-    """Write an object with one long text."""
+    """Return an object with one long text."""
     words = random.choices(_WORDS, k=length)
     return orjson.dumps({"text": " ".join(words)[:length]}).decode()
 
@@ -50,12 +50,12 @@ DOCUMENTS: dict[str, Callable[[Random, int], str]] = {"a list of small objects":
 
 
 def text_of(document: str, deltas: int) -> str:
-    """Write a document of about so many deltas."""
+    """Return a document of about this many deltas."""
     return DOCUMENTS[document](Random(_SEED), deltas * sum(_DELTA) // 2)
 
 
 def chunks_of(text: str) -> list[ChatChunk]:
-    """Cut a text into deltas of about four characters, with the end of the answer behind them."""
+    """Return a text as deltas of about four characters, followed by the end of the answer."""
     random = Random(_SEED)
     chunks: list[ChatChunk] = []
     at = 0
@@ -67,7 +67,7 @@ def chunks_of(text: str) -> list[ChatChunk]:
 
 
 def _source(chunks: Sequence[ChatChunk]) -> Observable[ChatChunk]:
-    """Send chunks with as little around them as there can be."""
+    """Return a source that emits chunks with as little work as possible."""
 
     def subscribe(
         observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
@@ -82,8 +82,8 @@ def _source(chunks: Sequence[ChatChunk]) -> Observable[ChatChunk]:
     return Observable(subscribe)
 
 
-def _growing(every: int) -> Way:
-    """Follow the growth, and read one snapshot of so many; none with 0."""
+def _growing(every: int) -> Method:
+    """Return a method that reads one of this many snapshots. With 0 it reads none."""
 
     def follow(chunks: Sequence[ChatChunk]) -> Any:
         last, count = PartialJson(), 0
@@ -102,7 +102,7 @@ def _growing(every: int) -> Way:
 
 
 def _again(chunks: Sequence[ChatChunk]) -> Any:
-    """Parse the whole text after each delta, as fast as it goes."""
+    """Parse the whole text after each delta, with the fastest parser."""
     value, text = None, b""
 
     def show(delta: str) -> None:
@@ -114,4 +114,4 @@ def _again(chunks: Sequence[ChatChunk]) -> Any:
     return value
 
 
-WAYS: dict[str, Way] = {UNREAD: _growing(0), SHOWN: _growing(_FRAME), READ: _growing(1), AGAIN: _again}
+METHODS: dict[str, Method] = {UNREAD: _growing(0), SHOWN: _growing(_FRAME), READ: _growing(1), AGAIN: _again}

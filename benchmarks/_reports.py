@@ -1,4 +1,4 @@
-"""Everything that a program would only mutter about, kept: logged, warned of, or raised where nobody listens."""
+"""Problems that a program reports without failing: warnings, log records, unhandled exceptions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 
-__all__ = ("complaints",)
+__all__ = ("captured_reports",)
 
 
-class _Keeper(logging.Handler):
+class _Handler(logging.Handler):
     def __init__(self, kept: list[str]) -> None:
         super().__init__(logging.WARNING)
         self._kept = kept
@@ -23,20 +23,20 @@ class _Keeper(logging.Handler):
 
 
 @contextmanager
-def complaints() -> Generator[list[str]]:
+def captured_reports() -> Generator[list[str]]:
     """
-    Keep complaints for the length of a `with`.
+    Capture reports during a `with` block.
 
     Yields:
-        The complaints, as they come: warnings, all that is logged as one or worse, with it what goes to the exception
-        handler of an event loop, and exceptions that nobody caught, of threads and finalizers.
+        The reports, in a list that grows: warnings, log records from the level of a warning (those of the exception
+        handlers of event loops are among them), and exceptions that threads and finalizers did not catch.
     """
     kept: list[str] = []
-    keeper = _Keeper(kept)
+    handler = _Handler(kept)
     thread_hook, unraisable_hook = threading.excepthook, sys.unraisablehook
     threading.excepthook = lambda args: kept.append(f"a thread raised {args.exc_value!r}")
-    sys.unraisablehook = lambda args: kept.append(f"{args.err_msg or 'nobody could be told'}: {args.exc_value!r}")
-    logging.getLogger().addHandler(keeper)
+    sys.unraisablehook = lambda args: kept.append(f"{args.err_msg or 'ignored'}: {args.exc_value!r}")
+    logging.getLogger().addHandler(handler)
     logging.captureWarnings(capture=True)
     try:
         with warnings.catch_warnings():
@@ -44,5 +44,5 @@ def complaints() -> Generator[list[str]]:
             yield kept
     finally:
         logging.captureWarnings(capture=False)
-        logging.getLogger().removeHandler(keeper)
+        logging.getLogger().removeHandler(handler)
         threading.excepthook, sys.unraisablehook = thread_hook, unraisable_hook

@@ -1,4 +1,4 @@
-"""What a process holds, counted, so that a program can show that it gives everything back."""
+"""The resources of a process, counted, to show that all of them are released."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import psutil  # type: ignore[import-untyped] # psutil brings no types of its own.
 
-__all__ = ("Held", "held", "memory", "more", "settle", "table")
+__all__ = ("Resources", "count_resources", "increases", "memory_in_use", "table", "wait_until_released")
 
 _STEP_SECONDS = 0.05
 
 
-class Held(NamedTuple):
-    """Be what is held: by this process, and last by the server for it."""
+class Resources(NamedTuple):
+    """The numbers of open resources of this process, and of the server's connections."""
 
     tasks: int
     timers: int
@@ -27,20 +27,20 @@ class Held(NamedTuple):
     server_connections: int
 
 
-def held(open_connections: Callable[[], int], *, collect: bool = True) -> Held:
+def count_resources(open_connections: Callable[[], int], *, collect: bool = True) -> Resources:
     """
-    Count what is held now, on whichever loop.
+    Return the resources that are open now, on all loops.
 
     Args:
-        open_connections: Counts the connections that the server has open.
-        collect: Whether to collect garbage before, which takes a while.
+        open_connections: A function that returns the number of the server's open connections.
+        collect: Whether to collect garbage first, which takes some time.
     """
     if collect:
         gc.collect()
     process = psutil.Process()
     current = _current_task()
     objects = gc.get_objects()
-    return Held(
+    return Resources(
         tasks=sum(isinstance(one, asyncio.Task) and one is not current and not one.done() for one in objects),
         timers=sum(type(one).__name__ == "TimerHandle" and not one.cancelled() for one in objects),
         threads=threading.active_count(),
@@ -57,40 +57,42 @@ def _current_task() -> asyncio.Task[object] | None:
         return None
 
 
-def memory() -> int:
-    """Measure the memory that this process has in use, in bytes."""
+def memory_in_use() -> int:
+    """Return the memory of this process, in bytes."""
     used: int = psutil.Process().memory_info().rss
     return used
 
 
-def settle(count: Callable[[], Held], before: Held, turn: Callable[[float], None], patience: float) -> Held:
+def wait_until_released(
+    count: Callable[[], Resources], before: Resources, turn: Callable[[float], None], patience: float
+) -> Resources:
     """
-    Count until nothing is held any more that was not held before, or the patience is over.
+    Count until nothing is open that was not open before, or the time is over.
 
     Args:
-        count: Counts.
-        before: What was held before.
-        turn: Passes some seconds, and lets the loops do what they have to.
-        patience: Seconds.
+        count: The function that counts.
+        before: The earlier count.
+        turn: A function that lets the loops run for some seconds.
+        patience: The longest time, in seconds.
 
     Returns:
         The last count.
     """
     until = time.monotonic() + patience
-    while more(now := count(), before) and time.monotonic() < until:
+    while increases(now := count(), before) and time.monotonic() < until:
         turn(_STEP_SECONDS)
     return now
 
 
-def more(now: Held, before: Held) -> list[str]:
-    """Name what more is held now than before."""
-    pairs = zip(Held._fields, now, before, strict=True)
+def increases(now: Resources, before: Resources) -> list[str]:
+    """Return a description of each resource of which more are open than before."""
+    pairs = zip(Resources._fields, now, before, strict=True)
     return [f"{field.replace('_', ' ')}: {last:,} instead of {first:,}" for field, last, first in pairs if last > first]
 
 
-def table(columns: dict[str, Held]) -> str:
-    """Lay out counts, a moment in a column."""
+def table(columns: dict[str, Resources]) -> str:
+    """Return a table of counts with one column per moment."""
     lines = [f"{'':20}" + "".join(f"{name:>16}" for name in columns)]
-    for index, field in enumerate(Held._fields):
+    for index, field in enumerate(Resources._fields):
         lines.append(f"{field.replace('_', ' '):20}" + "".join(f"{one[index]:16,}" for one in columns.values()))
     return "\n".join(lines)

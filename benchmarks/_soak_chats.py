@@ -1,4 +1,4 @@
-"""Chats by the dozen, each through a real pipeline, and each ending in its own way."""
+"""Many chats, each with a realistic pipeline and a planned ending."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from random import Random
 from typing import NamedTuple
 
 import structlog
-from _counts import memory
+from _resources import memory_in_use
 from reactivex.disposable import CompositeDisposable
 
 from rxollama import ChatResponse, Ollama, StreamError, ToolCall, run
 from rxollama import operators as op
 from rxollama.testing import Reply
 
-__all__ = ("Sample", "Soak", "choose")
+__all__ = ("Sample", "Soak", "reply_to")
 
 _FRAME = 1 / 30
 _PATIENCE = 10.0
 _PROMPT = "Why is the sky blue?"
 _THINKING, _CONTENT = "Let me think about it. " * 4, "Blue light scatters more than red light. " * 6
 _CALL = {"id": "call_1", "name": "get_weather", "arguments": {"city": "Oslo"}}
-# What becomes of a chat, how often, and the error that is right.
-_ENDINGS = {"whole": 75, "left": 10, "ReportedError": 5, "ConnectionLostError": 5, "NotFoundError": 5}
+# The endings of a chat with their weights. An error is named by its class.
+_ENDINGS = {"whole": 75, "cancelled": 10, "ReportedError": 5, "ConnectionLostError": 5, "NotFoundError": 5}
 
 
 @cache
@@ -46,13 +46,13 @@ def _reply(ending: str) -> Reply:
             return whole
 
 
-def choose(model: str) -> Reply:
-    """Give the reply for a model, which is named after its ending."""
+def reply_to(model: str) -> Reply:
+    """Return the reply of a model, which is named after its ending."""
     return _reply(model)
 
 
 class Sample(NamedTuple):
-    """Be what was seen at a moment."""
+    """The measurements at one moment."""
 
     seconds: float
     memory: int
@@ -61,7 +61,7 @@ class Sample(NamedTuple):
 
 
 class _Chat:
-    """Be one chat and its pipeline, of which only the response is left to be subscribed to."""
+    """A chat with its pipeline. Subscribing to its response starts it."""
 
     def __init__(self, client: Ollama, ending: str) -> None:
         self.ending = ending
@@ -76,7 +76,7 @@ class _Chat:
         self.response = answer.pipe(op.collect())
 
     def is_whole(self, response: ChatResponse) -> bool:
-        """Tell whether all of the text was collected, and all of it shown."""
+        """Return whether all of the text was collected and shown."""
         message = response.message
         said = (message.thinking, message.content, "".join(map(_name, message.tool_calls)))
         return said == (_THINKING, _CONTENT, _CALL["name"]) == tuple(map("".join, self.shown.values()))
@@ -86,29 +86,29 @@ _name: Callable[[ToolCall], str] = attrgetter("name")
 
 
 def _ignore(_: Exception) -> None:
-    """Leave the error to the one who awaits the response."""
+    """Do nothing, because the error is raised where the response is awaited."""
 
 
 class Soak:
     """
-    Keep streams going, and look at what they hold.
+    A number of streams that run again and again, with samples of memory and objects.
 
     Args:
-        client: Whom to ask.
-        random: Draws the endings.
+        client: The client.
+        random: The source of the endings.
     """
 
     def __init__(self, client: Ollama, random: Random) -> None:
         self.ends: Counter[str] = Counter()
-        self.wrongs: list[str] = []
+        self.errors: list[str] = []
         self.samples: list[Sample] = []
         self._client = client
         self._random = random
         self._until = 0.0
         self._threads: list[threading.Thread] = []
 
-    async def keep(self, streams: int, seconds: float, *, watched: bool) -> None:
-        """Keep so many streams going for so long, then wait until all of them have ended."""
+    async def run(self, streams: int, seconds: float, *, watched: bool) -> None:
+        """Run this many streams for some seconds, then wait until all of them have ended."""
         self._until = time.monotonic() + seconds
         count = streams // 5
         self._threads = [threading.Thread(target=self._in_thread, name="soak", daemon=True) for _ in range(count)]
@@ -122,11 +122,11 @@ class Soak:
                     group.create_task(self._watch(seconds))
         finally:
             self._until = 0.0
-        while any(thread.is_alive() for thread in self._threads):  # noqa: ASYNC110 - Threads set no event of a loop.
+        while any(thread.is_alive() for thread in self._threads):  # noqa: ASYNC110 - Threads cannot set an event of the loop.
             await asyncio.sleep(0.01)
 
     def close(self) -> None:
-        """End all streams at once, also where somebody pressed Ctrl-C."""
+        """End all streams at once."""
         self._client.close()
         for thread in self._threads:
             thread.join(_PATIENCE)
@@ -134,20 +134,20 @@ class Soak:
     async def _in_coroutine(self) -> None:
         while time.monotonic() < self._until:
             chat = _Chat(self._client, self._draw())
-            seconds = self._random.uniform(0.05, 0.5) if chat.ending == "left" else None
+            seconds = self._random.uniform(0.05, 0.5) if chat.ending == "cancelled" else None
             try:
                 with chat.branches:
                     async with asyncio.timeout(seconds):
                         self._note(chat, "whole", await chat.response)
             except TimeoutError:
-                self._note(chat, "left")
+                self._note(chat, "cancelled")
             except StreamError as error:
                 self._note(chat, type(error).__name__)
 
     def _in_thread(self) -> None:
         while time.monotonic() < self._until:
-            # Nobody leaves a `run` but by Ctrl-C.
-            chat = _Chat(self._client, self._draw().replace("left", "whole"))
+            # `run` can be cancelled only by Ctrl-C.
+            chat = _Chat(self._client, self._draw().replace("cancelled", "whole"))
             try:
                 with chat.branches:
                     self._note(chat, "whole", run(chat.response))
@@ -160,9 +160,9 @@ class Soak:
     def _note(self, chat: _Chat, ending: str, response: ChatResponse | None = None) -> None:
         self.ends[ending] += 1
         if ending != chat.ending:
-            self.wrongs.append(f"a chat that should end in {chat.ending} ended in {ending}")
+            self.errors.append(f"expected the ending {chat.ending}, got {ending}")
         if response is not None and not chat.is_whole(response):
-            self.wrongs.append(f"a whole chat brought {response}, and showed {chat.shown}")
+            self.errors.append(f"a whole chat collected {response}, and showed {chat.shown}")
 
     async def _watch(self, seconds: float) -> None:
         began, step = time.monotonic(), max(0.25, seconds / 30)
@@ -170,6 +170,6 @@ class Soak:
         while time.monotonic() + step <= self._until:
             await asyncio.sleep(step)
             gc.collect()
-            sample = Sample(time.monotonic() - began, memory(), len(gc.get_objects()), self.ends.total())
+            sample = Sample(time.monotonic() - began, memory_in_use(), len(gc.get_objects()), self.ends.total())
             self.samples.append(sample)
             print(f"{sample.seconds:8.1f}{sample.memory / 2**20:10.2f}{sample.objects:10,}{sample.chats:10,}")

@@ -1,4 +1,4 @@
-"""A scripted Ollama in a process of its own, and what it saw of its clients."""
+"""A scripted Ollama in its own process, and the times of its requests."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from _server import apart
+from _fast_server import child_process
 
 from rxollama.testing import Reply, ScriptedOllama
 
-__all__ = ("Host", "Visit", "hosted")
+__all__ = ("RequestTimes", "ServerProcess", "server_process")
 
 _ENOUGH = 64
 _NO_ANSWER_SECONDS = 0.2
 
 
-class Visit(NamedTuple):
-    """Be one request as the server saw it; the moments are of `time.monotonic`, which all processes share."""
+class RequestTimes(NamedTuple):
+    """The times of one request at the server, by `time.monotonic`, which all processes share."""
 
     model: str
     received_at: float
@@ -29,16 +29,16 @@ class Visit(NamedTuple):
     left_at: float | None
 
 
-class Host:
+class ServerProcess:
     """
-    Be the server, seen from the process of its clients.
+    The server, as the process of its clients sees it.
 
     Args:
-        pipe: The way to the server's process.
+        pipe: The pipe to the server's process.
 
     Attributes:
-        url: Its address.
-        full_url: Where connecting neither succeeds nor fails.
+        url: The server's address.
+        full_url: An address where connecting neither succeeds nor fails.
     """
 
     def __init__(self, pipe: Connection) -> None:
@@ -48,13 +48,13 @@ class Host:
         self.url, self.full_url = pipe.recv()
 
     def open_connections(self) -> int:
-        """Count the connections that the server has open."""
+        """Return the number of the server's open connections."""
         count: int = self._ask("connections")
         return count
 
-    def visits(self) -> list[Visit]:
-        """List all requests so far."""
-        return [Visit(*fields) for fields in self._ask("visits")]
+    def requests(self) -> list[RequestTimes]:
+        """Return the times of all requests so far."""
+        return [RequestTimes(*fields) for fields in self._ask("requests")]
 
     def _ask(self, what: str) -> Any:
         self._pipe.send(what)
@@ -62,44 +62,46 @@ class Host:
 
 
 @contextmanager
-def hosted(choose: Callable[[str], Reply]) -> Generator[Host]:
+def server_process(choose: Callable[[str], Reply]) -> Generator[ServerProcess]:
     """
-    Run the server for the length of a `with`.
+    Run the server during a `with` block.
 
     Args:
-        choose: Gives the reply for the name of a model; a function of a module, since it goes to another process.
+        choose: The function from a model's name to its reply. It is sent to another process, so it must be importable.
 
     Yields:
         The server.
     """
-    with apart(_live, choose) as pipe:
-        yield Host(pipe)
+    with child_process(_run, choose) as pipe:
+        yield ServerProcess(pipe)
 
 
-async def _live(pipe: Connection, choose: Callable[[str], Reply]) -> None:
-    with ScriptedOllama() as server, _full() as full_port:
+async def _run(pipe: Connection, choose: Callable[[str], Reply]) -> None:
+    with ScriptedOllama() as server, _full_listener() as full_port:
         for path in ("/api/chat", "/api/generate"):
             server.always(lambda seen: choose(seen.json["model"]), path=path)
         pipe.send((server.url, f"http://127.0.0.1:{full_port}"))
-        await asyncio.to_thread(_tell, pipe, server)
+        await asyncio.to_thread(_answer_questions, pipe, server)
 
 
-def _tell(pipe: Connection, server: ScriptedOllama) -> None:
+def _answer_questions(pipe: Connection, server: ScriptedOllama) -> None:
     while True:
         try:
-            asked = pipe.recv()
+            question = pipe.recv()
         except EOFError:
             return
-        if asked == "connections":
+        if question == "connections":
             pipe.send(server.open_connections)
         else:
             seen = server.requests
-            pipe.send([(one.json["model"], *(getattr(one, field) for field in Visit._fields[1:])) for one in seen])
+            pipe.send(
+                [(one.json["model"], *(getattr(one, field) for field in RequestTimes._fields[1:])) for one in seen]
+            )
 
 
 @contextmanager
-def _full() -> Generator[int]:
-    """Listen, accept nobody, and take up all the room there is for those who wait: a further one stays connecting."""
+def _full_listener() -> Generator[int]:
+    """Listen on a port whose queue is full and never emptied, so that a client stays connecting."""
     waiting: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         try:

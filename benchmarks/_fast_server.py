@@ -1,7 +1,7 @@
 """
-An Ollama that only writes, in a process of its own, so that a benchmark measures nothing but the client.
+An Ollama that only writes, in its own process, so that a benchmark measures only the client.
 
-It sends what a real one sends, one HTTP chunk for each record, but the records are encoded before the first request.
+It sends what a real server sends, one HTTP chunk per record. The records are encoded before the first request.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-__all__ = ("MODEL", "WARM_UP", "Answer", "Plan", "apart", "expected", "serving")
+__all__ = ("MODEL", "WARM_UP", "Answer", "AnswerPlan", "child_process", "expected_answer", "fast_server")
 
 MODEL = "qwen3:4b"
-"""Ask this model, and the plan is played."""
+"""The model whose answer follows the plan."""
 
 WARM_UP = "warm-up"
-"""Ask this model, and a short answer comes at once."""
+"""The model whose short answer comes at once."""
 
 _WARM_UP_CHUNKS = 500
 _BLOCK = 64 * 1024
@@ -41,7 +41,7 @@ _NUMBERS = {
 
 
 class Answer(NamedTuple):
-    """Be what an answer says; whoever got the whole of it has the same."""
+    """The content of an answer. Two clients that received all of it have equal values."""
 
     chunks: int
     thinking: str
@@ -49,8 +49,8 @@ class Answer(NamedTuple):
     calls: int
 
 
-class Plan(NamedTuple):
-    """Say how many chunks an answer has, and how many of them come in a second; 0 is as many as the client takes."""
+class AnswerPlan(NamedTuple):
+    """The number of chunks of an answer, and their number per second. 0 is as fast as the client reads."""
 
     chunks: int
     rate: float = 0.0
@@ -58,7 +58,7 @@ class Plan(NamedTuple):
 
 @cache
 def _script(chunks: int) -> tuple[Answer, list[bytes]]:
-    """Write an answer: a third of it thinking, the rest content, a tool call, and the numbers."""
+    """Return an answer and its records: a third thinking, the rest content, a tool call, the metrics."""
     words = Random(7).choices(_WORDS, k=chunks - 2)
     third = len(words) // 3
     messages: list[dict[str, Any]] = [{"content": "", "thinking": word} for word in words[:third]]
@@ -81,37 +81,37 @@ def _framed(message: dict[str, Any], *, done: bool = False, **more: object) -> b
     return b"%x\r\n%b\r\n" % (len(line), line)
 
 
-def expected(plan: Plan) -> Answer:
-    """Return what an answer to `MODEL` says."""
+def expected_answer(plan: AnswerPlan) -> Answer:
+    """Return the answer of `MODEL`."""
     return _script(plan.chunks)[0]
 
 
 @contextmanager
-def serving(plan: Plan) -> Generator[str]:
+def fast_server(plan: AnswerPlan) -> Generator[str]:
     """
-    Run the server for the length of a `with`.
+    Run the server during a `with` block.
 
     Args:
-        plan: What to answer.
+        plan: The answer.
 
     Yields:
         The server's address.
     """
-    with apart(_listen, plan) as pipe:
+    with child_process(_listen, plan) as pipe:
         yield f"http://127.0.0.1:{pipe.recv()}"
 
 
 @contextmanager
-def apart(work: Callable[..., Coroutine[Any, Any, None]], *args: object) -> Generator[Connection]:
+def child_process(work: Callable[..., Coroutine[Any, Any, None]], *args: object) -> Generator[Connection]:
     """
-    Run a coroutine in a fresh process for the length of a `with`.
+    Run a coroutine in a new process during a `with` block.
 
     Args:
-        work: The coroutine's function; it is given the other end of the pipe, and *args*.
-        args: What else it is given.
+        work: The coroutine function. It gets the other end of the pipe, and *args*.
+        args: The other arguments.
 
     Yields:
-        One end of the pipe. However the `with` is left, the process ends.
+        One end of the pipe. The process is killed at the end of the block.
     """
     context = get_context("spawn")
     ours, theirs = context.Pipe()
@@ -126,22 +126,22 @@ def apart(work: Callable[..., Coroutine[Any, Any, None]], *args: object) -> Gene
 
 
 def _main(work: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Whoever started this process ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent process ends this one.
     asyncio.run(work(*args))
 
 
-async def _listen(pipe: Connection, plan: Plan) -> None:
+async def _listen(pipe: Connection, plan: AnswerPlan) -> None:
     for chunks in (_WARM_UP_CHUNKS, plan.chunks):
         _blocks(chunks)
     server = await asyncio.start_server(partial(_serve, plan), "127.0.0.1", 0, backlog=1024)
-    # When the one who asked for this server was killed, the pipe says so.
+    # The pipe becomes readable when the parent process is killed.
     gone = asyncio.Event()
     asyncio.get_running_loop().add_reader(pipe.fileno(), gone.set)
     pipe.send(server.sockets[0].getsockname()[1])
     await gone.wait()
 
 
-async def _serve(plan: Plan, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _serve(plan: AnswerPlan, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(ConnectionError, asyncio.IncompleteReadError):
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -170,9 +170,9 @@ async def _burst(writer: asyncio.StreamWriter, chunks: int) -> None:
         await writer.drain()
 
 
-async def _pace(writer: asyncio.StreamWriter, plan: Plan) -> None:
+async def _pace(writer: asyncio.StreamWriter, plan: AnswerPlan) -> None:
     loop = asyncio.get_running_loop()
-    # Streams that began together do not stay in step.
+    # A random start, so that streams that began together do not send at the same moments.
     moment = loop.time() + Random().random() / plan.rate
     for record in _script(plan.chunks)[1]:
         await asyncio.sleep(moment - loop.time())

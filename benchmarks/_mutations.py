@@ -1,4 +1,4 @@
-"""Ways to spoil what a server sends: pure functions from bytes and chance to other bytes."""
+"""Random mutations of a server's answers, as pure functions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import TypeAlias
 
-__all__ = ("mutated", "spoiled_http")
+__all__ = ("mutate", "mutate_http")
 
 Mutation: TypeAlias = Callable[[bytes, Random, Sequence[bytes]], bytes]
-"""Spoils a body; the others may be spliced in."""
+"""Mutates a body. Parts of the other bodies may be spliced in."""
 
-# Most inputs are spoiled in one way, since little is left of the rest.
+# Most inputs are mutated once, because little of an input remains after several mutations.
 _TIMES = (1, 1, 1, 2, 2, 3, 5)
 _LONGEST = 64
 _OFTEN = 0.8
@@ -32,7 +32,7 @@ _KEYS = b"""message role content thinking tool_calls images function name argume
     done_reason error response status logprobs _debug_info eval_count total_duration tool_failed client (client)
     (tool_failed) Message __class__ digest completed models embeddings version details""".split()
 _VALUES = b"""null true false 7 -0.5 "" "x" [] {} ["x"] {"error":"x"} [null] {"":null} [[]] "1" "2026-01-01" """.split()
-# A few hundred levels can be read; thousands are beyond what any parser takes; near the limit it depends on the caller.
+# Parsers accept a few hundred levels and refuse thousands. In between it depends on the depth of the caller's stack.
 _DEPTHS = (2, 9, 60, 300, 3000, 100_000)
 _NESTS = ((b"[", b"]"), (b'{"a":', b"}"), (b'{"error":', b"}"), (b'[{"message":', b"}]"))
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
@@ -124,25 +124,25 @@ _BYTES: tuple[Mutation, ...] = (_flip, _cut, _double, _delete, _swap, _swap_line
 _JSON: tuple[Mutation, ...] = (_number, _key, _value, _nest)
 
 
-def mutated(body: bytes, random: Random, others: Sequence[bytes]) -> bytes:
+def mutate(body: bytes, random: Random, others: Sequence[bytes]) -> bytes:
     """
-    Spoil a body in one to five ways.
+    Return a body after one to five random mutations.
 
     Args:
         body: The body.
-        random: The chance.
+        random: The source of randomness.
         others: Other bodies, parts of which may be spliced in.
 
     Returns:
-        The spoiled body; the same for the same chance.
+        The mutated body, which is the same for the same state of *random*.
     """
     for _ in range(random.choice(_TIMES)):
         body = random.choice(random.choice((_BYTES, _JSON)))(body, random, others)
     return body
 
 
-def spoiled_http(body: bytes, random: Random, others: Sequence[bytes]) -> bytes:
-    """Wrap a body in HTTP that is spoiled, or is none at all."""
+def mutate_http(body: bytes, random: Random, others: Sequence[bytes]) -> bytes:
+    """Return a body in mutated HTTP, or random bytes."""
     if random.random() < 1 - _OFTEN:
         return random.randbytes(random.randint(0, 200))
     status = random.choice((b"200", b"200", b"404", b"500", b"301", b"100", b"101", b"204", b"304", b"999", b"20", b""))
@@ -154,7 +154,7 @@ def spoiled_http(body: bytes, random: Random, others: Sequence[bytes]) -> bytes:
         cut = random.randrange(len(body) + 1)
         pieces = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (body[:cut], body[cut:]) if piece)
         answer = head + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n"
-    # The beginning is spoiled most, since HTTP is there.
+    # Only the beginning is mutated, because that is where HTTP is.
     near = answer[:200]
     for _ in range(random.randint(0, 2)):
         near = random.choice((_flip, _delete, _insert, _double, _swap))(near, random, others)

@@ -1,0 +1,163 @@
+"""Many cancels at the same time, from threads and from coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import TypeAlias, get_args
+
+import httpx
+from _cancel import PATIENCE, CancelLog, Phase, PlannedCancel
+from _cancel_methods import COROUTINE_METHODS, THREAD_METHODS, CoroutineMethod, ThreadMethod
+from _server_process import ServerProcess
+
+from rxollama import Ollama
+from rxollama._runtime import background
+
+__all__ = ("AT_ONCE", "Clients", "check_service", "plan_cancels", "run_cancels")
+
+ThreadCancels: TypeAlias = deque[tuple[ThreadMethod, PlannedCancel]]
+CoroutineCancels: TypeAlias = deque[tuple[CoroutineMethod, PlannedCancel]]
+
+_THREADS, _COROUTINES = 8, 24
+AT_ONCE = _THREADS + _COROUTINES
+"""The largest number of chats at the same time."""
+
+_CHUNKS = 8
+# The seconds after the subscription within which a cancel comes. A chunk comes every ten milliseconds.
+_MOMENTS: dict[Phase, tuple[float, float]] = {
+    "connecting": (0.0, 0.03),
+    "sending": (0.0, 0.003),
+    "silent": (0.01, 0.1),
+    "streaming": (0.02, 0.12),
+    "stalled": (0.04, 0.12),
+}
+
+
+class Clients:
+    """
+    The clients of the threads and of the coroutines, each with one that never connects.
+
+    Args:
+        server: The server.
+        plain: Whether the clients use a plain `httpx.AsyncClient`, which belongs to one loop and is closed here.
+    """
+
+    def __init__(self, server: ServerProcess, *, plain: bool) -> None:
+        self._passed: list[tuple[httpx.AsyncClient, bool]] = []
+
+        def client(url: str, *, of_threads: bool) -> Ollama:
+            if not plain:
+                return Ollama(url)
+            passed = httpx.AsyncClient()
+            self._passed.append((passed, of_threads))
+            return Ollama(url, http_client=passed)
+
+        self.of_threads = client(server.url, of_threads=True)
+        self.of_threads_full = client(server.full_url, of_threads=True)
+        self.of_tasks, self.of_tasks_full = (
+            client(server.url, of_threads=False),
+            client(server.full_url, of_threads=False),
+        )
+
+    async def aclose(self) -> None:
+        """Close all clients, each on its own loop."""
+        for client in (self.of_threads, self.of_threads_full, self.of_tasks, self.of_tasks_full):
+            await client.aclose()
+        for passed, of_threads in self._passed:
+            loop = background() if of_threads else asyncio.get_running_loop()
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(passed.aclose(), loop))
+
+
+def plan_cancels(count: int, random: Random) -> tuple[ThreadCancels, CoroutineCancels]:
+    """Return random cancels: every method in every phase equally often, in random order, at random moments."""
+    phases: tuple[Phase, ...] = get_args(Phase)
+    methods = [*THREAD_METHODS, *COROUTINE_METHODS]
+    pairs: list[tuple[str, Phase]] = [(method, phase) for method in methods for phase in phases]
+    drawn = [pairs[index % len(pairs)] for index in range(count)]
+    random.shuffle(drawn)
+    by_threads: ThreadCancels = deque()
+    by_coroutines: CoroutineCancels = deque()
+    for number, (method, phase) in enumerate(drawn):
+        delay = random.uniform(*_MOMENTS.get(phase, (0.0, 0.0)))
+        planned = PlannedCancel(number, phase, delay, random.randint(1, _CHUNKS))
+        if method in THREAD_METHODS:
+            by_threads.append((THREAD_METHODS[method], planned))
+        else:
+            by_coroutines.append((COROUTINE_METHODS[method], planned))
+    return by_threads, by_coroutines
+
+
+async def run_cancels(
+    clients: Clients, count: int, random: Random, log: CancelLog, halfway: Callable[[], None]
+) -> None:
+    """Carry out random cancels and print the progress. *halfway* is called after half of them."""
+    by_threads, by_coroutines = plan_cancels(count, random)
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=_in_thread, args=(clients, by_threads, log, stop), name="cancels", daemon=True)
+        for _ in range(_THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_COROUTINES):
+                group.create_task(_in_coroutine(clients, by_coroutines, log))
+            group.create_task(_print_progress(log, count, halfway))
+    finally:
+        stop.set()
+        # Their chats live on the background loop, and each of them ends soon.
+        for thread in threads:
+            thread.join(PATIENCE)
+
+
+def check_service(clients: Clients, runner: asyncio.Runner, number: int, log: CancelLog) -> None:
+    """Check that the clients still work after the cancels."""
+    planned = PlannedCancel(number, "done", 0.0, 0)
+    for by_thread in THREAD_METHODS.values():
+        by_thread(clients.of_threads, planned, log)
+    for name, by_coroutine in COROUTINE_METHODS.items():
+        try:
+            runner.run(asyncio.wait_for(by_coroutine(clients.of_tasks, planned, log), PATIENCE))
+        except TimeoutError:
+            log.add_error(planned, name, "the client does not work any more")
+
+
+def _in_thread(clients: Clients, cancels: ThreadCancels, log: CancelLog, stop: threading.Event) -> None:
+    while cancels and not stop.is_set():
+        try:
+            method, planned = cancels.popleft()
+        except IndexError:
+            return
+        try:
+            method(clients.of_threads_full if planned.phase == "connecting" else clients.of_threads, planned, log)
+        except Exception as error:  # noqa: BLE001 - Any error is a finding.
+            log.add_error(planned, method.__name__, repr(error))
+        log.add_done()
+
+
+async def _in_coroutine(clients: Clients, cancels: CoroutineCancels, log: CancelLog) -> None:
+    while cancels:
+        method, planned = cancels.popleft()
+        try:
+            await method(clients.of_tasks_full if planned.phase == "connecting" else clients.of_tasks, planned, log)
+        except Exception as error:  # noqa: BLE001 - Any error is a finding.
+            log.add_error(planned, method.__name__, repr(error))
+        log.add_done()
+
+
+async def _print_progress(log: CancelLog, count: int, halfway: Callable[[], None]) -> None:
+    began, printed, pending = time.monotonic(), 0.0, [halfway]
+    while log.count < count:
+        await asyncio.sleep(0.05)
+        if pending and log.count >= count / 2:
+            pending.pop()()
+        if time.monotonic() - printed > 1:
+            printed = time.monotonic()
+            print(f"{log.count:,} of {count:,} cancels in {printed - began:.0f} s", file=sys.stderr)
