@@ -1,20 +1,25 @@
 """
-The root of all errors, and the refusal of a wrong value.
+The root of all errors, and the errors for wrong values.
 
-They stand below `messages`, whose values check themselves, while `errors` stands above it, because an error that
-ends a stream carries a `ChatResponse`.
+They stand below `messages`, whose values check themselves. `errors` stands above it, because the error that ends a
+stream carries a `ChatResponse`.
 """
 
 from __future__ import annotations
 
-__all__ = ("InvalidValueError", "RxOllamaError", "invalid_value")
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ("InvalidValueError", "RxOllamaError", "invalid_value", "unknown_name")
 
 _SHOWN = 80
+# "text" is as near to "content" as this, and no nearer.
+_NEAR = 0.5
 
 
 class RxOllamaError(Exception):
     """
-    Be the base of everything that rxollama raises.
+    The base class of every error that rxollama raises.
 
     .. versionadded:: 0.1
     """
@@ -22,13 +27,13 @@ class RxOllamaError(Exception):
 
 class InvalidValueError(RxOllamaError, ValueError):
     """
-    Say that a value given by the caller is wrong, before anything is sent.
+    A wrong value from the caller, found before anything is sent.
 
     Args:
-        message: What is wrong, for people.
+        message: The whole message.
         field: The name of the field or argument.
-        given: What was given, shortened.
-        allowed: What is allowed.
+        given: The value, shortened. Only its type, if the value may be private.
+        allowed: What was expected instead.
 
     .. versionadded:: 0.1
     """
@@ -44,28 +49,47 @@ class InvalidValueError(RxOllamaError, ValueError):
         self.allowed = allowed
 
 
-def invalid_value(field: str, given: object, allowed: str, *, show: bool = True) -> InvalidValueError:
+def invalid_value(field: str, given: object, allowed: str, *, show: bool = True, hint: str = "") -> InvalidValueError:
     """
-    Build the error for a wrong value.
+    Build the error for a wrong value: "FIELD: expected ALLOWED, got GIVEN".
 
     Args:
         field: The name of the field or argument.
         given: The wrong value.
-        allowed: What is expected, as a noun phrase such as "a str".
-        show: Whether the value itself may be shown; False for what people write, of which only the type is named.
+        allowed: What was expected, as a noun phrase such as "a str".
+        show: Whether the error may show the value. If not, it names the value's type.
+        hint: What to do, if *allowed* does not say it.
 
     Returns:
-        The error, to be raised by the caller.
+        The error, for the caller to raise.
     """
     shown = _shown(given) if show else _kind(given)
     if len(shown) > _SHOWN:
         shown = shown[:_SHOWN] + "…"
-    return InvalidValueError(
-        f"{field}: expected {allowed}, got {shown}",
-        field=field,
-        given=shown,
-        allowed=allowed,
-    )
+    message = f"{field}: expected {allowed}, got {shown}"
+    return InvalidValueError(f"{message}: {hint}" if hint else message, field=field, given=shown, allowed=allowed)
+
+
+def unknown_name(
+    owner: str, name: object, known: Iterable[str], allowed: str, *, otherwise: str = ""
+) -> InvalidValueError:
+    """
+    Build the error for a name that is not known, with the nearest name that is.
+
+    Args:
+        owner: The field or argument that holds the name.
+        name: The unknown name.
+        known: The names that are known.
+        allowed: What was expected, as a noun phrase.
+        otherwise: What to do if no known name is near.
+
+    Returns:
+        The error, for the caller to raise.
+    """
+    if not isinstance(name, str):
+        return invalid_value(owner, name, "names of type str")
+    near = get_close_matches(name, known, n=1, cutoff=_NEAR)
+    return invalid_value(f"{owner}.{name}", name, allowed, hint=f"did you mean {near[0]!r}?" if near else otherwise)
 
 
 def _shown(given: object) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from rxollama._invalid_value import invalid_value
-from rxollama.messages import ChatRequest, GenerateRequest, Message, read_messages
+from rxollama.messages import ChatRequest, GenerateRequest, Message, read_options
 
 __all__ = ("encode", "encode_chat", "encode_generate")
 
 _ALWAYS = ("model", "stream")
-_OPTIONAL = ("format", "keep_alive", "options", "think", "truncate", "shift", "logprobs", "top_logprobs")
+_OPTIONAL = ("format", "keep_alive", "think", "truncate", "shift", "logprobs", "top_logprobs")
 _GENERATE = ("suffix", "system", "template", "raw")
 
 
@@ -45,7 +45,7 @@ def _json(field: str, value: object) -> bytes:
 def encode_chat(request: ChatRequest) -> bytes:
     """Return the body of `POST /api/chat`."""
     fields = _common(request)
-    fields["messages"] = [_message(message) for message in read_messages(request.messages)]
+    fields["messages"] = [_message(message) for message in request.messages]
     if request.tools:
         fields["tools"] = request.tools
     return encode(fields)
@@ -63,6 +63,7 @@ def encode_generate(request: GenerateRequest) -> bytes:
 
 def _common(request: ChatRequest | GenerateRequest) -> dict[str, Any]:
     fields = {name: getattr(request, name) for name in (*_ALWAYS, *_OPTIONAL)}
+    fields["options"] = read_options(request.options, request.extra)
     fields["_debug_render_only"] = request.debug_render_only
     return fields
 

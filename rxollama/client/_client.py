@@ -1,11 +1,12 @@
-"""The client: chats and all other calls as observables."""
+"""The client."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+from rxollama._checks import check_count
 from rxollama._invalid_value import invalid_value
 from rxollama._runtime import Stream, Streams
 from rxollama._tool_loop import RaiseOn, Through, ToolLoopOptions, converse
@@ -13,7 +14,7 @@ from rxollama._wire import CHAT, GENERATE, MAX_LINE, Decoder, LineDecoder, encod
 from rxollama.client._address import base_url
 from rxollama.client._endpoints import Endpoints
 from rxollama.client._lazy_transport import LazyTransport, http_transport
-from rxollama.client._settings import check_http_client, check_size, check_transport, header_fields, key_of
+from rxollama.client._settings import check_http_client, check_transport, header_fields, key_of
 from rxollama.client._source import RequestPlan, source
 from rxollama.messages import (
     ChatChunk,
@@ -40,23 +41,24 @@ T = TypeVar("T")
 
 class Ollama(Endpoints):
     """
-    Be a client of one Ollama server.
+    A client for one Ollama server.
 
-    It works from scripts, threads, coroutines on several event loops one after another, and after a fork. Making one
-    connects to nothing. Close it with `with`, `async with`, `close()` or `aclose()`; otherwise its connections close
-    with the event loop they belong to.
+    It works in scripts, in threads, in coroutines on one event loop after another, and after a fork. A new client does
+    not connect yet. Close it with `with`, `async with`, `close()` or `aclose()`. Otherwise its connections close with
+    the event loop that they belong to.
 
     Args:
-        host: The server, in any form that `OLLAMA_HOST` takes; None reads that variable, and without it means
+        host: The server, in any form that `OLLAMA_HOST` allows. None reads that variable. Without it, the server is
             `http://127.0.0.1:11434`.
-        api_key: Sent as Bearer to this server, and to no other; None reads `OLLAMA_API_KEY`, an empty text is none.
+        api_key: The key that is sent as a bearer token to this server, and to no other. None reads `OLLAMA_API_KEY`. An
+            empty str sends none.
         headers: More headers for each request.
-        http_client: An `httpx.AsyncClient` to use instead of an own one; it is never closed here.
-        transport: Something else that carries requests; then *headers*, *api_key* and *http_client* are its own matter.
-        max_line: The longest record taken, in bytes.
+        http_client: An `httpx.AsyncClient` to use for requests. It is never closed here.
+        transport: Something else that carries requests. It replaces *headers*, *api_key* and *http_client*.
+        max_line: The size limit of a record, in bytes.
 
     Raises:
-        InvalidValueError: When one of these is wrong.
+        InvalidValueError: If an argument is wrong.
 
     .. versionadded:: 0.1
     """
@@ -75,7 +77,7 @@ class Ollama(Endpoints):
         check_transport(transport)
         if transport is not None and http_client is not None:
             raise invalid_value("http_client", http_client, "None beside transport=", show=False)
-        check_size("max_line", max_line)
+        check_count("max_line", max_line)
         self._base_url = base_url(host)
         self._max_line = max_line
         self._streams = Streams()
@@ -98,6 +100,7 @@ class Ollama(Endpoints):
         tools: Tools | None = None,
         format: Format | None = None,  # noqa: A002 - Ollama's own name.
         options: Options | None = None,
+        extra: Mapping[str, Any] | None = None,
         think: Think | None = None,
         keep_alive: KeepAlive | None = None,
         stream: bool = True,
@@ -108,19 +111,39 @@ class Ollama(Endpoints):
         debug_render_only: bool | None = None,
     ) -> Stream[ChatChunk]:
         """
-        Chat with a model; see `ChatRequest` for the arguments.
+        Chat with a model.
 
-        Of *tools* that are functions only the description is sent: what the model calls is in the chunks, and
-        `converse` is what runs it.
+        `chat(tools=)` describes functions to the model, and does not run them. `converse(tools=)` runs them.
+
+        Args:
+            model: The name of the model, such as `qwen3` or `qwen3:8b`.
+            messages: The messages: a str, which a user says, a `Message`, a dict such as
+                `{"role": "user", "content": "Hi"}`, an `ollama.Message`, or a list of these.
+            tools: Functions, `Tool`s or schemas that the model may call. Calls arrive in the chunks.
+            format: What the answer must be: "json" for any JSON, a JSON schema, or a type that has one (of msgspec, a
+                dataclass, a TypedDict, a model of pydantic, or a list or union of these). `op.parse` reads the answer.
+            options: Options of the model, such as `{"temperature": 0, "num_ctx": 8192}`. `ModelOptions` documents each
+                with its unit. An unknown name is refused.
+            extra: More options of the model, of any name: for servers that know more. They go over *options*.
+            think: Whether the model thinks before it answers, or how hard: "low", "medium", "high" or "max". None
+                leaves it to the server: thinking models think.
+            keep_alive: How long the model stays loaded afterwards: seconds, a duration such as "5m" or "1h30m", or a
+                timedelta. 0 unloads it at once, and a negative time never does. None leaves it to the server, which
+                takes 5 minutes.
+            stream: Whether the answer arrives as it is generated. False gives it as one chunk.
+            logprobs: Whether to return the log probability of each token.
+            top_logprobs: How many alternatives to return for each token, 0 to 20. It needs *logprobs*.
+            truncate: Whether the server drops the oldest messages that do not fit into the context. None means True.
+            shift: Whether the server drops old tokens to make room while it answers. Another value reloads the model.
+            debug_render_only: Whether to return the rendered prompt in `debug_info` instead of an answer.
 
         Returns:
-            A cold observable: each subscription sends the request once. Its chunks come as the server sends them, the
-            last one `done` and with the numbers; with `stream=False` there is only that one. Disposing closes the
-            request at once, from any thread and at any moment.
+            A cold stream: each subscription sends the request once. Chunks arrive as the server sends them. The last
+            one is `done`, and holds the metrics. Disposing closes the request at once, from any thread.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
-            StreamError: To the subscriber, when the request fails; `partial` holds what arrived.
+            InvalidValueError: At the call, if an argument is wrong.
+            StreamError: To the subscriber, if the request fails. Its `partial` holds what arrived.
 
         .. versionadded:: 0.1
         """
@@ -131,6 +154,7 @@ class Ollama(Endpoints):
                 tools=[tool.schema for tool in tools_of(tools)],
                 format=format,
                 options=options,
+                extra=extra,
                 think=think,
                 keep_alive=keep_alive,
                 stream=stream,
@@ -157,36 +181,37 @@ class Ollama(Endpoints):
         **options: Unpack[ChatOptions],
     ) -> Stream[ChatChunk]:
         """
-        Chat with a model, run the tools that it calls, and let it go on with their results, until it calls no more.
+        Chat with a model, run the tools that it calls, and continue with their results until it calls none.
 
-        A tool starts as soon as its call is complete. What goes wrong with one, be it unknown, called with arguments
-        that do not fit, not allowed, too slow or broken, is told to the model as its result (`tool_failed`).
+        `converse(tools=)` runs functions. `chat(tools=)` only describes them to the model. A tool starts as soon as its
+        call is complete. A failure becomes the tool's result, which the model sees (`tool_failed`): an unknown tool,
+        wrong arguments, a denied call, a timeout, or an error of the tool.
 
         Args:
-            model: The model's name.
-            messages: A user's text, a message, or several; see `ChatRequest`.
-            tools: Functions, `Tool`s, or schemas with something to run.
-            max_rounds: How many requests may be made.
-            concurrency: How many tools may run at once.
-            tool_timeout: Seconds that a tool may take once it runs; None for ever.
-            approve: Asked before each call, one at a time: a function of the `ToolCall`, async or not, or one that
-                returns an observable. It answers True, False, `Denied` with a reason, or other arguments.
-            through: An operator that each round's request passes through, such as `op.retry()` or several in a
+            model: The name of the model.
+            messages: The messages, see `chat`.
+            tools: Functions, `Tool`s, or schemas with a function to run.
+            max_rounds: The most requests that may be sent.
+            concurrency: The most tools that may run at once.
+            tool_timeout: The most seconds that a tool may run; None for no limit.
+            approve: A function that decides about each call, one at a time. It gets the `ToolCall`, and returns True,
+                False, `Denied` with a reason, or other arguments. It may be async, or return an observable.
+            through: An operator for the request of each round, such as `op.retry()`, or several in a
                 `reactivex.compose`.
-            raise_on: The errors of tools that end the stream instead of being told to the model: `ToolError` for any.
-            options: What else `chat` takes, for each round.
+            raise_on: The errors of tools that end the stream, instead of going to the model. `ToolError` means all.
+            options: The other arguments of `chat`, for each round.
 
         Returns:
-            A cold observable of the chunks of all rounds: the assistant's as they stream; then a chunk with role `tool`
-            for each result, whole, in the order of the calls; the assistant's again. Chunks that only tell how far a
-            tool is (`tool_progress`) come between them. Disposing closes the request and cancels the tools; a function
+            A cold stream of the chunks of all rounds. The assistant's chunks arrive as they are generated. Then follows
+            one chunk with the role `tool` for each result, in the order of the calls. Chunks with the progress of a
+            tool (`tool_progress`) arrive between them. Disposing closes the request and cancels the tools. A function
             on a thread runs to its end, and its result is dropped.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
-            TooManyRoundsError: To the subscriber, when the model calls a tool in its last round.
-            ToolError: To the subscriber, where *raise_on* asks for it.
-            StreamError: To the subscriber, when a request fails; `partial` holds what was said in all rounds.
+            InvalidValueError: At the call, if an argument is wrong.
+            TooManyRoundsError: To the subscriber, if the model calls a tool in its last round.
+            ToolError: To the subscriber, if *raise_on* includes it.
+            StreamError: To the subscriber, if a request fails. Its `partial` holds the messages of all rounds.
 
         .. versionadded:: 0.1
         """
@@ -215,6 +240,7 @@ class Ollama(Endpoints):
         images: Iterable[Image] = (),
         format: Format | None = None,  # noqa: A002 - Ollama's own name.
         options: Options | None = None,
+        extra: Mapping[str, Any] | None = None,
         think: Think | None = None,
         keep_alive: KeepAlive | None = None,
         stream: bool = True,
@@ -225,14 +251,40 @@ class Ollama(Endpoints):
         debug_render_only: bool | None = None,
     ) -> Stream[ChatChunk]:
         """
-        Let a model go on from a bare prompt; see `GenerateRequest` for the arguments.
+        Let a model continue a prompt.
+
+        Args:
+            model: The name of the model, such as `qwen3` or `qwen3:8b`.
+            prompt: The prompt. An empty one loads the model.
+            suffix: The text after the answer, for models that fill in the middle.
+            system: A system prompt in place of the model's own.
+            template: A prompt template in place of the model's own.
+            raw: Whether the prompt goes to the model without a template. It excludes *system* and *template*.
+            images: Images for a model that sees: path objects, bytes, base64 text or `data:` URIs.
+            format: What the answer must be: "json" for any JSON, a JSON schema, or a type that has one (of msgspec, a
+                dataclass, a TypedDict, a model of pydantic, or a list or union of these). `op.parse` reads the answer.
+            options: Options of the model, such as `{"temperature": 0, "num_ctx": 8192}`. `ModelOptions` documents each
+                with its unit. An unknown name is refused.
+            extra: More options of the model, of any name: for servers that know more. They go over *options*.
+            think: Whether the model thinks before it answers, or how hard: "low", "medium", "high" or "max". None
+                leaves it to the server: thinking models think.
+            keep_alive: How long the model stays loaded afterwards: seconds, a duration such as "5m" or "1h30m", or a
+                timedelta. 0 unloads it at once, and a negative time never does. None leaves it to the server, which
+                takes 5 minutes.
+            stream: Whether the answer arrives as it is generated. False gives it as one chunk.
+            logprobs: Whether to return the log probability of each token.
+            top_logprobs: How many alternatives to return for each token, 0 to 20. It needs *logprobs*.
+            truncate: Whether the server cuts a prompt that does not fit into the context. None means True.
+            shift: Whether the server drops old tokens to make room while it answers. Another value reloads the model.
+            debug_render_only: Whether to return the rendered prompt in `debug_info` instead of an answer.
 
         Returns:
-            What `chat` returns, so that every operator works on it: what the server calls `response` is the content.
+            A cold stream of chunks, as `chat` returns it. Every operator works on it. The server's `response` is the
+            content of the message.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
-            StreamError: To the subscriber, as with `chat`.
+            InvalidValueError: At the call, if an argument is wrong.
+            StreamError: To the subscriber, if the request fails. Its `partial` holds what arrived.
 
         .. versionadded:: 0.1
         """
@@ -247,6 +299,7 @@ class Ollama(Endpoints):
                 images=images,
                 format=format,
                 options=options,
+                extra=extra,
                 think=think,
                 keep_alive=keep_alive,
                 stream=stream,
@@ -260,13 +313,17 @@ class Ollama(Endpoints):
 
     def send(self, request: ChatRequest | GenerateRequest) -> Stream[ChatChunk]:
         """
-        Send a request that was made before.
+        Send a request.
 
         Args:
             request: The request.
 
         Returns:
-            What `chat` returns.
+            A cold stream of chunks, see `chat`.
+
+        Raises:
+            InvalidValueError: At the call, if this is not a request.
+            StreamError: To the subscriber, if the request fails. Its `partial` holds what arrived.
 
         .. versionadded:: 0.1
         """
@@ -288,7 +345,7 @@ class Ollama(Endpoints):
         """
         End every stream of this client with `ClientClosedError`, and close its connections.
 
-        Works from any thread and may be repeated; within a coroutine prefer `aclose`, which waits.
+        It works from any thread, and a second call does nothing. In a coroutine use `aclose`, which waits.
         """
         self._streams.close()
         self._default.close()
@@ -303,7 +360,7 @@ class Ollama(Endpoints):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close."""
+        """Close the client."""
         self.close()
 
     async def __aenter__(self) -> Self:
@@ -311,7 +368,7 @@ class Ollama(Endpoints):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close."""
+        """Close the client."""
         await self.aclose()
 
     def __repr__(self) -> str:

@@ -1,33 +1,31 @@
-"""All calls but chat and generate: models, embeddings, and moving models about."""
+"""The calls that return one value or a progress: models, embeddings, downloads."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rxollama._checks import check_flag, check_keep_alive, check_model, check_options, check_text
+from rxollama._checks import check_count, check_flag, check_name, check_text
 from rxollama._runtime import Stream
 from rxollama._wire import (
-    CHAT,
     MAX_LINE,
     PROGRESS,
     BodyDecoder,
     Decoder,
     LineDecoder,
     encode,
-    encode_chat,
     read_body,
     read_models,
     read_nothing,
     read_running,
     read_version,
 )
-from rxollama.client._settings import check_name, check_size, digests, parameters_of, texts
+from rxollama.client._settings import digests, texts
 from rxollama.messages import (
     ChatChunk,
     ChatRequest,
     Embeddings,
+    GenerateRequest,
     KeepAlive,
     Messages,
     ModelCard,
@@ -35,7 +33,9 @@ from rxollama.messages import (
     Options,
     Progress,
     RunningModel,
+    read_keep_alive,
     read_messages,
+    read_options,
 )
 from rxollama.transport import Request
 
@@ -44,15 +44,18 @@ __all__ = ("Endpoints",)
 T = TypeVar("T")
 
 
-class Endpoints(ABC):
-    """Be the part of the client that answers with one value, or with progress."""
+class Endpoints:
+    """The calls of the client that return one value or a progress."""
 
     _max_line: int = MAX_LINE
 
-    @abstractmethod
-    def _observe(
-        self, request: Request, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
-    ) -> Stream[T]: ...
+    if TYPE_CHECKING:
+        # The client defines these.
+        def _observe(
+            self, request: Request, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
+        ) -> Stream[T]: ...
+
+        def send(self, request: ChatRequest | GenerateRequest) -> Stream[ChatChunk]: ...
 
     def embed(
         self,
@@ -63,53 +66,56 @@ class Endpoints(ABC):
         dimensions: int | None = None,
         keep_alive: KeepAlive | None = None,
         options: Options | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> Stream[Embeddings]:
         """
-        Embed one or several texts.
+        Embed one or more texts.
 
         Args:
-            model: The model's name.
+            model: The name of the model.
             input: The text, or several.
-            truncate: Whether to cut what does not fit.
-            dimensions: The length of the vectors, for models that let it be chosen.
-            keep_alive: How long the model stays loaded.
-            options: Model options by Ollama's names.
+            truncate: Whether the server cuts a text that does not fit into the context.
+            dimensions: The length of the vectors, for models that offer a choice.
+            keep_alive: How long the model stays loaded afterwards: seconds, a duration such as "5m", or a timedelta.
+            options: Options of the model, see `ModelOptions`.
+            extra: More options of the model, of any name.
 
         Returns:
-            A cold observable of one value.
+            A cold stream of one value.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
+            InvalidValueError: At the call, if an argument is wrong.
 
         .. versionadded:: 0.1
         """
-        check_model(model)
+        check_name("model", model)
         check_flag("truncate", truncate)
         if dimensions is not None:
-            check_size("dimensions", dimensions)
+            check_count("dimensions", dimensions)
         fields = {
             "model": model,
             "input": texts("input", input),
             "truncate": truncate,
             "dimensions": dimensions,
-            "keep_alive": check_keep_alive(keep_alive),
-            "options": check_options(options),
+            "keep_alive": read_keep_alive(keep_alive),
+            "options": read_options(options, extra),
         }
         return self._one("POST", "/api/embed", read_body(Embeddings), fields)
 
     def pull(self, model: str, *, insecure: bool | None = None) -> Stream[Progress]:
         """
-        Fetch a model from its registry.
+        Download a model from its registry.
 
         Args:
-            model: The model's name.
-            insecure: Whether the registry may be one without a trusted certificate.
+            model: The name of the model.
+            insecure: Whether to accept a registry without a trusted certificate.
 
         Returns:
-            A cold observable of the progress, `success` last. Disposing stops the download; what is there stays.
+            A cold stream of the progress. Its last status is `success`. Disposing stops the download. A later pull
+            continues it.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
+            InvalidValueError: At the call, if an argument is wrong.
 
         .. versionadded:: 0.1
         """
@@ -118,17 +124,17 @@ class Endpoints(ABC):
 
     def push(self, model: str, *, insecure: bool | None = None) -> Stream[Progress]:
         """
-        Send a model to its registry.
+        Upload a model to its registry.
 
         Args:
-            model: The model's name, with the namespace it goes to.
-            insecure: Whether the registry may be one without a trusted certificate.
+            model: The name of the model, with the namespace in the registry.
+            insecure: Whether to accept a registry without a trusted certificate.
 
         Returns:
-            A cold observable of the progress, `success` last.
+            A cold stream of the progress. Its last status is `success`.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
+            InvalidValueError: At the call, if an argument is wrong.
 
         .. versionadded:: 0.1
         """
@@ -148,27 +154,29 @@ class Endpoints(ABC):
         parameters: Options | None = None,
         messages: Messages | None = None,
         quantize: str | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> Stream[Progress]:
         """
-        Make a model from another or from files that the server has.
+        Create a model from another model, or from files on the server.
 
         Args:
-            model: The new model's name.
-            from_: The model it is made from.
-            files: The digests of its files, by name.
-            adapters: The digests of its adapters, by name.
-            template: Its prompt template.
-            license: Its license, or several.
-            system: Its system prompt.
-            parameters: Its options, by Ollama's names.
-            messages: Messages that every chat with it begins with.
+            model: The name of the new model.
+            from_: The name of the model to start from.
+            files: The digests of the model's files, by file name.
+            adapters: The digests of the adapters' files, by file name.
+            template: The prompt template.
+            license: The license, or several.
+            system: The system prompt.
+            parameters: The built-in options, see `ModelOptions`.
+            messages: Messages at the start of every chat with the model.
             quantize: The quantization to convert it to, such as `q4_K_M`.
+            extra: More built-in options, of any name.
 
         Returns:
-            A cold observable of the progress, `success` last.
+            A cold stream of the progress. Its last status is `success`.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
+            InvalidValueError: At the call, if an argument is wrong.
 
         .. versionadded:: 0.1
         """
@@ -185,18 +193,18 @@ class Endpoints(ABC):
         fields["files"] = digests("files", files)
         fields["adapters"] = digests("adapters", adapters)
         fields["license"] = license if license is None else texts("license", license)
-        fields["parameters"] = parameters_of(parameters)
+        fields["parameters"] = read_options(parameters, extra, "parameters")
         if messages is not None:
-            spoken = read_messages(messages)
-            fields["messages"] = [{"role": message.role, "content": message.content} for message in spoken]
+            read = read_messages(messages)
+            fields["messages"] = [{"role": message.role, "content": message.content} for message in read]
         return self._progress("/api/create", fields)
 
     def models(self) -> Stream[tuple[ModelEntry, ...]]:
         """
-        List the models that the server has.
+        List the models on the server.
 
         Returns:
-            A cold observable of one value.
+            A cold stream of one value.
 
         .. versionadded:: 0.1
         """
@@ -207,7 +215,7 @@ class Endpoints(ABC):
         List the models that are loaded.
 
         Returns:
-            A cold observable of one value.
+            A cold stream of one value.
 
         .. versionadded:: 0.1
         """
@@ -215,30 +223,30 @@ class Endpoints(ABC):
 
     def show(self, model: str, *, verbose: bool | None = None) -> Stream[ModelCard]:
         """
-        Tell all that the server knows of a model.
+        Return everything that the server knows about a model.
 
         Args:
-            model: The model's name.
-            verbose: Whether to bring the long lists as well.
+            model: The name of the model.
+            verbose: Whether to include the long lists, such as the tensors.
 
         Returns:
-            A cold observable of one value.
+            A cold stream of one value.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
+            InvalidValueError: At the call, if an argument is wrong.
 
         .. versionadded:: 0.1
         """
-        check_model(model)
+        check_name("model", model)
         check_flag("verbose", verbose)
         return self._one("POST", "/api/show", read_body(ModelCard), {"model": model, "verbose": verbose})
 
     def version(self) -> Stream[str]:
         """
-        Tell the server's version.
+        Return the version of the server.
 
         Returns:
-            A cold observable of one value.
+            A cold stream of one value.
 
         .. versionadded:: 0.1
         """
@@ -246,36 +254,34 @@ class Endpoints(ABC):
 
     def load(self, model: str, *, keep_alive: KeepAlive | None = None) -> Stream[ChatChunk]:
         """
-        Load a model, so that the first answer does not wait for it; this can take minutes.
+        Load a model, which can take minutes. The first answer then does not wait for it.
 
         Args:
-            model: The model's name.
-            keep_alive: How long it stays loaded.
+            model: The name of the model.
+            keep_alive: How long it stays loaded: seconds, a duration such as "5m", or a timedelta.
 
         Returns:
-            A cold observable of one chunk, whose `done_reason` is `load`.
+            A cold stream of one chunk. Its `done_reason` is `load`.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
+            InvalidValueError: At the call, if an argument is wrong.
 
         .. versionadded:: 0.1
         """
-        body = encode_chat(ChatRequest(model=model, messages=(), keep_alive=keep_alive))
-        request = Request(method="POST", path="/api/chat", body=body)
-        return self._observe(request, lambda: LineDecoder(CHAT, max_line=self._max_line), model, is_chat=True)
+        return self.send(ChatRequest(model=model, messages=(), keep_alive=keep_alive))
 
     def unload(self, model: str) -> Stream[ChatChunk]:
         """
         Unload a model.
 
         Args:
-            model: The model's name.
+            model: The name of the model.
 
         Returns:
-            A cold observable of one chunk, whose `done_reason` is `unload`; the memory is free a little later.
+            A cold stream of one chunk. Its `done_reason` is `unload`. The memory is free a little later.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
+            InvalidValueError: At the call, if an argument is wrong.
 
         .. versionadded:: 0.1
         """
@@ -286,14 +292,14 @@ class Endpoints(ABC):
         Give a model a second name.
 
         Args:
-            source: The model's name.
+            source: The name of the model.
             destination: The second name.
 
         Returns:
-            A cold observable of one None.
+            A cold stream of one None.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
+            InvalidValueError: At the call, if an argument is wrong.
 
         .. versionadded:: 0.1
         """
@@ -307,17 +313,17 @@ class Endpoints(ABC):
         Delete a model from the server.
 
         Args:
-            model: The model's name.
+            model: The name of the model.
 
         Returns:
-            A cold observable of one None.
+            A cold stream of one None.
 
         Raises:
-            InvalidValueError: At this call, when an argument is wrong.
+            InvalidValueError: At the call, if an argument is wrong.
 
         .. versionadded:: 0.1
         """
-        check_model(model)
+        check_name("model", model)
         return self._one("DELETE", "/api/delete", read_nothing, {"model": model})
 
     def _one(
@@ -334,6 +340,6 @@ class Endpoints(ABC):
         return self._observe(request, lambda: BodyDecoder(read, max_line=self._max_line), asked)
 
     def _progress(self, path: str, fields: Mapping[str, Any]) -> Stream[Progress]:
-        check_model(fields["model"])
+        check_name("model", fields["model"])
         request = Request(method="POST", path=path, body=encode(fields))
         return self._observe(request, lambda: LineDecoder(PROGRESS, max_line=self._max_line), fields["model"])

@@ -1,4 +1,4 @@
-"""The values: messages, chunks that add up, requests, responses, metrics and events."""
+"""The values: messages, chunks, requests, responses, metrics and events."""
 
 from rxollama._public import publish
 from rxollama.messages._backlog import Backlog, is_summable
@@ -23,6 +23,7 @@ from rxollama.messages._message import Function, Message, Messages, ToolCall, re
 from rxollama.messages._message_boundary import MessageBoundary
 from rxollama.messages._meter_reading import MeterPhase, MeterReading
 from rxollama.messages._metrics import ClientTiming, Metrics
+from rxollama.messages._model_options import ModelOptions, Options, read_options
 from rxollama.messages._partial_json import PartialJson, partial_of
 from rxollama.messages._request import (
     ChatOptions,
@@ -30,12 +31,13 @@ from rxollama.messages._request import (
     Format,
     GenerateRequest,
     KeepAlive,
-    Options,
     Think,
     ToolSchemas,
 )
+from rxollama.messages._request_checks import read_keep_alive
 from rxollama.messages._response import ChatResponse, ResponseBuilder
 from rxollama.messages._stream_total import StreamTotal
+from rxollama.messages._value import SupportsModelDump, Value
 
 __all__ = (
     "Backlog",
@@ -65,12 +67,14 @@ __all__ = (
     "ModelCard",
     "ModelDetails",
     "ModelEntry",
+    "ModelOptions",
     "Options",
     "PartialJson",
     "Progress",
     "ResponseBuilder",
     "RunningModel",
     "StreamTotal",
+    "SupportsModelDump",
     "Think",
     "ThinkingDelta",
     "ThinkingEnded",
@@ -82,10 +86,13 @@ __all__ = (
     "ToolProgressed",
     "ToolReturned",
     "ToolSchemas",
+    "Value",
     "is_summable",
     "metrics_of",
     "partial_of",
+    "read_keep_alive",
     "read_messages",
+    "read_options",
 )
 
 publish(globals())

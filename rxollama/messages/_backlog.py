@@ -1,4 +1,4 @@
-"""What waits for a slow consumer, added up: fewer items, never a lost word."""
+"""The items that wait for a slow consumer, added up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Sum(Protocol):
 
 
 class _TextSum:
-    """Add up texts in linear time."""
+    """The sum of texts, in linear time."""
 
     __slots__ = ("_text", "add", "total")
 
@@ -40,22 +40,28 @@ class _TextSum:
 
 
 def is_summable(item: object) -> bool:
-    """Tell whether items of this kind can be added up: texts and chunks can."""
+    """
+    Return whether items of this kind add up: `str` and `ChatChunk` do.
+
+    .. versionadded:: 0.1
+    """
     return isinstance(item, (str, ChatChunk))
 
 
 class Backlog(Generic[T]):
     """
-    Keep items in as few as say the same, in order.
+    A queue that adds up the items that wait in it.
 
-    Texts are joined and chunks added up, as long as that keeps the order of reading; whatever else there is stays as
-    it came. An item that waits alone is handed on as it came, too.
+    Strings are joined and chunks are added up, as long as the reading order stays the same. All other items stay as
+    they are, and so does an item that waits alone. Memory is bounded by the text itself.
+
+    .. versionadded:: 0.1
     """
 
     __slots__ = ("_open", "_sum", "_whole", "has_finished")
 
     has_finished: bool
-    """Whether an item waits to which nothing more can be added."""
+    """Whether an item waits that can no longer grow."""
 
     def __init__(self) -> None:
         self._whole: list[T] = []
@@ -64,11 +70,11 @@ class Backlog(Generic[T]):
         self._sum: _Sum | None = None
 
     def __bool__(self) -> bool:
-        """Tell whether something waits."""
+        """Return whether an item waits."""
         return bool(self._open)
 
     def add(self, item: T) -> None:
-        """Put an item at the end."""
+        """Add an item at the end."""
         if self._sum is None or not self._sum.goes_on(item):
             self._append(item)
 
@@ -86,7 +92,7 @@ class Backlog(Generic[T]):
         self._open[0] = item
 
     def take(self) -> list[T]:
-        """Take out everything."""
+        """Remove and return all items."""
         taken = self.take_finished()
         if self._open:
             taken.append(self._closing())
@@ -94,13 +100,13 @@ class Backlog(Generic[T]):
         return taken
 
     def take_finished(self) -> list[T]:
-        """Take out the items to which nothing more can be added; the last one stays."""
+        """Remove and return the items that can no longer grow. The last item stays."""
         taken, self._whole = self._whole, []
         self.has_finished = False
         return taken
 
     def look(self) -> list[T]:
-        """Read everything, and leave it."""
+        """Return all items without removing them."""
         if not self._open:
             return []
         last = self._open[0] if self._sum is None else cast("T", self._sum.total())

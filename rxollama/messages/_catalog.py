@@ -1,4 +1,4 @@
-"""What the other calls answer: progress, lists of models, embeddings."""
+"""The values of the other calls: progress, models, embeddings."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from typing import Any
 
 import msgspec
 
+from rxollama.messages._value import Value
+
 __all__ = ("Embeddings", "ModelCard", "ModelDetails", "ModelEntry", "Progress", "RunningModel")
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
+class Progress(Value, frozen=True, kw_only=True):
     """
-    Say how far a pull, push or create has come.
+    The progress of a pull, push or create.
 
     Args:
-        status: What the server is doing, in its own words; `success` is the last.
-        digest: The layer that is being moved.
-        total: The layer's size in bytes; 0 where it is not known.
-        completed: Bytes moved.
+        status: What the server is doing, in its own words. The last status is `success`.
+        digest: The layer that is being transferred.
+        total: The size of the layer in bytes; 0 if it is not known.
+        completed: The bytes transferred so far.
 
     .. versionadded:: 0.1
     """
@@ -29,20 +31,23 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=Tru
 
     @property
     def fraction(self) -> float | None:
-        """The part of the layer that is there, from 0 to 1; None where the size is not known."""
+        """The part of the layer that is transferred, from 0 to 1. 1 after success; None if the size is not known."""
+        if self.status == "success":
+            # The last record of a layer may stand below its total.
+            return 1.0
         return min(1.0, self.completed / self.total) if self.total > 0 else None
 
 
-class Embeddings(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
+class Embeddings(Value, frozen=True, kw_only=True):
     """
-    Hold the embeddings of one or several texts.
+    The embeddings of one or more texts.
 
     Args:
-        model: The model.
+        model: The name of the model.
         embeddings: A vector for each text, in order.
-        total_duration: Nanoseconds.
-        load_duration: Nanoseconds.
-        prompt_eval_count: Tokens of all texts.
+        total_duration: From the arrival of the request to the reply, in nanoseconds.
+        load_duration: Until the model was ready, in nanoseconds.
+        prompt_eval_count: The tokens of all texts.
 
     .. versionadded:: 0.1
     """
@@ -54,19 +59,19 @@ class Embeddings(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=T
     prompt_eval_count: int = 0
 
 
-class ModelDetails(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
+class ModelDetails(Value, frozen=True, kw_only=True):
     """
-    Describe a model's file.
+    The details of a model's file.
 
     Args:
-        parent_model: The model it was made from.
-        format: The file's format, such as `gguf`.
+        parent_model: The model that it was made from.
+        format: The format of the file, such as `gguf`.
         family: The architecture.
         families: All architectures in the file.
-        parameter_size: The number of parameters, as people write it.
-        quantization_level: The quantization.
-        context_length: Tokens that fit; 0 where the server does not tell.
-        embedding_length: The length of its vectors; 0 where the server does not tell.
+        parameter_size: The number of parameters, such as `8.2B`.
+        quantization_level: The quantization, such as `Q4_K_M`.
+        context_length: The largest context in tokens; 0 if the server does not say.
+        embedding_length: The length of its vectors; 0 if the server does not say.
 
     .. versionadded:: 0.1
     """
@@ -81,20 +86,20 @@ class ModelDetails(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults
     embedding_length: int = 0
 
 
-class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
+class ModelEntry(Value, frozen=True, kw_only=True):
     """
-    Be a model that the server has.
+    A model on the server.
 
     Args:
-        name: The name to ask for.
+        name: The name, for requests.
         model: The same name, as the server repeats it.
-        modified_at: When it came or changed, as the server wrote it.
-        size: Bytes on disk.
-        digest: The digest of its manifest.
-        details: What is in its file.
-        capabilities: What it can do: `completion`, `tools`, `thinking`, `vision`, `embedding`, ...
-        remote_model: Of a cloud model: its name there.
-        remote_host: Of a cloud model: the host.
+        modified_at: The time of the last change, as the server wrote it.
+        size: The size on disk in bytes.
+        digest: The digest of the manifest.
+        details: The details of its file.
+        capabilities: What it can do, such as `completion`, `tools`, `thinking`, `vision` and `embedding`.
+        remote_model: The name at the remote host, of a cloud model.
+        remote_host: The remote host, of a cloud model.
 
     .. versionadded:: 0.1
     """
@@ -110,19 +115,19 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=T
     remote_host: str = ""
 
 
-class RunningModel(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
+class RunningModel(Value, frozen=True, kw_only=True):
     """
-    Be a model that is loaded.
+    A model that is loaded.
 
     Args:
-        name: The name.
+        name: The name, for requests.
         model: The same name, as the server repeats it.
-        size: Bytes in memory.
-        digest: The digest of its manifest.
-        details: What is in its file.
-        expires_at: When it will be unloaded, as the server wrote it.
-        size_vram: Bytes in the GPU's memory.
-        context_length: Tokens that fit, as loaded.
+        size: The size in memory in bytes.
+        digest: The digest of the manifest.
+        details: The details of its file.
+        expires_at: The time at which it will be unloaded, as the server wrote it.
+        size_vram: The part of the size that is in GPU memory, in bytes.
+        context_length: The context in tokens that it was loaded with.
 
     .. versionadded:: 0.1
     """
@@ -137,28 +142,28 @@ class RunningModel(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults
     context_length: int = 0
 
 
-class ModelCard(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
+class ModelCard(Value, frozen=True, kw_only=True):
     """
-    Hold all that the server tells of one model.
+    Everything that the server knows about one model.
 
     Args:
-        details: What is in its file.
-        capabilities: What it can do.
+        details: The details of its file.
+        capabilities: What it can do, see `ModelEntry`.
         template: The prompt template.
         system: The built-in system prompt.
         parameters: The built-in options, as text.
         license: The license.
-        modelfile: The Modelfile that would make it again.
-        modified_at: When it came or changed, as the server wrote it.
-        model_info: The file's own metadata.
-        projector_info: The same of its projector.
-        tensors: Its tensors, where *verbose* asked for them.
+        modelfile: The Modelfile that makes it.
+        modified_at: The time of the last change, as the server wrote it.
+        model_info: The metadata of the file.
+        projector_info: The metadata of its projector.
+        tensors: Its tensors, if *verbose* asked for them.
         messages: Its built-in messages.
         renderer: The built-in renderer.
         parser: The built-in parser.
         requires: The version of the server that it needs.
-        remote_model: Of a cloud model: its name there.
-        remote_host: Of a cloud model: the host.
+        remote_model: The name at the remote host, of a cloud model.
+        remote_host: The remote host, of a cloud model.
 
     .. versionadded:: 0.1
     """
@@ -171,8 +176,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=Tr
     license: str = ""
     modelfile: str = ""
     modified_at: str = ""
-    model_info: dict[str, Any] = {}
-    projector_info: dict[str, Any] = {}
+    model_info: dict[str, Any] = msgspec.field(default_factory=dict)
+    projector_info: dict[str, Any] = msgspec.field(default_factory=dict)
     tensors: tuple[dict[str, Any], ...] = ()
     messages: tuple[dict[str, Any], ...] = ()
     renderer: str = ""

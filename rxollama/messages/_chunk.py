@@ -1,4 +1,4 @@
-"""The chunk, the one idea of the library: chunks add up."""
+"""Chunks, and their sum."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import msgspec
 
 from rxollama.messages._message import Message, ToolCall
 from rxollama.messages._metrics import ClientTiming, Metrics
+from rxollama.messages._value import Value, plain
 
 __all__ = ("ChatChunk", "ChunkSum", "Logprob", "TokenLogprob", "continues", "metrics_of")
 
 
-class TokenLogprob(msgspec.Struct, frozen=True, gc=False, repr_omit_defaults=True):
+class TokenLogprob(Value, frozen=True, gc=False):
     """
-    Hold how likely a token was.
+    The log probability of a token.
 
     Args:
-        token: The token's text.
+        token: The text of the token.
         logprob: The natural logarithm of its probability.
-        bytes: The token's UTF-8 bytes; None where the server leaves them out.
+        bytes: The token in UTF-8; None if the server leaves it out.
 
     .. versionadded:: 0.1
     """
@@ -30,15 +31,15 @@ class TokenLogprob(msgspec.Struct, frozen=True, gc=False, repr_omit_defaults=Tru
     bytes: tuple[int, ...] | None = None
 
 
-class Logprob(TokenLogprob, frozen=True, gc=False, repr_omit_defaults=True):
+class Logprob(TokenLogprob, frozen=True, gc=False):
     """
-    Hold how likely the chosen token was, and what else was likely.
+    The log probability of the chosen token, and of its alternatives.
 
     Args:
-        token: The token's text.
+        token: The text of the token.
         logprob: The natural logarithm of its probability.
-        bytes: The token's UTF-8 bytes; None where the server leaves them out.
-        top_logprobs: The likeliest tokens at this place, if they were asked for.
+        bytes: The token in UTF-8; None if the server leaves it out.
+        top_logprobs: The most likely tokens at this position, if the request asked for them.
 
     .. versionadded:: 0.1
     """
@@ -46,34 +47,34 @@ class Logprob(TokenLogprob, frozen=True, gc=False, repr_omit_defaults=True):
     top_logprobs: tuple[TokenLogprob, ...] = ()
 
 
-class ChatChunk(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, repr_omit_defaults=True):
+class ChatChunk(Value, frozen=True, kw_only=True, gc=False):
     """
-    Be one record of a chat stream, under Ollama's own names.
+    One record of a chat stream, under Ollama's own names.
 
-    Chunks add up: `a + b` says what both said, `ChatChunk()` says nothing. Texts, images, tool calls and logprobs are
-    joined; who speaks is said by the first that says it; of everything else the later word counts. `done_reason`, the
-    numbers and `client` count on a `done` chunk only.
+    Chunks add up: `a + b` holds what both hold, and `ChatChunk()` adds nothing. Texts, images, tool calls and logprobs
+    are joined. The role is the first that is named. Every other field is the later chunk's, unless that is empty.
+    `done_reason`, the numbers and `client` count on a `done` chunk only.
 
     Args:
-        model: The model, by the name that was asked for.
-        created_at: When the server made the record, as it wrote it.
-        message: What this chunk adds: thinking, content, tool calls, in this order of reading.
+        model: The name of the model, as the request named it.
+        created_at: The time at which the server made the record, as it wrote it.
+        message: What this chunk adds. It reads as thinking, then content, then tool calls.
         done: Whether this chunk ends the message.
-        done_reason: Why it ended: `stop`, `length`, `load`, `unload`, or a word that is not known yet.
-        logprobs: Of the tokens so far; they need not align with the content of their chunk.
-        remote_model: The model at the remote host, where a cloud model was asked for by its local name.
-        remote_host: That host.
-        total_duration: See `Metrics`, as all of the numbers.
-        load_duration: Nanoseconds.
-        prompt_eval_count: Tokens.
-        prompt_eval_cached_count: Tokens; None where the server does not tell.
-        prompt_eval_duration: Nanoseconds.
-        eval_count: Tokens.
-        eval_duration: Nanoseconds.
-        debug_info: The rendered prompt, where `debug_render_only` asked for it.
-        client: What the client saw, on the last chunk of an answer.
-        tool_failed: With role `tool`: whether the tool failed.
-        tool_progress: With role `tool`: how far it is. It is shown while the tool runs, and is no part of its result.
+        done_reason: Why it ended: `stop`, `length`, `load`, `unload`, or a word that newer servers use.
+        logprobs: The log probabilities of tokens. They need not belong to the content of the same chunk.
+        remote_model: The name at the remote host, if a cloud model was requested by its local name.
+        remote_host: The remote host.
+        total_duration: See `Metrics`, as for all numbers.
+        load_duration: In nanoseconds.
+        prompt_eval_count: In tokens.
+        prompt_eval_cached_count: In tokens; None if the server does not say.
+        prompt_eval_duration: In nanoseconds.
+        eval_count: In tokens.
+        eval_duration: In nanoseconds.
+        debug_info: The rendered prompt, if `debug_render_only` asked for it.
+        client: What the client measured, on the last chunk of an answer.
+        tool_failed: With the role `tool`: whether the tool failed.
+        tool_progress: With the role `tool`: the progress of a running tool. It is not part of the result.
 
     .. versionadded:: 0.1
     """
@@ -94,35 +95,47 @@ class ChatChunk(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaul
     eval_count: int = 0
     eval_duration: int = 0
     debug_info: dict[str, Any] | None = msgspec.field(default=None, name="_debug_info")
-    # The last three are the client's own: under these names no server can set them.
+    # The last three are the client's own. A server cannot set them under these names; `to_dict` uses plain ones.
     client: ClientTiming | None = msgspec.field(default=None, name="(client)")
     tool_failed: bool = msgspec.field(default=False, name="(tool_failed)")
     tool_progress: str = msgspec.field(default="", name="(tool_progress)")
 
     @property
     def visible(self) -> bool:
-        """Whether there is something to see: thinking, content or a tool call."""
+        """Whether it has thinking, content or a tool call."""
         message = self.message
         return bool(message.content or message.thinking or message.tool_calls)
 
     @property
     def is_tool_progress(self) -> bool:
-        """Whether this only tells how far a tool is, beside all that is said: it belongs to no message."""
+        """Whether it is only the progress of a running tool, which belongs to no message."""
         return bool(self.tool_progress) and self.message.role == "tool" and not (self.done or self.visible)
 
     @property
     def metrics(self) -> Metrics | None:
-        """The answer's numbers, once done."""
+        """The numbers of the answer, if it is done."""
         return metrics_of(self) if self.done else None
 
     def __add__(self, other: ChatChunk) -> ChatChunk:
-        """Say in one chunk what both say, this one first."""
+        """Return the chunk that holds what both hold."""
         if not isinstance(other, ChatChunk):
             return NotImplemented
         total = ChunkSum()
         total.add(self)
         total.add(other)
         return total.total()
+
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return the chunk as a dict that any JSON library can write.
+
+        Returns:
+            The fields under Ollama's names, and `client`, `tool_failed` and `tool_progress`, which are the client's
+            own. Fields that have their default are left out.
+
+        .. versionadded:: 0.1
+        """
+        return {name.strip("()"): value for name, value in plain(self).items()}
 
 
 _NOTHING = ChatChunk()
@@ -138,7 +151,15 @@ _NUMBERS = (
 
 
 def metrics_of(chunk: ChatChunk, timing: ClientTiming | None = None) -> Metrics:
-    """Gather the numbers of a done chunk; *timing* is what the client saw, where the chunk itself does not say."""
+    """
+    Return the metrics of a done chunk.
+
+    Args:
+        chunk: The chunk.
+        timing: What the client measured, if the chunk itself does not hold it.
+
+    .. versionadded:: 0.1
+    """
     seen = chunk.client or timing or ClientTiming()
     numbers = {name: getattr(chunk, name) for name in _NUMBERS}
     return Metrics(**msgspec.structs.asdict(seen), **numbers)
@@ -148,7 +169,7 @@ _THINKING, _CONTENT, _CALLS = 1, 2, 3
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
-    """Say how much of a sum there was at a moment, and who spoke."""
+    """The length of a sum at a moment, and its role."""
 
     role: str
     content: int
@@ -162,9 +183,9 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
 
 class ChunkSum:
     """
-    Add up chunks in time linear in their text, and in memory near its size.
+    The sum of chunks, in time linear in their text and in memory near its size.
 
-    The texts only ever grow, so that their lengths are a snapshot of them.
+    The texts only grow, so their lengths are a snapshot of them.
     """
 
     __slots__ = (
@@ -199,7 +220,7 @@ class ChunkSum:
         return continues(message, self.role, self.tool_name, self.tool_call_id, self._order > 0)
 
     def accepts(self, item: object) -> bool:
-        """Tell whether adding this item keeps the order of reading and the end of the message."""
+        """Return whether adding an item keeps the reading order and stays within the message."""
         if not isinstance(item, ChatChunk):
             return False
         message = item.message
@@ -208,9 +229,9 @@ class ChunkSum:
 
     def goes_on(self, item: object) -> bool:
         """
-        Add a chunk that only goes on with the text that came last, as nearly all do.
+        Add a chunk that only continues the latest text, as nearly all chunks do.
 
-        Of any other item nothing is taken, and False is told; `accepts` says what may become of it.
+        Any other item is not added, and the result is False. `accepts` then decides about it.
         """
         if not isinstance(item, ChatChunk):
             return False
@@ -244,7 +265,7 @@ class ChunkSum:
         return True
 
     def add(self, chunk: ChatChunk) -> None:
-        """Add a chunk, in whatever order."""
+        """Add a chunk in any reading order."""
         message = chunk.message
         if message.thinking:
             self._thinking.write(message.thinking)
@@ -272,7 +293,7 @@ class ChunkSum:
             self._rare = _later(self._rare, chunk)
 
     def mark(self) -> Mark:
-        """Remember how much there is now."""
+        """Return the current lengths."""
         return Mark(
             self.role,
             self._content.tell(),
@@ -285,7 +306,7 @@ class ChunkSum:
         )
 
     def message(self, mark: Mark, unnamed: str = "assistant") -> Message:
-        """Put together the message as it was at a mark; *unnamed* is the role of one that named none."""
+        """Return the message as it was at a mark; *unnamed* is its role if it named none."""
         return Message(
             mark.role or unnamed,
             self._content.getvalue()[: mark.content],
@@ -297,16 +318,16 @@ class ChunkSum:
         )
 
     def logprobs(self, mark: Mark) -> tuple[Logprob, ...]:
-        """Read the logprobs as they were at a mark."""
+        """Return the logprobs as they were at a mark."""
         return tuple(self._logprobs[: mark.logprobs])
 
     @property
     def failed(self) -> bool:
-        """Whether the tool whose result this is failed."""
+        """Whether the tool failed, if this is its result."""
         return self._rare.tool_failed
 
     def total(self) -> ChatChunk:
-        """Say in one chunk what all of them said."""
+        """Return the chunk that holds what all of them hold."""
         mark, rare = self.mark(), self._rare
         return msgspec.structs.replace(
             self._done,

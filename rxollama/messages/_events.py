@@ -1,13 +1,12 @@
-"""What happens in a chat, as typed events for `match`."""
+"""The events of a chat, for `match`."""
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-import msgspec
-
 from rxollama.messages._message import ToolCall
 from rxollama.messages._response import ChatResponse
+from rxollama.messages._value import Value
 
 __all__ = (
     "ChatEvent",
@@ -24,21 +23,23 @@ __all__ = (
     "ToolReturned",
 )
 
+# In JSON each event has its name under "type": without it, events that have no fields would look alike.
 
-class ThinkingStarted(msgspec.Struct, frozen=True):
+
+class ThinkingStarted(Value, frozen=True, tag=True):
     """
-    Say that the model begins to think; it may do so again after content or a tool call.
+    The start of thinking. A model may think again after content or a tool call.
 
     .. versionadded:: 0.1
     """
 
 
-class ThinkingDelta(msgspec.Struct, frozen=True):
+class ThinkingDelta(Value, frozen=True, tag=True):
     """
-    Bring the next piece of thinking.
+    The next piece of thinking.
 
     Args:
-        text: The piece, never empty.
+        text: The piece. It is never empty.
 
     .. versionadded:: 0.1
     """
@@ -46,28 +47,28 @@ class ThinkingDelta(msgspec.Struct, frozen=True):
     text: str
 
 
-class ThinkingEnded(msgspec.Struct, frozen=True):
+class ThinkingEnded(Value, frozen=True, tag=True):
     """
-    Say that this spell of thinking is over.
+    The end of thinking that started before.
 
     .. versionadded:: 0.1
     """
 
 
-class ContentStarted(msgspec.Struct, frozen=True):
+class ContentStarted(Value, frozen=True, tag=True):
     """
-    Say that the model begins to answer.
+    The start of content.
 
     .. versionadded:: 0.1
     """
 
 
-class ContentDelta(msgspec.Struct, frozen=True):
+class ContentDelta(Value, frozen=True, tag=True):
     """
-    Bring the next piece of the answer.
+    The next piece of content.
 
     Args:
-        text: The piece, never empty.
+        text: The piece. It is never empty.
 
     .. versionadded:: 0.1
     """
@@ -75,20 +76,20 @@ class ContentDelta(msgspec.Struct, frozen=True):
     text: str
 
 
-class ContentEnded(msgspec.Struct, frozen=True):
+class ContentEnded(Value, frozen=True, tag=True):
     """
-    Say that this piece of the answer is over.
+    The end of content that started before.
 
     .. versionadded:: 0.1
     """
 
 
-class ToolCalled(msgspec.Struct, frozen=True):
+class ToolCalled(Value, frozen=True, tag=True):
     """
-    Say that the model calls a tool.
+    A call of a tool by the model.
 
     Args:
-        call: The call, whole.
+        call: The call, complete.
 
     .. versionadded:: 0.1
     """
@@ -96,14 +97,14 @@ class ToolCalled(msgspec.Struct, frozen=True):
     call: ToolCall
 
 
-class ToolProgressed(msgspec.Struct, frozen=True):
+class ToolProgressed(Value, frozen=True, tag=True):
     """
-    Tell how far a tool is; those that run at the same time may take turns.
+    The progress of a running tool. Events of tools that run at the same time may alternate.
 
     Args:
-        name: The tool's name.
-        text: What it says of it; the model is not told.
-        call_id: The id of the call; empty where it has none.
+        name: The name of the tool.
+        text: The progress in the tool's own words. The model does not see it.
+        call_id: The id of the call; empty if it has none.
 
     .. versionadded:: 0.1
     """
@@ -113,14 +114,14 @@ class ToolProgressed(msgspec.Struct, frozen=True):
     call_id: str = ""
 
 
-class ToolReturned(msgspec.Struct, frozen=True):
+class ToolReturned(Value, frozen=True, tag=True):
     """
-    Bring what a tool gave back.
+    The result of a tool.
 
     Args:
-        name: The tool's name.
-        content: Its result, as the model is told.
-        call_id: The id of the call; empty where it has none.
+        name: The name of the tool.
+        content: The result, as the model sees it.
+        call_id: The id of the call; empty if it has none.
 
     .. versionadded:: 0.1
     """
@@ -130,14 +131,14 @@ class ToolReturned(msgspec.Struct, frozen=True):
     call_id: str = ""
 
 
-class ToolFailed(msgspec.Struct, frozen=True):
+class ToolFailed(Value, frozen=True, tag=True):
     """
-    Say that a tool failed.
+    The failure of a tool.
 
     Args:
-        name: The tool's name.
-        content: What the model is told of it.
-        call_id: The id of the call; empty where it has none.
+        name: The name of the tool.
+        content: The description of the failure, as the model sees it.
+        call_id: The id of the call; empty if it has none.
 
     .. versionadded:: 0.1
     """
@@ -147,12 +148,12 @@ class ToolFailed(msgspec.Struct, frozen=True):
     call_id: str = ""
 
 
-class Finished(msgspec.Struct, frozen=True):
+class Finished(Value, frozen=True, tag=True):
     """
-    Say that the answer is complete.
+    The end of a complete answer.
 
     Args:
-        response: All of it: message, reason, metrics.
+        response: The whole answer: its messages, the reason of its end, and its metrics.
 
     .. versionadded:: 0.1
     """

@@ -1,4 +1,4 @@
-"""Images on their way into a message: whatever the caller has becomes the base64 text that Ollama takes."""
+"""Images: everything that a caller may give becomes base64 text."""
 
 from __future__ import annotations
 
@@ -15,44 +15,43 @@ from rxollama._invalid_value import invalid_value
 __all__ = ("Image", "encode_image", "encode_images")
 
 Image: TypeAlias = "str | bytes | PathLike[str]"
-"""An image: a path object, the file's bytes, base64 text, or a `data:` URI."""
+"""An image: a path object, the bytes of a file, base64 text, or a `data:` URI."""
 
 _ALLOWED = "a pathlib.Path, bytes, standard base64 text or a base64 data: URI"
 
 
 def encode_images(images: Iterable[Image], field: str = "images") -> tuple[str, ...]:
     """
-    Turn several images into base64 texts.
+    Return several images as base64 texts.
 
     Args:
         images: The images.
-        field: What to call them in an error.
+        field: The name of the field, for the error.
 
     Returns:
         Standard, padded base64 texts.
 
     Raises:
-        InvalidValueError: When they are not several, a file cannot be read or a text is no base64.
+        InvalidValueError: If this is not an iterable of images, a file cannot be read, or a text is not base64.
     """
     return tuple(encode_image(image, field) for image in check_several(field, images))
 
 
 def encode_image(image: Image, field: str = "images") -> str:
     """
-    Turn an image into the base64 text that Ollama takes.
+    Return an image as the base64 text that Ollama expects.
 
-    Text is never taken as a path: a server's reply goes through here as well, and must not make the client read
-    files of its choosing.
+    A str is never a path: a server's reply passes here as well, and must not make the client read files.
 
     Args:
         image: The image.
-        field: What to call it in an error.
+        field: The name of the field, for the error.
 
     Returns:
         Standard, padded base64 text.
 
     Raises:
-        InvalidValueError: When the file cannot be read or the text is no base64.
+        InvalidValueError: If the file cannot be read, or the text is not base64.
     """
     if isinstance(image, str):
         return _checked(image, field)
@@ -62,7 +61,7 @@ def encode_image(image: Image, field: str = "images") -> str:
         try:
             return base64.b64encode(Path(image).read_bytes()).decode("ascii")
         except (OSError, TypeError, ValueError) as error:
-            # Besides what the system says: a path of bytes is a TypeError, one with a zero byte a ValueError.
+            # A path of bytes is a TypeError, and one with a zero byte a ValueError.
             reason = getattr(error, "strerror", None) or error
             raise invalid_value(field, image, f"a file that can be read ({reason})") from error
     raise invalid_value(field, image, _ALLOWED, show=False)
@@ -77,7 +76,7 @@ def _checked(text: str, field: str) -> str:
         raw = text.encode("ascii")
         binascii.a2b_base64(raw.replace(b"\r", b"").replace(b"\n", b""), strict_mode=True)
     except ValueError:
-        # Neither the text nor the reason, which holds it, is shown: it may be somebody's picture or words.
+        # Neither the text nor the reason, which quotes it, is shown: it may be private.
         raise invalid_value(
             field, text, f"{_ALLOWED}; for the path of a file pass pathlib.Path(...)", show=False
         ) from None

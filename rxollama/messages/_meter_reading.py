@@ -1,58 +1,57 @@
-"""What a meter reads of a chat at one moment."""
+"""The reading of a meter."""
 
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-import msgspec
-
 from rxollama.messages._metrics import Metrics
+from rxollama.messages._value import Value
 
 __all__ = ("MeterPhase", "MeterReading")
 
 MeterPhase: TypeAlias = Literal["waiting", "thinking", "answering", "calling_tools", "done", "failed"]
-"""What a chat is about, see `MeterReading`."""
+"""The phase of a chat, see `MeterReading`."""
 
 
-class MeterReading(msgspec.Struct, frozen=True, kw_only=True, gc=False, repr_omit_defaults=True):
+class MeterReading(Value, frozen=True, kw_only=True, gc=False):
     """
-    Hold what a meter reads of a chat at one moment.
+    The state of a chat at one moment, as `meter()` reads it.
 
-    Durations are integer nanoseconds, counted by the clock of the meter from its subscription; rates are per second.
+    Durations are integer nanoseconds by the meter's clock, counted from its subscription. Rates are per second.
 
     The phases:
 
     - `waiting`: nothing of the answer is visible yet. Connecting, waiting for a free slot, loading the model and
       reading the prompt look the same from outside, since the server sends nothing meanwhile. `/api/ps` lists a model
-      as soon as loading it begins. Afterwards `metrics.load_duration` tells them apart.
-    - `thinking`, `answering`: what the latest words of the model were.
-    - `calling_tools`: from a call to the last tool's result; where results do not say that they are done, to the next
-      words of the model.
-    - `done`: the answer is there, with no tool called; another may begin after it.
+      as soon as loading begins. Afterwards `metrics.load_duration` distinguishes them.
+    - `thinking`, `answering`: what the model generated last.
+    - `calling_tools`: from a call to the last tool's result. If results do not say that they are done, to the next
+      text of the model.
+    - `done`: the answer is complete, and calls no tool. Another may begin after it.
     - `failed`: the stream ended with an error.
 
     Args:
-        phase: What the chat is about, as above.
+        phase: The phase, as above.
         wall_duration: Since the subscription.
         phase_duration: Since the phase began.
-        time_to_first_token: Until the first thinking, content or tool call; None while there was none.
-        gap_duration: Since the latest chunk; None where nothing is being written, so that no gap is counted: before
-            the first token of a round, while tools run, and at the end.
-        longest_gap_duration: The longest silence in the middle of an answer, the one that goes on included; None while
-            there was no token.
-        chunk_count: How many chunks came, of whatever kind.
-        content_length: Characters of the answer, over all rounds.
-        thinking_length: Characters of thinking, over all rounds.
-        tool_call_count: How many tools were called.
-        round_count: How many answers of the model began: with tools there are several.
-        chunks_per_second: Chunks with something to see, lately: over the last two seconds, or over the interval of the
-            meter where that is longer, but only since the round's first token. None where nothing is being written,
-            and in the first quarter of a second, in which a rate would be chance.
-        characters_per_second: Characters of thinking and content, lately.
-        mean_chunks_per_second: Chunks with something to see, from the first token to the latest; of several rounds only
-            the time counts in which the model wrote. None where there was no time between tokens.
-        mean_characters_per_second: Characters of thinking and content, likewise.
-        metrics: The server's own numbers, tokens per second among them, once an answer is done; summed over rounds.
+        time_to_first_token: Until the first thinking, content or tool call; None before it.
+        gap_duration: Since the latest chunk. None while nothing is being generated: before the first token of a round,
+            while tools run, and at the end.
+        longest_gap_duration: The longest silence within an answer, including the current one; None before a token.
+        chunk_count: The number of chunks of any kind.
+        content_length: The characters of content, over all rounds.
+        thinking_length: The characters of thinking, over all rounds.
+        tool_call_count: The number of tool calls.
+        round_count: The number of answers that the model began. With tools there are several.
+        chunks_per_second: The recent rate of visible chunks: over the last two seconds, or over the meter's interval if
+            that is longer, but only since the round's first token. None while nothing is being generated, and in the
+            first quarter of a second, in which a rate would be chance.
+        characters_per_second: The recent rate of characters of thinking and content.
+        mean_chunks_per_second: The rate of visible chunks from the first token to the latest. Of several rounds, only
+            the time counts in which the model generated. None if there was no time between tokens.
+        mean_characters_per_second: The same rate of characters of thinking and content.
+        metrics: The server's own numbers, once an answer is done. They include tokens per second, and are summed over
+            rounds.
 
     .. versionadded:: 0.1
     """
@@ -76,5 +75,5 @@ class MeterReading(msgspec.Struct, frozen=True, kw_only=True, gc=False, repr_omi
 
     @property
     def character_count(self) -> int:
-        """Characters of thinking and content."""
+        """The characters of thinking and content."""
         return self.thinking_length + self.content_length

@@ -1,24 +1,24 @@
-"""What an answer cost: the server's own numbers, and what the client saw."""
+"""The numbers of an answer: the server's and the client's."""
 
 from __future__ import annotations
 
-import msgspec
+from rxollama.messages._value import Value
 
 __all__ = ("ClientTiming", "Metrics")
 
 _NANOSECONDS = 1e9
 
 
-class ClientTiming(msgspec.Struct, frozen=True, kw_only=True, gc=False, repr_omit_defaults=True):
+class ClientTiming(Value, frozen=True, kw_only=True, gc=False):
     """
-    Hold what the client saw of one answer, in nanoseconds since the request was sent.
+    The times that the client measured for one answer, in nanoseconds since it sent the request.
 
     Args:
-        time_to_first_chunk: Until the first chunk, of whatever kind.
-        time_to_first_token: Until the first thinking, content or tool call; None while there was none.
-        time_to_first_content: Until the first content; None while there was none.
+        time_to_first_chunk: Until the first chunk of any kind.
+        time_to_first_token: Until the first thinking, content or tool call; None before it.
+        time_to_first_content: Until the first content; None before it.
         wall_duration: Until the last chunk.
-        chunk_count: How many chunks came.
+        chunk_count: The number of chunks.
 
     .. versionadded:: 0.1
     """
@@ -30,29 +30,29 @@ class ClientTiming(msgspec.Struct, frozen=True, kw_only=True, gc=False, repr_omi
     chunk_count: int = 0
 
 
-class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False, repr_omit_defaults=True):
+class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
     """
-    Hold the numbers of an answer: Ollama's under Ollama's names, the client's, and what follows from them.
+    The numbers of an answer: Ollama's under Ollama's names, the client's, and rates computed from them.
 
     Durations are integer nanoseconds, as the server sends them
     (https://github.com/ollama/ollama/blob/main/docs/api.md). A number that the server left out is 0.
 
     Args:
-        total_duration: From the request's arrival to the end.
-        load_duration: Until the model was ready, queueing for it included.
-        prompt_eval_count: Tokens of the prompt, cached ones included.
-        prompt_eval_cached_count: Tokens of the prompt that came from the cache; None where the server does not tell.
-        prompt_eval_duration: For reading the prompt.
-        eval_count: Tokens of the answer.
-        eval_duration: For writing the answer.
-        time_to_first_chunk: See `ClientTiming`; summed over rounds it is the first round's.
+        total_duration: From the arrival of the request to the end of the answer.
+        load_duration: Until the model was ready, including the wait for it.
+        prompt_eval_count: The tokens of the prompt, including cached ones.
+        prompt_eval_cached_count: The tokens of the prompt that came from the cache; None if the server does not say.
+        prompt_eval_duration: The time for reading the prompt.
+        eval_count: The tokens of the answer.
+        eval_duration: The time for generating the answer.
+        time_to_first_chunk: See `ClientTiming`. In a sum of rounds it is the first round's.
         time_to_first_token: As above.
         time_to_first_content: As above.
         wall_duration: See `ClientTiming`.
         chunk_count: See `ClientTiming`.
-        tool_result_count: How many tools gave a result, those that failed included.
-        tool_failure_count: How many of them failed: unknown, called wrongly, not allowed, too slow, or broken.
-        rounds: The metrics of each round, where these are a sum.
+        tool_result_count: The number of tool results, including failures.
+        tool_failure_count: The number of tools that failed: unknown, wrong arguments, denied, too slow, or an error.
+        rounds: The metrics of each round, if these are a sum.
 
     .. versionadded:: 0.1
     """
@@ -70,22 +70,22 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False, repr_omit_defau
 
     @property
     def tokens_per_second(self) -> float | None:
-        """The answer's tokens per second, `eval_count / (eval_duration / 1e9)`; None where the server timed none."""
+        """The answer's tokens per second, `eval_count / (eval_duration / 1e9)`; None without a duration."""
         return _rate(self.eval_count, self.eval_duration)
 
     @property
     def prompt_tokens_per_second(self) -> float | None:
-        """The prompt's tokens per second; None where the server timed none."""
+        """The prompt's tokens per second; None without a duration."""
         return _rate(self.prompt_eval_count, self.prompt_eval_duration)
 
     @property
     def queue_duration(self) -> int:
-        """What is left of the total, in nanoseconds: about the wait for a free slot."""
+        """The rest of the total in nanoseconds: about the wait for a free slot."""
         busy = self.load_duration + self.prompt_eval_duration + self.eval_duration
         return max(0, self.total_duration - busy)
 
     def __add__(self, other: Metrics) -> Metrics:
-        """Sum two rounds, and keep both."""
+        """Return the sum of two rounds, which keeps both in `rounds`."""
         if not isinstance(other, Metrics):
             return NotImplemented
         cached = (self.prompt_eval_cached_count, other.prompt_eval_cached_count)

@@ -1,4 +1,4 @@
-"""JSON that is not all there yet: the value as far as it was written."""
+"""Partial JSON: the value of a text that is not complete."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ __all__ = ("Growth", "PartialJson", "partial_of")
 
 
 class Growth(Protocol):
-    """Be a moment in the growth of a value."""
+    """A moment in the growth of a value."""
 
     def value(self) -> Any:
-        """Put together the value as it was."""
+        """Return the value as it was."""
         ...
 
     def path(self) -> tuple[str | int, ...]:
-        """Tell where it grew."""
+        """Return where it grew."""
         ...
 
 
 @final
 class PartialJson:  # noqa: PLW1641 - Values hold dicts, which have no hash either.
     """
-    Be a snapshot of JSON as it grows: what has been written of the value so far.
+    A snapshot of JSON while it is generated.
 
-    A snapshot costs the same however long the text is, and stays true whatever comes later: its value is put together
-    when it is first read. Its finished parts are the same dicts and lists in all snapshots of a stream: read them, and
-    copy what you want to change.
+    A snapshot costs the same however long the text is, and does not change later: its value is built when it is first
+    read. All snapshots of a stream share the dicts and lists of finished parts, so copy what you change.
 
     Args:
-        value: The value: `None`, `bool`, `int`, `float`, `str`, `list` or `dict`, with unfinished texts, lists and
-            dicts as far as they go. Numbers and the words `true`, `false` and `null` are there once they are whole, a
-            key once its value begins.
-        complete: Whether the value is whole.
-        path: Where it grows: the keys and places that lead to the innermost text, list or dict that is not finished;
-            empty where that is the value itself, and once it is complete.
+        value: The value: `None`, `bool`, `int`, `float`, `str`, `list` or `dict`. Unfinished strings, lists and dicts
+            hold what there is of them. Numbers, `true`, `false` and `null` appear when they are complete, and a key
+            when its value begins.
+        complete: Whether the value is complete.
+        path: Where it grows: the keys and indexes that lead to the innermost string, list or dict that is not finished.
+            Empty if that is the value itself, and once it is complete.
 
     .. versionadded:: 0.1
     """
@@ -57,7 +56,7 @@ class PartialJson:  # noqa: PLW1641 - Values hold dicts, which have no hash eith
     @property
     def value(self) -> Any:
         """The value so far."""
-        # The order of these steps is what makes reading from several threads safe.
+        # The order of these steps makes reading from several threads safe.
         growth = self._growth
         if growth is not None:
             put = object.__setattr__
@@ -68,16 +67,24 @@ class PartialJson:  # noqa: PLW1641 - Values hold dicts, which have no hash eith
 
     @property
     def path(self) -> tuple[str | int, ...]:
-        """Where it grows."""
+        """Where it grows, see the arguments."""
         growth = self._growth
         return self._path if growth is None else growth.path()
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Refuse: a snapshot is a value."""
+        """Refuse the change of a value."""
         raise AttributeError(f"a PartialJson cannot be changed: {name}")
 
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return the snapshot as a dict that any JSON library can write.
+
+        .. versionadded:: 0.1
+        """
+        return {"value": self.value, "complete": self.complete, "path": list(self.path)}
+
     def __eq__(self, other: object) -> bool:
-        """Compare what both say."""
+        """Compare all fields."""
         if not isinstance(other, PartialJson):
             return NotImplemented
         return (self.complete, self.path, self.value) == (other.complete, other.path, other.value)
@@ -90,7 +97,14 @@ class PartialJson:  # noqa: PLW1641 - Values hold dicts, which have no hash eith
 
 
 def partial_of(growth: Growth) -> PartialJson:
-    """Take a snapshot of a value that is not complete."""
+    """
+    Return the snapshot of a value that is not complete, without building it.
+
+    Args:
+        growth: Builds the value and the path when they are first read.
+
+    .. versionadded:: 0.1
+    """
     partial = object.__new__(PartialJson)
     put = object.__setattr__
     put(partial, "_growth", growth)

@@ -1,57 +1,59 @@
-"""Requests: everything that a chat or a generation may be asked for, checked before it is sent."""
+"""Requests: the fields of a chat or a generation, checked before they are sent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from types import UnionType
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 
 import msgspec
 from msgspec.structs import force_setattr
 
-from rxollama._checks import (
-    check_flag,
+from rxollama._checks import check_flag, check_name, check_text
+from rxollama._invalid_value import invalid_value
+from rxollama.messages._image import Image, encode_images
+from rxollama.messages._message import Message, Messages, read_messages
+from rxollama.messages._model_options import ModelOptions, Options, extra_options, known_options
+from rxollama.messages._request_checks import (
     check_format,
-    check_keep_alive,
-    check_model,
-    check_options,
-    check_text,
     check_think,
     check_tools,
     check_top_logprobs,
+    read_keep_alive,
 )
-from rxollama._invalid_value import invalid_value
-from rxollama.messages._image import Image, encode_images
-from rxollama.messages._message import Messages, read_messages
+from rxollama.messages._value import SupportsModelDump, Value, plain
 
-__all__ = ("ChatOptions", "ChatRequest", "Format", "GenerateRequest", "KeepAlive", "Options", "Think", "ToolSchemas")
+__all__ = ("ChatOptions", "ChatRequest", "Format", "GenerateRequest", "KeepAlive", "Think", "ToolSchemas")
 
 Think: TypeAlias = 'bool | Literal["low", "medium", "high", "max"]'
-"""Whether, or how hard, the model is to think."""
+"""Whether a model thinks before it answers, or how hard."""
 
 Format: TypeAlias = 'Literal["json"] | Mapping[str, Any] | type[Any] | UnionType'
-"""What the answer is to be: any JSON, or JSON of a schema, or of the schema that a type has."""
+"""What the answer must be: "json" for any JSON, a JSON schema, or a type that has one."""
 
 KeepAlive: TypeAlias = "float | str | timedelta"
-"""How long the model stays loaded: seconds, a Go duration with units, a timedelta; negative for ever, 0 not at all."""
+"""
+How long a model stays loaded after the request.
 
-Options: TypeAlias = "Mapping[str, Any]"
-"""Model options such as `temperature` or `num_ctx`, by Ollama's names."""
+A number of seconds, a Go duration with units such as "5m", or a timedelta. 0 unloads the model at once, and a negative
+time keeps it loaded without a limit.
+"""
 
-ToolSchemas: TypeAlias = "Iterable[Mapping[str, Any]]"
-"""Tools in Ollama's own shape."""
+ToolSchemas: TypeAlias = "Iterable[Mapping[str, Any] | SupportsModelDump]"
+"""Tools in Ollama's own shape, as dicts or as models of pydantic such as `ollama.Tool`."""
 
 
 class ChatOptions(TypedDict, total=False):
     """
-    Hold what a chat may be given beside its model, messages and tools; see `ChatRequest`.
+    The arguments of a chat beside its model, messages and tools; see `ChatRequest`.
 
     .. versionadded:: 0.1
     """
 
     format: Format | None
     options: Options | None
+    extra: Mapping[str, Any] | None
     think: Think | None
     keep_alive: KeepAlive | None
     stream: bool
@@ -61,88 +63,119 @@ class ChatOptions(TypedDict, total=False):
     shift: bool | None
 
 
-class _Request(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
-    """Hold what both kinds of request have."""
+class _Request(Value, frozen=True, kw_only=True):
+    """The fields of both kinds of request."""
 
     model: str
     stream: bool = True
-    format: Format | None = None
-    keep_alive: KeepAlive | None = None
-    options: Options | None = None
+    format: dict[str, Any] | str | None = None
+    keep_alive: float | str | None = None
+    options: ModelOptions | None = None
+    extra: dict[str, Any] | None = None
     think: Think | None = None
     truncate: bool | None = None
     shift: bool | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    debug_render_only: bool | None = None
+    debug_render_only: bool | None = msgspec.field(default=None, name="_debug_render_only")
 
     def __post_init__(self) -> None:
-        """Refuse what the server would refuse."""
-        check_model(self.model)
-        if not isinstance(self.stream, bool):
-            raise invalid_value("stream", self.stream, "a bool")
+        """Check the fields, and keep copies of what a caller could change."""
+        check_name("model", self.model)
+        check_flag("stream", self.stream, none=False)
         for flag in ("truncate", "shift", "logprobs", "debug_render_only"):
             check_flag(flag, getattr(self, flag))
         check_think(self.think)
         check_top_logprobs(self.top_logprobs, self.logprobs)
         force_setattr(self, "format", check_format(self.format))
-        force_setattr(self, "options", check_options(self.options))
-        force_setattr(self, "keep_alive", check_keep_alive(self.keep_alive))
+        force_setattr(self, "options", known_options(self.options))
+        force_setattr(self, "extra", extra_options(self.extra))
+        force_setattr(self, "keep_alive", read_keep_alive(self.keep_alive))
+
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return the request as a dict that any JSON library can write.
+
+        Returns:
+            The fields under Ollama's names, *extra* among the options. Fields that have their default are left out.
+
+        .. versionadded:: 0.1
+        """
+        fields: dict[str, Any] = plain(self)
+        if options := {**fields.pop("options", {}), **fields.pop("extra", {})}:
+            fields["options"] = options
+        return fields
 
 
-class ChatRequest(_Request, frozen=True, kw_only=True, repr_omit_defaults=True):
+class ChatRequest(_Request, frozen=True, kw_only=True):
     """
-    Be one request of a chat, with every field of `POST /api/chat`.
+    A request of a chat, with every field of `POST /api/chat`.
 
-    What the fields mean to the server: https://github.com/ollama/ollama/blob/main/docs/api.md#generate-a-chat-completion.
+    The server's own description: https://github.com/ollama/ollama/blob/main/docs/api.md#generate-a-chat-completion.
+    The fields hold what their types say: messages are read, a type becomes its schema, dicts are copied.
 
     Args:
-        model: The model's name.
-        messages: A user's text, a message, or several, as values or as dicts in Ollama's shape; none loads the model.
-        stream: Whether the answer comes in pieces; False brings it as one chunk.
-        tools: Tools the model may call, in Ollama's shape.
-        format: "json", or what the answer must follow: a JSON schema, or a type (of msgspec, a dataclass, a TypedDict,
-            a model of pydantic, or a list or union of such), of which the request keeps the schema.
-        keep_alive: How long the model stays loaded.
-        options: Model options by Ollama's names.
-        think: Whether or how hard to think; None leaves it to the server, which lets thinking models think.
-        truncate: Whether to drop the oldest messages that do not fit.
-        shift: Whether to make room while answering; changing it between requests reloads the model.
-        logprobs: Whether to bring each token's probability.
-        top_logprobs: How many alternatives to bring with each, 0 to 20.
-        debug_render_only: Whether to bring the rendered prompt instead of an answer.
+        model: The name of the model, such as `qwen3` or `qwen3:8b`.
+        messages: The messages, see `Messages`. Without any, the request loads the model.
+        tools: Tools that the model may call, in Ollama's shape.
+        stream: Whether the answer arrives as it is generated. False gives it as one chunk.
+        format: What the answer must be: "json", a JSON schema, or a type (of msgspec, a dataclass, a TypedDict, a model
+            of pydantic, or a list or union of these). A type becomes its schema.
+        keep_alive: How long the model stays loaded afterwards: seconds, a duration such as "5m", or a timedelta.
+        options: Options of the model, see `ModelOptions`. An unknown name is refused.
+        extra: More options of the model, of any name. They go over *options*.
+        think: Whether the model thinks first, or how hard. None leaves it to the server: thinking models think.
+        truncate: Whether the server drops the oldest messages that do not fit into the context.
+        shift: Whether the server drops old tokens to make room while it answers. Another value reloads the model.
+        logprobs: Whether to return the log probability of each token.
+        top_logprobs: How many alternatives to return for each token, 0 to 20. It needs *logprobs*.
+        debug_render_only: Whether to return the rendered prompt instead of an answer.
 
     Raises:
-        InvalidValueError: When a field is wrong, naming it, what was given and what is allowed.
+        InvalidValueError: If a field is wrong. It names the field, what was expected and what was given.
 
     .. versionadded:: 0.1
     """
 
-    messages: Messages
-    tools: ToolSchemas | None = None
+    messages: tuple[Message, ...]
+    tools: tuple[dict[str, Any], ...] = ()
+
+    if TYPE_CHECKING:
+        # A caller may give more than the fields hold.
+        def __init__(
+            self,
+            *,
+            model: str,
+            messages: Messages,
+            tools: ToolSchemas | None = None,
+            debug_render_only: bool | None = None,
+            **options: Unpack[ChatOptions],
+        ) -> None: ...
 
     def __post_init__(self) -> None:
-        """Refuse what the server would refuse, and read the messages."""
+        """Check the fields, and read the messages and tools."""
         super().__post_init__()
         force_setattr(self, "messages", read_messages(self.messages))
         force_setattr(self, "tools", check_tools(self.tools))
 
 
-class GenerateRequest(_Request, frozen=True, kw_only=True, repr_omit_defaults=True):
+class GenerateRequest(_Request, frozen=True, kw_only=True):
     """
-    Be one request of a bare generation: every field of `POST /api/generate` but the deprecated `context`.
+    A request of a bare generation: every field of `POST /api/generate` but the deprecated `context`.
+
+    The arguments that are not named here are those of `ChatRequest`.
 
     Args:
-        model: See `ChatRequest`, as all that is not named here.
-        prompt: The prompt; an empty one loads the model.
-        suffix: What is to follow the answer, for models that fill in the middle.
-        system: A system prompt instead of the model's own.
-        template: A prompt template instead of the model's own.
-        raw: Whether the prompt goes to the model as it is.
+        model: The name of the model.
+        prompt: The prompt. An empty one loads the model.
+        suffix: The text after the answer, for models that fill in the middle.
+        system: A system prompt in place of the model's own.
+        template: A prompt template in place of the model's own.
+        raw: Whether the prompt goes to the model without a template.
         images: Images for a model that sees.
 
     Raises:
-        InvalidValueError: When a field is wrong, naming it, what was given and what is allowed.
+        InvalidValueError: If a field is wrong. It names the field, what was expected and what was given.
 
     .. versionadded:: 0.1
     """
@@ -152,10 +185,26 @@ class GenerateRequest(_Request, frozen=True, kw_only=True, repr_omit_defaults=Tr
     system: str | None = None
     template: str | None = None
     raw: bool | None = None
-    images: Iterable[Image] = ()
+    images: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:
+        # A caller may give more than the fields hold.
+        def __init__(
+            self,
+            *,
+            model: str,
+            prompt: str = "",
+            suffix: str | None = None,
+            system: str | None = None,
+            template: str | None = None,
+            raw: bool | None = None,
+            images: Iterable[Image] = (),
+            debug_render_only: bool | None = None,
+            **options: Unpack[ChatOptions],
+        ) -> None: ...
 
     def __post_init__(self) -> None:
-        """Refuse what the server would refuse, and encode the images."""
+        """Check the fields, and encode the images."""
         super().__post_init__()
         check_text("prompt", self.prompt)
         for field in ("suffix", "system", "template"):

@@ -59,7 +59,7 @@ def client() -> Ollama:
 def test_identity(tmp_path_factory: pytest.TempPathFactory, saved: SavedConversation, extra: dict[str, Any]) -> None:
     """The loaded value equals the saved one."""
     path = tmp_path_factory.getbasetemp() / "identity.jsonl"
-    saved = SavedConversation(saved.model, saved.system, {**saved.options, "options": extra}, saved.turns)
+    saved = SavedConversation(saved.model, saved.system, {**saved.options, "extra": extra}, saved.turns)
     write(path, saved)
 
     assert read(path) == saved
@@ -116,7 +116,7 @@ def test_load(tmp_path: Path, client: Ollama) -> None:
         (HEADER % 2 + HI + b"\n" + HELLO, 3, "truncated"),
         (HEADER % 1 + HI.replace(b"Hi", b"\xff"), 2, "."),
         (HEADER % 1 + b"[" * 100_000, 2, "."),
-        (HEADER % 1 + HI.replace(b'"Hi"', b"5"), 2, "messages: Expected `str`, got `int`"),
+        (HEADER % 1 + HI.replace(b'"Hi"', b"5"), 2, "messages.content: expected a str, got int"),
         (HEADER % 1 + HI.replace(b"content", b"contents"), 2, "unknown fields of a message: contents"),
         (HEADER % 1 + HI.replace(b"user", b" "), 2, "role"),
         (HEADER % 1 + HI.replace(b'"turn":1', b'"turn":2'), 2, "turn 2 after turn 0"),

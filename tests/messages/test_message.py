@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+import ollama
 import pytest
 from hypothesis import given
 from strategies import messages, tool_calls
@@ -129,8 +130,30 @@ class TestToolCall:
         assert list(call.arguments) == list(msgspec.json.decode(msgspec.json.encode(call.arguments)))
 
     def test_shares_no_arguments(self) -> None:
-        """Two calls never share the dict that neither was given."""
+        """Two functions never share a dict, and none shares the caller's."""
+        arguments = {"city": "Oslo"}
+        function = Function("get_time", MappingProxyType(arguments))
+        arguments["city"] = "Bergen"
+
+        assert function.arguments == {"city": "Oslo"}
         assert Function("a").arguments is not Function("a").arguments
+
+    @pytest.mark.parametrize(
+        ("build", "field", "allowed"),
+        [
+            (Function, "name", "a str"),
+            (lambda wrong: Function("a", wrong), "arguments", "a dict"),
+            (ToolCall, "function", "a Function"),
+            (lambda wrong: ToolCall(Function("a"), wrong), "id", "a str"),
+        ],
+    )
+    def test_checks_its_fields(self, build: Callable[[Any], object], field: str, allowed: str) -> None:
+        """Values hold what their types say."""
+        with pytest.raises(InvalidValueError) as caught:
+            build([_SECRET])
+
+        assert (caught.value.field, caught.value.allowed) == (field, allowed)
+        assert _SECRET not in str(caught.value)
 
 
 class TestReadMessages:
@@ -148,7 +171,6 @@ class TestReadMessages:
             ([Message.system("Hi"), {"role": "user"}], [Message.system("Hi"), Message("user")]),
             ({"role": "user", "content": None, "images": None, "tool_calls": None}, [Message("user")]),
             ({"role": "user", "images": [b"hi"]}, [Message("user", images=("aGk=",))]),
-            ({"role": "user", "of_tomorrow": 1}, [Message("user")]),
             ({"role": "assistant", "tool_calls": [_CALL]}, [Message.assistant(tool_calls=[_CALL])]),
             (
                 {"role": "assistant", "tool_calls": [{"function": {"name": "a", "arguments": {"b": 1}}}]},
@@ -176,10 +198,17 @@ class TestReadMessages:
             ({}, "messages.role"),
             (Message("  "), "messages.role"),
             ([{"content": "Hi"}], "messages[0].role"),
-            ([{"role": 1}], "messages[0]"),
-            ([{"role": "user", "content": ["Hi"]}], "messages[0]"),
+            ([{"role": 1}], "messages[0].role"),
+            ([{"role": "user", "content": ["Hi"]}], "messages[0].content"),
             ([{1: "user"}], "messages[0]"),
-            ([{"role": "assistant", "tool_calls": [{"function": {"arguments": "{}"}}]}], "messages[0]"),
+            (
+                [{"role": "assistant", "tool_calls": [{"function": {"arguments": "{}"}}]}],
+                "messages[0].tool_calls[0].function.arguments",
+            ),
+            ([{"role": "assistant", "tool_calls": ["call"]}], "messages[0].tool_calls[0]"),
+            ([{"role": "assistant", "tool_calls": 1}], "messages[0].tool_calls"),
+            ([{"role": "assistant", "tool_calls": [{"function": {"arguments": {1: 1}}}]}], "messages[0]"),
+            ([{"role": "user", "text": "Hi"}], "messages[0].text"),
             ([{"role": "user", "images": "photo.jpeg"}], "messages[0].images"),
             ([{"role": "user", "images": ["photo.jpeg"]}], "messages[0].images"),
             ([{"role": "user", "images": 0}], "messages[0].images"),
@@ -195,6 +224,96 @@ class TestReadMessages:
         assert str(caught.value).startswith(field)
         assert caught.value.allowed
 
+    @pytest.mark.parametrize(
+        ("message", "error"),
+        [
+            ({"role": "user", "content": 1}, "messages.content: expected a str, got int"),
+            ({"role": "user", "content": ["Hi"]}, "messages.content: expected a str, got list"),
+            (
+                {"role": "assistant", "tool_calls": [{"function": {"name": "a", "index": "0"}}]},
+                "messages.tool_calls[0].function.index: expected an int or None, got str",
+            ),
+            (
+                {"role": "assistant", "tool_calls": [{"function": {"arguments": "{}"}}]},
+                "messages.tool_calls[0].function.arguments: expected a dict, got str",
+            ),
+        ],
+    )
+    def test_names_types_as_python_does(self, message: Any, error: str) -> None:
+        """The error says where, what was expected and what was given."""
+        with pytest.raises(InvalidValueError) as caught:
+            read_messages(message)
+
+        assert str(caught.value) == error
+
+    @pytest.mark.parametrize(
+        ("key", "near"),
+        [("text", "content"), ("contents", "content"), ("image", "images"), ("tool_call", "tool_calls"), ("x", "")],
+    )
+    def test_names_the_nearest_key(self, key: str, near: str) -> None:
+        """An unknown key is refused with the known ones, and with the nearest of them."""
+        with pytest.raises(InvalidValueError) as caught:
+            read_messages([{"role": "user", key: _SECRET}])
+
+        error = str(caught.value)
+        assert error.startswith(f"messages[0].{key}: expected one of 'role', 'content', ")
+        assert error.endswith(f"got {key!r}" + (f": did you mean {near!r}?" if near else ""))
+        assert _SECRET not in error
+
+
+class _Dumped:
+    """An object that has the one method of pydantic's models that is called."""
+
+    def __init__(self, fields: Any) -> None:
+        self.fields = fields
+
+    def model_dump(self, *, exclude_none: bool = False) -> Any:
+        """Return the fields."""
+        assert exclude_none
+        return self.fields
+
+
+class TestForeignMessages:
+    """Messages of the official client, and models of pydantic with the same fields."""
+
+    def test_reads_messages_of_the_official_client(self) -> None:
+        """Texts, images and tool calls are read."""
+        function = ollama.Message.ToolCall.Function(name="get_time", arguments={"city": "Oslo"})
+        asked = ollama.Message(role="user", content="Hi", images=[ollama.Image(value=b"hi")])
+        called = ollama.Message(
+            role="assistant", thinking="Hm", tool_calls=[ollama.Message.ToolCall(function=function)]
+        )
+
+        assert read_messages([asked, called, {"role": "tool", "content": "12:00"}]) == (
+            Message.user("Hi", images=[b"hi"]),
+            Message.assistant(thinking="Hm", tool_calls=[ToolCall(Function("get_time", {"city": "Oslo"}))]),
+            Message.tool("12:00"),
+        )
+
+    def test_reads_one_message(self) -> None:
+        """A model is one message, although pydantic makes it iterable."""
+        assert read_messages(ollama.Message(role="user", content="Hi")) == (Message.user("Hi"),)
+
+    def test_refuses_other_models(self) -> None:
+        """The fields of a model are checked like those of a dict."""
+        with pytest.raises(InvalidValueError, match=r"^messages.temperature: expected one of 'role', .*") as caught:
+            read_messages(ollama.Options(temperature=1.0))
+
+        assert caught.value.given == "'temperature'"
+
+    @pytest.mark.parametrize("wrong", [ollama.Message, _Dumped(None), _Dumped([])])
+    def test_refuses_what_has_no_fields(self, wrong: Any) -> None:
+        """A class is not a message, and neither is a model without a dict."""
+        with pytest.raises(InvalidValueError, match=r"^messages\[0\]: expected a Message, or a dict"):
+            read_messages([wrong])
+
+    def test_refuses_models_that_cannot_be_dumped(self) -> None:
+        """The error of the model is part of the message."""
+        image = ollama.Image(value="nowhere.png")
+
+        with pytest.raises(InvalidValueError, match=r"^messages: expected a model .*nowhere.png does not exist"):
+            read_messages(ollama.Message(role="user", images=[image]))
+
 
 class TestPrivacy:
     """What people write never appears in an error."""
@@ -203,11 +322,11 @@ class TestPrivacy:
         "wrong",
         [
             lambda: Message("user", [_SECRET]),  # type: ignore[arg-type] # That is the point.
-            lambda: Message("user", images=[_SECRET]),  # type: ignore[arg-type] # As above.
-            lambda: Message("user", images=_SECRET),  # type: ignore[arg-type] # As above.
-            lambda: Message("user", images=[{"content": _SECRET}]),  # type: ignore[arg-type] # As above.
-            lambda: Message("user", images=["data:" + _SECRET]),  # type: ignore[arg-type] # As above.
-            lambda: Message("assistant", tool_calls=[_SECRET]),  # type: ignore[arg-type] # As above.
+            lambda: Message("user", images=[_SECRET]),
+            lambda: Message("user", images=_SECRET),
+            lambda: Message("user", images=[{"content": _SECRET}]),  # type: ignore[list-item] # As above.
+            lambda: Message("user", images=["data:" + _SECRET]),
+            lambda: Message("assistant", tool_calls=[_SECRET]),  # type: ignore[list-item] # As above.
             lambda: read_messages([_SECRET]),  # type: ignore[list-item] # As above.
             lambda: read_messages(_SECRET.encode()),  # type: ignore[arg-type] # As above.
             lambda: read_messages([[_SECRET]]),  # type: ignore[list-item] # As above.

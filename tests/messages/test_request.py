@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 import re
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from types import MappingProxyType
 from typing import Any, Literal, TypedDict
 
 import msgspec
+import ollama
 import pydantic
 import pytest
 
 from rxollama._invalid_value import InvalidValueError
-from rxollama.messages import ChatRequest, GenerateRequest, Message
+from rxollama.messages import ChatRequest, GenerateRequest, Message, ModelOptions, _model_options
 
 _TOOL: dict[str, Any] = {
     "type": "function",
@@ -47,11 +49,13 @@ _RIGHT: list[tuple[str, Any]] = [
     *[("keep_alive", wait) for wait in ("10ns", "10us", "05m")],
     ("options", None),
     ("options", {}),
-    ("options", {"of_tomorrow": [1, {"a": None}], "mirostat": 1}),
+    ("extra", None),
+    ("extra", {}),
+    ("extra", {"of_tomorrow": [1, {"a": None}], "mirostat": 1, "seed": 1}),
     ("options", {"seed": 1, "num_ctx": 8192.0, "num_predict": -1, "top_k": 40, "num_gpu": 0, "main_gpu": None}),
     ("options", {"temperature": 0, "top_p": 0.9, "min_p": 0.0, "repeat_penalty": 1.1}),
     ("options", {"use_mmap": True, "stop": ["a", "b"]}),
-    ("options", {"use_mmap": None, "stop": ()}),
+    ("options", {"use_mmap": None, "stop": []}),
 ]
 
 _NO_NUMBERS: list[Any] = [True, [], float("nan"), float("inf"), float("-inf"), 10**400]
@@ -72,7 +76,8 @@ _WRONG: dict[tuple[str, str], list[Any]] = {
         *(*_NO_NUMBERS, {}, b"5m"),
     ],
     ("options", "a dict of option names"): [[], "temperature=0", 1, [("seed", 1)]],
-    ("options", "JSON"): [{"of_tomorrow": object()}],
+    ("extra", "a dict of option names"): [[], "temperature=0", 1],
+    ("extra", "JSON"): [{"of_tomorrow": object()}, {"of_tomorrow": "\ud800"}],
     ("top_logprobs", "from 0 to 20"): [-1, 21, 1.0, True, "5"],
 }
 
@@ -148,6 +153,58 @@ class TestFields:
 
         assert (f"options.{option}", allowed) == (caught.value.field, caught.value.allowed)
 
+    @pytest.mark.parametrize("build", [_chat, _generate])
+    @pytest.mark.parametrize(
+        ("name", "hint"),
+        [
+            ("temprature", "did you mean 'temperature'?"),
+            ("num_context", "did you mean 'num_ctx'?"),
+            ("Seed", "did you mean 'seed'?"),
+            ("of_tomorrow", "if the server knows it, give it as extra="),
+        ],
+    )
+    def test_refuses_unknown_options(self, build: Any, name: str, hint: str) -> None:
+        """A server would ignore them. The error names the nearest one, or the way around."""
+        with pytest.raises(InvalidValueError) as caught:
+            build(options={"seed": 1, name: 0})
+
+        error = f"options.{name}: expected an option that Ollama knows, got {name!r}: {hint}"
+        assert str(caught.value) == error
+        assert build(extra={name: 0}).extra == {name: 0}
+
+    def test_refuses_options_of_old_servers(self) -> None:
+        """No other option is suggested in their place."""
+        with pytest.raises(InvalidValueError) as caught:
+            _chat(options={"use_mlock": True})
+
+        assert str(caught.value) == (
+            "options.use_mlock: expected an option that Ollama still knows, got 'use_mlock': "
+            "for an old server, give it as extra="
+        )
+
+    @pytest.mark.parametrize(("option", "wrong", "allowed"), _rows(_WRONG_OPTIONS))
+    def test_checks_known_options_in_extra(self, option: str, wrong: Any, allowed: str) -> None:
+        """The type of a known option is known wherever it stands."""
+        with pytest.raises(InvalidValueError) as caught:
+            _chat(extra={option: wrong})
+
+        assert (caught.value.field, caught.value.allowed) == (f"extra.{option}", allowed)
+
+    def test_takes_options_of_the_official_client(self) -> None:
+        """Options may come as a model of pydantic, of which only what is set counts."""
+        options = ollama.Options(temperature=0.5, stop=["END"])
+
+        assert _chat(options=options).options == {"temperature": 0.5, "stop": ["END"]}
+        with pytest.raises(InvalidValueError, match=r"^options.mirostat: "):
+            _chat(options=ollama.Options(mirostat=1))
+
+    def test_documents_every_option(self) -> None:
+        """Every option has a docstring of its own, with its default."""
+        source = inspect.getsource(_model_options)
+
+        for name in ModelOptions.__annotations__:
+            assert re.search(rf'^    {name}: .*\n    """[^"]+\."""$', source, re.MULTILINE), name
+
     def test_refuses_what_has_no_end(self) -> None:
         """A schema that holds itself cannot be written down."""
         endless: dict[str, Any] = {}
@@ -216,12 +273,27 @@ class TestFields:
 
     def test_keeps_dicts_of_its_own(self) -> None:
         """Any mapping will do, and what the caller changes later does not change the request."""
-        options, shape = {"seed": 1}, {"type": "object"}
-        request = _chat(options=MappingProxyType(options), format=MappingProxyType(shape))
+        options: dict[str, Any] = {"seed": 1, "stop": ["a"]}
+        shape: dict[str, Any] = {"type": "object", "required": ["a"]}
+        extra: dict[str, Any] = {"of_tomorrow": {"a": 1}}
+        tool = copy.deepcopy(_TOOL)
+        request = _chat(
+            options=MappingProxyType(options),
+            format=MappingProxyType(shape),
+            extra=MappingProxyType(extra),
+            tools=[MappingProxyType(tool)],
+        )
 
-        options["seed"], shape["type"] = 2, "array"
+        options["seed"] = 2
+        options["stop"].append("b")
+        shape["required"].append("b")
+        extra["of_tomorrow"]["a"] = 2
+        tool["function"]["name"] = "other"
 
-        assert (request.options, request.format) == ({"seed": 1}, {"type": "object"})
+        assert request.options == {"seed": 1, "stop": ["a"]}
+        assert request.format == {"type": "object", "required": ["a"]}
+        assert request.extra == {"of_tomorrow": {"a": 1}}
+        assert request.tools == (_TOOL,)
         assert isinstance(request.options, dict)
 
     @pytest.mark.parametrize("request_", [_chat(tools=[_TOOL], think="low"), _generate(images=[b"hi"])])
@@ -250,6 +322,12 @@ class TestChatRequest:
     def test_reads_tools(self, tools: Any) -> None:
         """Tools may come in any iterable."""
         assert _chat(tools=tools).tools == (_TOOL,)
+
+    def test_reads_tools_of_the_official_client(self) -> None:
+        """A tool may come as a model of pydantic."""
+        tool = ollama.Tool.model_validate(_TOOL)
+
+        assert _chat(tools=[tool]).tools == (_TOOL,)
 
     def test_needs_no_tools(self) -> None:
         """Without tools there are none."""

@@ -73,7 +73,7 @@ def test_every_field_of_a_chat() -> None:
         tools=[tool],
         format={"type": "object"},
         keep_alive=timedelta(minutes=5),
-        options={"seed": 7, "stop": ["a"], "num_ctx": None},
+        options={"seed": 7, "stop": ["a"], "main_gpu": None},
         think="high",
         truncate=False,
         shift=True,
@@ -89,7 +89,7 @@ def test_every_field_of_a_chat() -> None:
         "tools": [tool],
         "format": {"type": "object"},
         "keep_alive": 300.0,
-        "options": {"seed": 7, "stop": ["a"], "num_ctx": None},
+        "options": {"seed": 7, "stop": ["a"], "main_gpu": None},
         "think": "high",
         "truncate": False,
         "shift": True,
@@ -97,6 +97,15 @@ def test_every_field_of_a_chat() -> None:
         "top_logprobs": 2,
         "_debug_render_only": True,
     } == _sent(request)
+
+
+def test_extra_options() -> None:
+    """Options of any name go over the known ones, and are sent alone as well."""
+    both = ChatRequest(model="m", messages="Hi", options={"seed": 1, "top_k": 2}, extra={"seed": 3, "of_tomorrow": [4]})
+    alone = GenerateRequest(model="m", prompt="Hi", extra={"of_tomorrow": 4})
+
+    assert _sent(both)["options"] == {"seed": 3, "top_k": 2, "of_tomorrow": [4]}
+    assert msgspec.json.decode(encode_generate(alone))["options"] == {"of_tomorrow": 4}
 
 
 def test_every_field_of_a_generation() -> None:
