@@ -1,4 +1,4 @@
-"""What a real server sent, as chunks."""
+"""The answers of a real server, as chunks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _RECORDINGS = Path(__file__).parent / "recordings"
 
 
 class Recorded(NamedTuple):
-    """The chunks of a recorded answer, and what a client must make of them."""
+    """The chunks of a recorded answer, and the values that a client should find."""
 
     chunks: list[ChatChunk]
     expect: dict[str, Any]
 
 
 def recorded(name: str) -> Recorded:
-    """Read the recording of a chat whose every line is a chunk."""
+    """Return the recording of a chat in which every line is a chunk."""
     recording = msgspec.json.decode((_RECORDINGS / f"{name}.json").read_bytes())
     body = "".join(text for _, text in recording["reads"])
     chunks = [msgspec.json.decode(line, type=ChatChunk) for line in body.split("\n") if line]

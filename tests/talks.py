@@ -1,4 +1,4 @@
-"""Scripted conversations with tools: answers that call, and what comes of it."""
+"""Scripted conversations with tools: replies with tool calls, and their results."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from rxollama.testing import Reply
 
 
 def calls(*given: tuple[str, dict[str, Any]], content: str = "") -> Reply:
-    """Answer with calls of tools, whose ids are their places."""
+    """Return a reply with tool calls, numbered by their ids."""
     called = [{"id": f"call_{place}", "name": name, "arguments": a} for place, (name, a) in enumerate(given)]
     return Reply.answer(content, tool_calls=called)
 
 
 def call_of(name: str) -> dict[str, Any]:
-    """Word a call of a tool, as a server does, without an id."""
+    """Return a tool call in Ollama's shape, without an id."""
     return {"function": {"name": name, "arguments": {}}}
 
 
 def said(content: str, *called: dict[str, Any]) -> dict[str, Any]:
-    """Word a message of the assistant, as a server does."""
+    """Return a message of the assistant in Ollama's shape."""
     return {"role": "assistant", "content": content, "tool_calls": [*called]}
 
 
 def results_of(chunks: list[ChatChunk]) -> list[str]:
-    """List what tools gave."""
+    """Return the results of tools."""
     return [chunk.message.content for chunk in chunks if chunk.message.role == "tool" and not chunk.is_tool_progress]
 
 
 def failures_of(chunks: list[ChatChunk]) -> list[str]:
-    """List what the model was told of tools that failed."""
+    """Return the results of tools that failed."""
     return [chunk.message.content for chunk in chunks if chunk.tool_failed]
 
 
 def done(name: str = "f") -> Callable[[], str]:
-    """Make a tool that is done at once."""
+    """Return a tool that returns at once."""
 
     def function() -> str:
         return "done"
@@ -52,7 +52,7 @@ def done(name: str = "f") -> Callable[[], str]:
 
 
 def from_a_thread(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
-    """Hand on all that comes from a thread of its own, which is gone when the subscription is."""
+    """Return a stream that emits from its own thread, which ends with the subscription."""
 
     def subscribe(
         observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None

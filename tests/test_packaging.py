@@ -1,4 +1,4 @@
-"""The wheel and the source archive hold exactly the package."""
+"""The files in the wheel and in the source archive."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ROOT = Path(__file__).parent.parent
 
 
 def package_files() -> set[str]:
-    """List what belongs to the package, as paths from the repository's root."""
+    """Return the files of the package, as paths from the repository's root."""
     found = (path for path in (ROOT / "rxollama").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(ROOT).as_posix() for path in found}
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build both, the wheel from the source archive."""
+    """Build the source archive, and the wheel from it."""
     folder = tmp_path_factory.mktemp("dist")
     uv = os.environ.get("UV", "uv")
     subprocess.run([uv, "build", "--quiet", "--out-dir", str(folder), str(ROOT)], check=True, timeout=300)
@@ -30,7 +30,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_package(built: Path) -> None:
-    """The wheel has every file of the package and its own metadata, and nothing else."""
+    """The wheel has every file of the package and its metadata, and nothing else."""
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         names = {name for name in wheel.namelist() if not name.endswith("/")}
 
@@ -43,18 +43,18 @@ def test_the_source_archive_holds_the_package(built: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames() if not archive.getmember(name).isdir()}
 
-    # Newer releases of the build backend keep the project's file as it was beside the one they normalise.
+    # Newer releases of the build backend add the original project file beside the normalised one.
     names.discard("pyproject.toml.orig")
     assert package_files() | {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml"} == names
 
 
 def test_the_version_is_one_fact() -> None:
-    """The installed version is the project file's."""
+    """The installed version is that of the project file."""
     assert f'version = "{version("rxollama")}"' in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
 def test_no_registry_is_named() -> None:
-    """No tracked text file names a package registry's host, so that the project resolves wherever it is."""
+    """No tracked text file names a package registry's host, so that the project resolves with any registry."""
     tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
     hosts = ("pypi" + ".org", "python" + "hosted.org")
 

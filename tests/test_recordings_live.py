@@ -1,4 +1,4 @@
-"""Every recording of a real server, played to the real client over both kinds of HTTP client."""
+"""Every recording of a real server, played to the client over both kinds of HTTP client."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from heard import Heard
 from rxollama import Ollama
 from rxollama._wire import CHAT, GENERATE, PROGRESS, BodyDecoder, Decoder, LineDecoder, read_body
 from rxollama.errors import ReportedError, StatusError, StreamError, TruncatedError
-from rxollama.messages import ChatChunk, ModelCard
-from rxollama.messages._response import ResponseBuilder
+from rxollama.messages import ChatChunk, ModelCard, ResponseBuilder
 from rxollama.testing import Recording, Reply, ScriptedOllama
 from rxollama.transport import Request
 
@@ -35,27 +34,27 @@ _KINDS: dict[str, Any] = {"/api/chat": CHAT, "/api/generate": GENERATE}
 
 
 def _names(*paths: str) -> list[str]:
-    """Name the recordings of some paths."""
+    """Return the names of the recordings of some paths."""
     requests = {path.stem: orjson.loads(path.read_bytes())["request"]["path"] for path in _FOLDER.glob("*.json")}
     return sorted(name for name, path in requests.items() if path in paths)
 
 
 @pytest.fixture(params=_names("/api/chat", "/api/generate"))
 def recording(request: pytest.FixtureRequest, recordings: dict[str, Recording]) -> Recording:
-    """Take each recording of a chat or a generation."""
+    """Return each recording of a chat or a generation."""
     return recordings[request.param]
 
 
 def send(ollama: Ollama, recording: Recording) -> Heard[ChatChunk]:
-    """Send the very bytes that were sent when it was recorded, also where no call of ours would."""
-    asked = recording.request
-    body = (
-        asked.body.encode() if isinstance(asked.body, str) else None if asked.body is None else orjson.dumps(asked.body)
-    )
-    request = Request(method=asked.method, path=asked.path, body=body)
+    """Send the recorded request, including those that no call of ours would send."""
+    recorded = recording.request
+    body = None
+    if recorded.body is not None:
+        body = recorded.body.encode() if isinstance(recorded.body, str) else orjson.dumps(recorded.body)
+    request = Request(method=recorded.method, path=recorded.path, body=body)
 
     def decoder() -> Decoder[ChatChunk]:
-        return LineDecoder(_KINDS[asked.path])
+        return LineDecoder(_KINDS[recorded.path])
 
     return Heard(ollama._observe(request, decoder, "m", is_chat=True)).wait()
 
@@ -64,7 +63,7 @@ class TestChats:
     """Chats and generations."""
 
     def test_sum(self, server: ScriptedOllama, http_client: httpx.AsyncClient | None, recording: Recording) -> None:
-        """The sum of the chunks says what the answer said, the error what went wrong, and both what there was."""
+        """The sum of the chunks is the answer. The error has the server's message and the part that arrived."""
         server.enqueue(Reply.of(recording, speed=None))
         with Ollama(server.url, http_client=http_client) as ollama:
             heard = send(ollama, recording)
@@ -86,7 +85,7 @@ class TestChats:
             self.check(heard.failure, recording, heard.items)
 
     def check(self, failure: Exception, recording: Recording, chunks: list[ChatChunk]) -> None:
-        """Check how a recording that comes to no end was told."""
+        """Check the error of a recording without an end."""
         expect = recording.expect
         assert isinstance(failure, StreamError)
         kind = StatusError if "status" in expect else ReportedError if "error" in expect else TruncatedError
@@ -103,7 +102,7 @@ class TestChats:
         assert failure.partial.messages == builder.snapshot().messages
 
     def test_paced(self, server: ScriptedOllama, ollama: Ollama, recordings: dict[str, Recording]) -> None:
-        """A recording that is played with its pauses gives the same, and its chunks one by one."""
+        """A recording that is played with its pauses gives its chunks one by one."""
         recording = recordings["thinking-boundary"]
         server.enqueue(Reply.of(recording, speed=5))
         assert len(send(ollama, recording).items) == recording.expect["records"]
@@ -112,18 +111,18 @@ class TestChats:
     def test_as_a_call(
         self, server: ScriptedOllama, ollama: Ollama, recordings: dict[str, Recording], name: str
     ) -> None:
-        """What our own call sends is what was sent when it was recorded, but for what it says explicitly."""
+        """Our own call sends the recorded request, with its defaults written out."""
         recording = recordings[name]
         body = recording.request.body
         server.enqueue(Reply.of(recording, speed=None))
         call = ollama.chat if recording.request.path == "/api/chat" else ollama.generate
         Heard(call(**body)).wait()
-        said_explicitly = {"stream": True, **body}
-        assert server.requests[0].json == _without_indices(said_explicitly)
+        expected = {"stream": True, **body}
+        assert server.requests[0].json == _without_indices(expected)
 
 
 def _without_indices(body: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what says nothing to the server: the index of a call in the history, and empty texts."""
+    """Remove the indices of tool calls, which the server ignores."""
     for message in body.get("messages", []):
         for call in message.get("tool_calls", []):
             call["function"].pop("index", None)
@@ -132,7 +131,7 @@ def _without_indices(body: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", _names("/api/pull", "/api/push", "/api/create"))
 def test_progress(server: ScriptedOllama, ollama: Ollama, recordings: dict[str, Recording], name: str) -> None:
-    """A recording of progress gives each of its records, or its error."""
+    """A recording of progress gives each record, or the error."""
     recording = recordings[name]
     server.enqueue(Reply.of(recording, speed=None))
     body = orjson.dumps(recording.request.body)
