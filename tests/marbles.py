@@ -128,10 +128,10 @@ def _paragraph(lines: Iterable[str]) -> list[str]:
 
 
 def _names(operator: Callable[..., Any], definitions: Iterable[str]) -> dict[str | float, Any]:
-    module = inspect.getmodule(operator)
     scope: dict[str | float, Any] = {"ChatResponse": ChatResponse, "QUIET": Quiet(), "reactivex": reactivex}
-    for known in (messages, module):
-        scope.update(vars(known).items())
+    # The public module of an operator does not have the names that its diagram uses; its own one does.
+    for known in (vars(messages), operator.__globals__):
+        scope.update(known.items())
     pending = [definition.split(" = ", 1) for definition in definitions]
     while pending:
         waiting: list[list[str]] = []

@@ -1,9 +1,15 @@
 """
-One source after another, until one of them answers.
+One source after another, until one of them answers: what `retry` and `fallback` share.
 
-Chunks cannot be taken back. So another source is asked only while nothing of an answer was delivered, and whatever a
-source sends ahead of its answer is held back until it is known whose answer it will be: downstream sees the chunks
-of one source, all of them and in order.
+The law: downstream receives the chunks of one source, all of them and in order, however many sources were tried.
+Chunks cannot be taken back, so the next source is subscribed only while nothing visible was delivered. Chunks without
+anything to see, which a source may send ahead of its answer, are held back until the answer begins, and are dropped if
+the source fails before.
+
+The alternatives: reactivex's `retry` and `catch` deliver the beginning of every attempt, so a user reads two
+beginnings. Holding back whole answers would be right too, but nothing would stream.
+
+An attempt begins only after the one before has ended, so calls never overlap and no lock is needed.
 """
 
 from __future__ import annotations
@@ -17,47 +23,41 @@ from .._invalid_value import invalid_value
 from ..messages import ChatChunk
 from ._ending import emit_and_end
 
-__all__ = ("Attempts", "check_predicate", "check_source", "is_answer", "note", "words_of")
+__all__ = ("Attempts", "add_note", "check_predicate", "describe", "is_answer")
 
 
 def is_answer(chunk: ChatChunk) -> bool:
-    """Tell whether an answer begins with a chunk, if it has not: there is something to see, or it is over already."""
+    """Return whether an answer begins with this chunk at the latest: it is visible, or the message is done."""
     return chunk.visible or chunk.done
 
 
-def words_of(error: Exception) -> str:
-    """Tell an error in one line."""
+def describe(error: Exception) -> str:
+    """Return an error's type and message in one line."""
     return f"{type(error).__name__}: {error}"
 
 
-def note(error: Exception, words: str) -> None:
-    """Add a note to an error, unless it has it: a source may raise the same error every time."""
-    if words not in getattr(error, "__notes__", ()):
-        error.add_note(words)
+def add_note(error: Exception, text: str) -> None:
+    """Add a note to an error that does not have it yet: a source may raise the same error every time."""
+    if text not in getattr(error, "__notes__", ()):
+        error.add_note(text)
 
 
-def check_source(name: str, source: object) -> None:
-    """Refuse what cannot be subscribed to."""
-    if not isinstance(source, Observable):
-        raise invalid_value(name, source, "an observable of chunks, such as ollama.chat(...)", show=False)
-
-
-def check_predicate(name: str, predicate: object) -> None:
-    """Refuse what cannot be asked."""
+def check_predicate(field: str, predicate: object) -> None:
+    """Raise `InvalidValueError` if *predicate* is neither a function nor None."""
     if predicate is not None and not callable(predicate):
-        raise invalid_value(name, predicate, "a function from an error to True or False", show=False)
+        raise invalid_value(field, predicate, "a function from an error to a bool", show=False)
 
 
 class Attempts:
     """
-    Drive one subscription from source to source; one at a time, so that no lock is needed.
+    The attempts of one subscription.
 
     Args:
         observer: The subscriber.
-        scheduler: The subscriber's scheduler, for every source.
-        name: What to call an attempt in the notes of the last error.
-        follow: Tells from an error what to subscribe to next, or None for nothing; asked only while there was nothing
-            of an answer.
+        scheduler: The subscriber's scheduler, which every source gets.
+        name: The name of an attempt in the notes of the last error.
+        follow: A function from an error to the next source, or to None for none. It is called only while nothing
+            visible was delivered.
     """
 
     def __init__(
@@ -71,16 +71,17 @@ class Attempts:
         self._scheduler = scheduler
         self._name = name
         self._follow = follow
-        self._answered = False
+        self._has_answered = False
         self._held: list[ChatChunk] = []
         self._failures: list[str] = []
         self.current = SerialDisposable()
+        """The subscription of the current source."""
 
     def begin(self, source: Observable[ChatChunk]) -> None:
-        """Subscribe to a source in place of the one before."""
+        """Subscribe to a source, instead of the one before."""
         if self.current.is_disposed:
             return
-        # A source may fail, and be followed by the next, before its own subscription can be put into its place.
+        # A source may fail, and the next be subscribed, before `subscribe` returns.
         place = SingleAssignmentDisposable()
         self.current.disposable = place
         place.disposable = source.subscribe(
@@ -88,41 +89,38 @@ class Attempts:
         )
 
     def _on_next(self, chunk: ChatChunk) -> None:
-        if self._answered:
+        if self._has_answered:
             self._observer.on_next(chunk)
         elif is_answer(chunk):
-            self._answered = True
-            for one in (*self._held_back(), chunk):
-                self._observer.on_next(one)
+            self._has_answered = True
+            for each in (*self._take_held(), chunk):
+                self._observer.on_next(each)
         else:
             self._held.append(chunk)
 
     def _on_completed(self) -> None:
-        emit_and_end(self._observer, self._held_back())
+        emit_and_end(self._observer, self._take_held())
 
     def _on_error(self, error: Exception) -> None:
         following = None
-        if not self._answered:
+        if not self._has_answered:
             try:
                 following = self._follow(error)
-            except Exception as raised:  # noqa: BLE001 - A caller's function may raise what it likes.
-                self._failed(error)
+            except Exception as raised:  # noqa: BLE001 - A caller's function may raise anything.
+                self._add_failure(error)
                 error = raised
         if following is None:
-            self._fail(error)
+            for failure in self._failures:
+                add_note(error, failure)
+            emit_and_end(self._observer, self._take_held(), error)
         else:
-            self._failed(error)
-            self._held_back()
+            self._add_failure(error)
+            self._held.clear()
             self.begin(following)
 
-    def _failed(self, error: Exception) -> None:
-        self._failures.append(f"{self._name} {len(self._failures) + 1} failed: {words_of(error)}")
+    def _add_failure(self, error: Exception) -> None:
+        self._failures.append(f"{self._name} {len(self._failures) + 1} failed: {describe(error)}")
 
-    def _fail(self, error: Exception) -> None:
-        for failure in self._failures:
-            note(error, failure)
-        emit_and_end(self._observer, self._held_back(), error)
-
-    def _held_back(self) -> list[ChatChunk]:
+    def _take_held(self) -> list[ChatChunk]:
         held, self._held = self._held, []
         return held

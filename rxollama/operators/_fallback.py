@@ -1,4 +1,4 @@
-"""Another model or another host, where the first one fails before it answers."""
+"""The operator `fallback`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._invalid_value import invalid_value
 from .._runtime import Operator, Stream, chunks_of
 from ..errors import ClientClosedError, StreamError
 from ..messages import ChatChunk
-from ._attempts import Attempts, check_predicate, check_source
+from ._attempts import Attempts, check_predicate
 
 __all__ = ("fallback",)
 
@@ -19,11 +19,11 @@ def fallback(
     *others: Observable[ChatChunk], when: Callable[[Exception], bool] | None = None
 ) -> Operator[ChatChunk, ChatChunk]:
     """
-    Go on with another source, such as another model or another host, when the one before fails unseen.
+    Continue with another source, such as another model or host, if one fails before it answers.
 
-    Once thinking, content or a tool call was delivered, an error is passed on as it is: a second beginning would be
-    worse. Chunks with nothing to see are held back until the answer begins, so that what comes out is one source's
-    chunks, all of them and only these.
+    Once thinking, content or a tool call was delivered, an error is passed on as it is, because a second beginning
+    would be worse. Chunks with nothing to see are held back until the answer begins, so the chunks that come out are
+    those of one source, all of them.
 
     .. marbles::
 
@@ -38,27 +38,28 @@ def fallback(
         # = StreamError("no such model")
 
     Args:
-        others: What to subscribe to instead, in this order.
-        when: Tells of an error whether another source may help. None says yes to every `StreamError`, such as an
-            unknown model, a host that is not there, or a timeout, but for that of a client that was closed.
+        others: The sources to subscribe to instead, in this order.
+        when: A function from an error to whether another source may help. The default is True for every `StreamError`,
+            such as an unknown model, an unreachable host or a timeout, except that of a closed client.
 
     Returns:
-        The operator. For several attempts at each source put `retry` before this operator and behind each of *others*.
+        An operator from a chat to a chat. For several attempts at each source put `retry` before this operator and
+        into the pipe of each of *others*.
 
     Raises:
-        InvalidValueError: At this call, when there are no others, or something that is no observable.
+        InvalidValueError: If there are no *others*, or one does not carry chunks; in `pipe`, if the source does not
+            carry chunks.
 
     Completes: with the source that completes.
-    Errors: with the last source's error, after what was held back of it; the errors of the sources before are told in
-        its notes. What `when` raises is passed on in place of the error.
-    Disposed: the source whose turn it is is disposed; those after it are never subscribed.
+    Errors: with the last source's error, after the chunks of it that were held back. The errors of the sources before
+        are in its notes. What `when` raises replaces the error.
+    Disposed: the current source is disposed; the sources after it are never subscribed.
 
     .. versionadded:: 0.1
     """
     if not others:
-        raise invalid_value("others", others, "at least one observable of chunks")
-    for other in others:
-        check_source("others", other)
+        raise invalid_value("others", others, "at least one stream of ChatChunk, such as ollama.chat(...)")
+    sources = tuple(chunks_of(other, "others") for other in others)
     check_predicate("when", when)
 
     def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
@@ -67,7 +68,7 @@ def fallback(
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            left = iter(others)
+            left = iter(sources)
 
             def follow(error: Exception) -> Observable[ChatChunk] | None:
                 return next(left, None) if (when or _may_help)(error) else None
@@ -82,5 +83,5 @@ def fallback(
 
 
 def _may_help(error: Exception) -> bool:
-    # Who closes a client wants no further requests, though another client could send them.
+    # A closed client shows that no further request is wanted, even if another client could send it.
     return isinstance(error, StreamError) and not isinstance(error, ClientClosedError)

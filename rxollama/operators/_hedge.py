@@ -1,32 +1,43 @@
-"""A second source, in case that the first is slow."""
+"""
+The operator `hedge`.
+
+The law: downstream receives the chunks of one of two sources, all of them and in order, whichever answers first. The
+two may run on different threads, so one lock decides once who wins; nothing is called downstream under it. After that
+only the winner calls downstream, so calls cannot overlap without a lock around them.
+
+The alternatives: reactivex's `amb` lets the first notification win, but an empty first chunk or an error is not an
+answer. A lock around every call downstream would block one source's thread during the other's callbacks.
+"""
 
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
+from .._checks import check_seconds
 from .._runtime import Operator, Stream, chunks_of
 from ..messages import ChatChunk
-from ._attempts import check_source, is_answer, note, words_of
+from ._attempts import add_note, describe, is_answer
 from ._ending import emit_and_end
 from ._timing.clock import Clock, clock_of, given_clock
-from ._timing.timer import Timer, check_seconds
+from ._timing.timer import Timer
 
 __all__ = ("hedge",)
 
 
 def hedge(
-    other: Observable[ChatChunk], *, after: float, scheduler: abc.SchedulerBase | None = None
+    other: Observable[ChatChunk], *, after: float | timedelta, scheduler: abc.SchedulerBase | None = None
 ) -> Operator[ChatChunk, ChatChunk]:
     """
-    Start a second source when the first is silent, and take the one that begins to answer first.
+    Start a second source if the first is silent, and use the one that answers first.
 
-    The answer is the winner's from its first chunk to its end; the loser's request is closed at once, and nothing of
-    it comes out. Chunks with nothing to see (no thinking, content or tool call) are held back until there is a
-    winner; a `done` chunk wins, and so does an end without one. Two requests at the same server mostly wait for each
-    other there, so that *other* is best another host, or a model that is loaded already.
+    All chunks are the winner's. The loser's request is closed at once, and nothing of it is emitted. Chunks with
+    nothing to see (no thinking, content or tool call) are held back until there is a winner. A `done` chunk wins, and
+    so does a completion. Two requests to one server mostly wait for each other there, so *other* is best another
+    host, or a model that is already loaded.
 
     .. marbles::
 
@@ -40,26 +51,28 @@ def hedge(
         other = reactivex.from_marbles("--b-c-|", timespan=1.0, lookup={"b": b, "c": c})
 
     Args:
-        other: The second source. It is subscribed when there is nothing to see of the first after so many seconds,
-            and at once when the first fails before.
-        after: Seconds from the subscription; 0 starts both together.
-        scheduler: The clock. None takes the subscriber's scheduler, else the loop that the stream lives on.
+        other: The second source. It is subscribed if nothing visible has come from the first in time, and at once if
+            the first fails before.
+        after: The time from the subscription to the second source, in seconds or as a `timedelta`; 0 starts both
+            together.
+        scheduler: The clock. The default is the subscriber's scheduler, or else the loop on which the stream lives.
 
     Returns:
-        The operator.
+        An operator from a chat to a chat.
 
     Raises:
-        InvalidValueError: At this call, when *other* is no observable or *after* is no number of seconds.
+        InvalidValueError: If *other* does not carry chunks, or *after* is not a time; in `pipe`, if the source does not
+            carry chunks.
 
     Completes: with the winner.
-    Errors: with the winner; when both fail before they answer, with the first one's error, after what was held back of
-        it; the other's is told in its notes.
-    Disposed: both are disposed, and the timer is cancelled.
+    Errors: with the winner. If both fail before they answer: with the first one's error, after the chunks of it that
+        were held back; the other's error is in its notes.
+    Disposed: both sources are disposed, and the timer is cancelled.
 
     .. versionadded:: 0.1
     """
-    check_source("other", other)
-    check_seconds("after", after, zero=True)
+    second = chunks_of(other, "other")
+    seconds = check_seconds("after", after, zero=True)
 
     def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
         source = chunks_of(source, "hedge()")
@@ -67,8 +80,8 @@ def hedge(
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler_: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            race = _Race(observer, other, scheduler_, given_clock(scheduler, scheduler_) or clock_of(None))
-            race.begin(source, after)
+            race = _Race(observer, second, scheduler_, given_clock(scheduler, scheduler_) or clock_of(None))
+            race.begin(source, seconds)
             return Disposable(race.dispose)
 
         return Stream(subscribe, items=ChatChunk, deltas=True)
@@ -77,11 +90,7 @@ def hedge(
 
 
 class _Race:
-    """
-    Drive one subscription: two runners, on whichever threads, of which one wins.
-
-    Nothing is called downstream while the lock is held; only who has won calls it, or who failed last.
-    """
+    """The two sources of one subscription, of which one wins."""
 
     def __init__(
         self,
@@ -97,10 +106,11 @@ class _Race:
         self._timer = Timer(clock)
         self._lock = threading.Lock()
         self._first, self._second = _Runner(self, observer), _Runner(self, observer)
-        self._has_second = self._decided = False
+        # Whether the second source was subscribed, or must not be any more; and whether there is a winner or an end.
+        self._has_second = self._is_decided = False
 
     def begin(self, source: Observable[ChatChunk], after: float) -> None:
-        """Start the first runner, and the second when it is time."""
+        """Subscribe to the first source now, and to the second one later."""
         self._timer.set(self._clock.now() + after, self._begin_second)
         self._first.run(source, self._scheduler)
 
@@ -112,79 +122,79 @@ class _Race:
         self._second.run(self._other, self._scheduler)
 
     def wins(self, runner: _Runner) -> bool:
-        """Let a runner win, if none has, and close the other's request."""
+        """Return whether a runner that answers is the first to do so; if it is, dispose the other."""
         with self._lock:
-            if self._decided:
+            if self._is_decided:
                 return False
-            self._decided = self._has_second = True
+            self._is_decided = self._has_second = True
         self._timer.put_off()
         loser = self._second if runner is self._first else self._first
         loser.place.dispose()
         return True
 
     def fails(self, runner: _Runner, error: Exception) -> None:
-        """Take notice that a runner failed before it answered."""
+        """Record that a runner failed before it answered; end if both did, else start the second."""
         with self._lock:
-            if self._decided:
+            if self._is_decided:
                 return
             runner.error = error
             first, second = self._first.error, self._second.error
-            self._decided = first is not None and second is not None
+            self._is_decided = first is not None and second is not None
         if first is not None and second is not None:
-            note(first, f"the hedge failed, too: {words_of(second)}")
+            add_note(first, f"the hedge failed, too: {describe(second)}")
             self._first.end(first)
         elif first is not None:
             self._timer.put_off()
             self._begin_second()
 
     def dispose(self) -> None:
-        """Dispose both, and let nothing else begin."""
+        """Dispose both sources and cancel the timer."""
         with self._lock:
-            self._decided = self._has_second = True
+            self._is_decided = self._has_second = True
         self._timer.put_off()
         self._first.place.dispose()
         self._second.place.dispose()
 
 
 class _Runner:
-    """Be one of the two subscriptions."""
+    """One of the two subscriptions of a race."""
 
     def __init__(self, race: _Race, observer: abc.ObserverBase[ChatChunk]) -> None:
         self._race = race
         self._observer = observer
         self._held: list[ChatChunk] = []
-        self._won = False
+        self._has_won = False
         self.error: Exception | None = None
         self.place = SingleAssignmentDisposable()
 
     def run(self, source: Observable[ChatChunk], scheduler: abc.SchedulerBase | None) -> None:
-        """Subscribe."""
+        """Subscribe to the source."""
         self.place.disposable = source.subscribe(self._on_next, self._on_error, self._on_completed, scheduler=scheduler)
 
     def _on_next(self, chunk: ChatChunk) -> None:
-        if self._won:
+        if self._has_won:
             self._observer.on_next(chunk)
         elif not is_answer(chunk):
             self._held.append(chunk)
         elif self._race.wins(self):
-            self._won = True
-            for one in (*self._held_back(), chunk):
-                self._observer.on_next(one)
+            self._has_won = True
+            for each in (*self._take_held(), chunk):
+                self._observer.on_next(each)
 
     def _on_completed(self) -> None:
-        if self._won or self._race.wins(self):
+        if self._has_won or self._race.wins(self):
             self.end()
 
     def _on_error(self, error: Exception) -> None:
-        if self._won:
+        if self._has_won:
             self._observer.on_error(error)
         else:
             self._race.fails(self, error)
 
     def end(self, error: Exception | None = None) -> None:
-        """End for the subscriber, after what is held back."""
-        emit_and_end(self._observer, self._held_back(), error)
+        """End the subscription, after the chunks that are held back."""
+        emit_and_end(self._observer, self._take_held(), error)
 
-    def _held_back(self) -> list[ChatChunk]:
+    def _take_held(self) -> list[ChatChunk]:
         held, self._held = self._held, []
         return held

@@ -1,4 +1,4 @@
-"""Asking again, where that can help and nobody has seen anything yet."""
+"""The operator `retry`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import random as _random
 import re
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
+from .._checks import check_count, check_seconds
 from .._invalid_value import invalid_value
 from .._runtime import Operator, Stream, chunks_of
 from ..errors import (
@@ -22,13 +24,13 @@ from ..errors import (
     TruncatedError,
 )
 from ..messages import ChatChunk
-from ._attempts import Attempts, check_predicate
+from ._attempts import Attempts, add_note, check_predicate
 from ._timing.clock import Clock, clock_of, given_clock
-from ._timing.timer import Timer, check_seconds
+from ._timing.timer import Timer
 
 __all__ = ("retry",)
 
-_CAN_HELP = (
+_RETRIED = (
     BusyError,
     ConnectionFailedError,
     ConnectionLostError,
@@ -36,8 +38,8 @@ _CAN_HELP = (
     StreamTimeoutError,
     TruncatedError,
 )
-# What the server's parsers say of a tool call that the model wrote badly. The same question mostly brings the same
-# call again, after a whole generation each: https://github.com/ollama/ollama/issues/14834.
+# The server's parsers report a tool call that the model wrote badly with words like these. The same request mostly
+# gives the same call, after a whole generation each time: https://github.com/ollama/ollama/issues/14834.
 _PARSER = re.compile(
     r"\b(pars(e|er|ing)|xml|json|unmarshal(ing|ling)?)\b|\binvalid character\b|\belement (type )?<", re.IGNORECASE
 )
@@ -46,20 +48,21 @@ _PARSER = re.compile(
 def retry(
     attempts: int = 3,
     *,
-    backoff: float = 0.5,
+    backoff: float | timedelta = 0.5,
     factor: float = 2.0,
-    max_backoff: float = 30.0,
+    max_backoff: float | timedelta = 30.0,
+    max_retry_after: float | timedelta = 60.0,
     jitter: float = 0.5,
     when: Callable[[Exception], bool] | None = None,
     scheduler: abc.SchedulerBase | None = None,
     random: Callable[[], float] = _random.random,
 ) -> Operator[ChatChunk, ChatChunk]:
     """
-    Ask again after a failure, as long as there was nothing to see of the answer.
+    Subscribe again after a failure, as long as nothing visible was delivered.
 
-    Once thinking, content or a tool call was delivered, an error is passed on as it is: a second beginning would be
-    worse. Chunks with nothing to see are held back until the answer begins, so that what comes out is one attempt's
-    chunks, all of them and only these. Each attempt is a new subscription of the source, and with it a new request.
+    Once thinking, content or a tool call was delivered, an error is passed on as it is, because a second beginning
+    would be worse. Chunks with nothing to see are held back until the answer begins, so the chunks that come out are
+    those of one attempt, all of them. Each attempt is a new subscription of the source, and so a new request.
 
     .. marbles::
 
@@ -71,38 +74,41 @@ def retry(
         # = BusyError("the server answered 503", status=503)
 
     Args:
-        attempts: How often to ask at most, the first time included.
-        backoff: Seconds to wait before the second attempt.
-        factor: By how much each wait is longer than the one before.
-        max_backoff: Seconds that a wait grows to at most.
-        jitter: By which part of itself a wait is shortened at most, at random, so that clients that failed together
-            do not come back together: from 0 to 1.
-        when: Tells of an error whether another attempt may help. None says yes to no connection, a lost one, a
-            timeout, a busy server (429, 503), a server's failure (500 and up) and a truncated answer, but no where
-            the server's words tell of a parser: a tool call that the model wrote badly, it mostly writes badly again.
-        scheduler: The clock for the waits, and where the next attempt is subscribed. None takes the subscriber's
-            scheduler, else the loop that the stream lives on.
-        random: Gives the chance for `jitter`, from 0 to 1.
+        attempts: The largest number of attempts, the first one included.
+        backoff: The wait before the second attempt, in seconds or as a `timedelta`.
+        factor: By how much each wait is longer than the one before; 1 or more.
+        max_backoff: The longest wait to which `backoff` grows, in seconds or as a `timedelta`.
+        max_retry_after: The longest wait that a server may ask for (`Retry-After`), in seconds or as a `timedelta`. If
+            it asks for more, its error is passed on.
+        jitter: The largest part by which a wait is shortened at random, from 0 to 1, so that clients that failed
+            together do not return together.
+        when: A function from an error to whether another attempt may help. The default is True for a failed or lost
+            connection, a timeout, a busy server (429, 503), a server's failure (500 and up) and a truncated answer;
+            and False if the server's message speaks of a parser, since a tool call that the model wrote badly is
+            mostly written badly again.
+        scheduler: The clock of the waits, on which the next attempt is subscribed. The default is the subscriber's
+            scheduler, or else the loop on which the stream lives.
+        random: A function that returns the random number for `jitter`, from 0 to 1.
 
     Returns:
-        The operator. Where the server says when to come again (`retry_after`), no wait is shorter, whatever
-        `max_backoff` says. For a time limit on each attempt put `timeouts` before this operator, but see there about
-        models that are being loaded.
+        An operator from a chat to a chat. No wait is shorter than the server asks for (`retry_after`), whatever
+        `max_backoff` is. To limit the time of each attempt put `timeouts` before this operator; see there about models
+        that are being loaded.
 
     Raises:
-        InvalidValueError: At this call, when an argument is wrong.
+        InvalidValueError: If an argument is wrong; in `pipe`, if the source does not carry chunks.
 
     Completes: with the attempt that completes.
-    Errors: with the last attempt's error, after what was held back of it; the errors of the attempts before are told in
-        its notes. What `when` or `random` raises is passed on in place of the error.
-    Disposed: the running attempt is disposed, or the wait for the next is cancelled.
+    Errors: with the last attempt's error, after the chunks of it that were held back. The errors of the attempts before
+        are in its notes, and so is a wait that was too long. What `when` or `random` raises replaces the error.
+    Disposed: the running attempt is disposed, or the wait for the next one is cancelled.
 
     .. versionadded:: 0.1
     """
-    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-        raise invalid_value("attempts", attempts, "an int, 1 or more")
-    check_seconds("backoff", backoff, zero=True)
-    check_seconds("max_backoff", max_backoff, zero=True)
+    check_count("attempts", attempts)
+    first_wait = check_seconds("backoff", backoff, zero=True)
+    longest_wait = check_seconds("max_backoff", max_backoff, zero=True)
+    longest_asked = check_seconds("max_retry_after", max_retry_after, zero=True)
     _check_number("factor", factor, 1, sys.float_info.max, "a number, 1 or more")
     _check_number("jitter", jitter, 0, 1, "a number from 0 to 1")
     check_predicate("when", when)
@@ -115,16 +121,15 @@ def retry(
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler_: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            left, waits = attempts, _Waits(backoff, factor, max_backoff)
+            left, backoffs = attempts, _Backoffs(first_wait, factor, longest_wait)
 
             def follow(error: Exception) -> Observable[ChatChunk] | None:
                 nonlocal left
                 left -= 1
-                if not left or not (when or _may_help)(error):
+                if not left or not (when or _may_help)(error) or _asks_too_long(error, longest_asked):
                     return None
-                wait = waits.next() * (1 - jitter * random())
-                asked = (error.retry_after if isinstance(error, StatusError) else None) or 0.0
-                return _later(source, max(wait, asked), given_clock(scheduler, scheduler_) or clock_of(None))
+                wait = max(backoffs.next() * (1 - jitter * random()), _asked_by(error))
+                return _delayed(source, wait, given_clock(scheduler, scheduler_) or clock_of(None))
 
             tries = Attempts(observer, scheduler_, "attempt", follow)
             tries.begin(source)
@@ -135,8 +140,8 @@ def retry(
     return apply
 
 
-class _Waits:
-    """Say how long to wait before each attempt, but for chance."""
+class _Backoffs:
+    """The waits of one subscription, in seconds, before any jitter."""
 
     def __init__(self, first: float, factor: float, longest: float) -> None:
         self._factor = factor
@@ -144,7 +149,7 @@ class _Waits:
         self._next = min(first, longest)
 
     def next(self) -> float:
-        """Tell the next wait; it grows each time."""
+        """Return the next wait, which is longer than the one before."""
         wait = self._next
         self._next = min(wait * self._factor, self._longest)
         return wait
@@ -153,10 +158,27 @@ class _Waits:
 def _may_help(error: Exception) -> bool:
     if isinstance(error, ServerFailureError) and _PARSER.search(error.detail):
         return False
-    return isinstance(error, _CAN_HELP)
+    return isinstance(error, _RETRIED)
 
 
-def _later(source: Observable[ChatChunk], seconds: float, clock: Clock) -> Observable[ChatChunk]:
+def _asked_by(error: Exception) -> float:
+    """Return the wait that the server asks for, in seconds; 0 if it asks for none."""
+    return (error.retry_after if isinstance(error, StatusError) else None) or 0.0
+
+
+def _asks_too_long(error: Exception, longest: float) -> bool:
+    asked = _asked_by(error)
+    if asked <= longest:
+        return False
+    add_note(
+        error,
+        f"not tried again: the server asks for a wait of {asked:g} s, longer than max_retry_after={longest:g}: "
+        "come back later, or raise max_retry_after",
+    )
+    return True
+
+
+def _delayed(source: Observable[ChatChunk], seconds: float, clock: Clock) -> Observable[ChatChunk]:
     def subscribe(
         observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
@@ -171,6 +193,6 @@ def _later(source: Observable[ChatChunk], seconds: float, clock: Clock) -> Obser
     return Observable(subscribe)
 
 
-def _check_number(name: str, value: object, least: float, most: float, allowed: str) -> None:
+def _check_number(field: str, value: object, least: float, most: float, allowed: str) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value <= most:
-        raise invalid_value(name, value, allowed)
+        raise invalid_value(field, value, allowed)

@@ -29,7 +29,7 @@ from rxollama.errors import (
     UnauthorizedError,
 )
 from rxollama.messages import ChatChunk
-from rxollama.operators import fallback, retry
+from rxollama.operators import content, fallback, retry
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 
@@ -319,8 +319,9 @@ def test_nobody_handles_the_error() -> None:
     ("others", "when", "message"),
     [
         ((), None, "others: .*at least one"),
-        (("qwen3",), None, "others: .*observable of chunks"),
-        ((reactivex.never(), None), None, "others: .*observable of chunks"),
+        (("qwen3",), None, "others: expected a stream of ChatChunk"),
+        ((reactivex.never(), None), None, "others: expected a stream of ChatChunk"),
+        ((reactivex.never().pipe(content()),), None, "others: .* got a stream of str"),
         ((reactivex.never(),), GONE, "when: .*function"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from reactivex.testing.subscription import Subscription
 
 from rxollama.errors import ConnectionFailedError, ConnectionLostError, InvalidValueError, NotFoundError
 from rxollama.messages import ChatChunk
-from rxollama.operators import hedge
+from rxollama.operators import content, hedge
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 
@@ -223,6 +224,15 @@ def test_scheduler_is_passed_on() -> None:
     assert seen == [scheduler] * 2
 
 
+def test_time_as_timedelta() -> None:
+    """The time until the second source may be a `timedelta`."""
+    stage = Stage()
+    other = stage.source(on_next(5, HEL), on_completed(6))
+    played = stage.play(stage.source().pipe(hedge(other, after=timedelta(seconds=20))))
+
+    assert played == [on_next(225, HEL), on_completed(226)]
+
+
 def test_background_loop() -> None:
     """Subscribed from outside of any loop, the second is started on the background loop."""
     heard = Heard(reactivex.never().pipe(hedge(reactivex.of(HEL, DONE), after=0.01))).wait()
@@ -363,7 +373,8 @@ def test_nobody_handles_the_error(reported: Callable[[], list[BaseException]]) -
 @pytest.mark.parametrize(
     ("other", "after", "message"),
     [
-        ("qwen3", 5, "other: .*observable of chunks"),
+        ("qwen3", 5, "other: expected a stream of ChatChunk"),
+        (reactivex.never().pipe(content()), 5, "other: .* got a stream of str"),
         (reactivex.never(), -1, "after: .*0 or more"),
         (reactivex.never(), math.inf, "after: .*0 or more"),
         (reactivex.never(), None, "after: .*0 or more"),

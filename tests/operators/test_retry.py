@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -201,6 +202,58 @@ def test_the_server_says_when(asked: float | None, waited: float) -> None:
     stage.play(stage.source(on_error(1, busy)).pipe(retry(2, backoff=10, max_backoff=10, jitter=0)))
 
     assert begun(stage) == [0, 1 + waited]
+
+
+@pytest.mark.parametrize(("longest", "waited"), [({}, [0, 61]), ({"max_retry_after": 100}, [0, 61])])
+def test_the_server_asks_for_what_is_allowed(longest: dict[str, Any], waited: list[float]) -> None:
+    """A wait of a minute is granted to the server without being asked for in the call."""
+    stage = Stage()
+    busy = BusyError("busy", status=503, retry_after=60)
+    stage.play(stage.source(on_error(1, busy)).pipe(retry(2, max_backoff=1, jitter=0, **longest)))
+
+    assert begun(stage) == waited
+
+
+@pytest.mark.parametrize("asked", [61, 999_999_999, 1e300, math.inf])
+def test_the_server_asks_for_too_much(asked: float) -> None:
+    """An error whose `Retry-After` is longer than `max_retry_after` is passed on at once, with a note that says so."""
+    stage = Stage()
+    busy = BusyError("busy", status=503, retry_after=asked)
+    played = stage.play(stage.source(on_next(1, EMPTY), on_error(2, busy)).pipe(retry(max_backoff=1)))
+
+    assert played == [on_next(202, EMPTY), on_error(202, busy)]
+    assert len(stage.subscriptions[0]) == 1
+    [note] = notes_of(busy)
+    assert f"the server asks for a wait of {asked:g} s, longer than max_retry_after=60:" in note
+
+
+def test_too_much_after_other_failures() -> None:
+    """The attempts before the one that is not followed by another are told in the notes as well."""
+    stage = Stage()
+    busy = BusyError("busy", status=503, retry_after=0.5)
+    source = stage.in_turn([on_error(1, LOST)], [on_error(1, busy)])
+    error = error_of(stage.play(source.pipe(retry(backoff=1, max_retry_after=0, jitter=0))))
+
+    assert error is busy
+    [asked, failed] = notes_of(busy)
+    assert "0.5 s, longer than max_retry_after=0" in asked
+    assert failed == "attempt 1 failed: ConnectionLostError: lost"
+
+
+def test_waits_as_timedelta() -> None:
+    """A wait may be a `timedelta`."""
+    stage = Stage()
+    busy = BusyError("busy", status=503, retry_after=9)
+    operator = retry(
+        4,
+        backoff=timedelta(seconds=2),
+        max_backoff=timedelta(seconds=3),
+        max_retry_after=timedelta(seconds=9),
+        jitter=0,
+    )
+    stage.play(stage.in_turn([on_error(1, LOST)], [on_error(1, LOST)], [on_error(1, busy)], []).pipe(operator))
+
+    assert [subscriptions[0].subscribe - 200 for subscriptions in stage.subscriptions] == [0, 3, 7, 17]
 
 
 def test_very_many_attempts() -> None:
@@ -522,6 +575,9 @@ def test_nobody_handles_the_error(reported: Callable[[], list[BaseException]]) -
         ({"backoff": math.nan}, "backoff: .*0 or more"),
         ({"backoff": "1"}, "backoff: .*0 or more"),
         ({"max_backoff": math.inf}, "max_backoff: .*0 or more"),
+        ({"backoff": timedelta(seconds=-1)}, "backoff: .*0 or more"),
+        ({"max_retry_after": -1}, "max_retry_after: .*0 or more"),
+        ({"max_retry_after": "1m"}, "max_retry_after: .*0 or more"),
         ({"factor": 0.5}, "factor: .*1 or more"),
         ({"factor": math.inf}, "factor: .*1 or more"),
         ({"factor": "2"}, "factor: .*1 or more"),
