@@ -1,9 +1,9 @@
 """
-Ask a person before a tool runs: yes, no with a reason, or with other arguments.
+Ask a person before a tool runs: yes, no with a reason, or other arguments.
 
     uv run python examples/approval.py "Write a poem about the sea into sea.txt."
 
-The question is asked on a thread of its own, so it may block. A no and its reason are told to the model.
+The question runs on its own thread, so it may block. The model receives a no with its reason.
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from rxollama import Ollama, RxOllamaError, ToolCall, iterate
+from rxollama import Ollama, RxOllamaError, ToolCall
 from rxollama import operators as op
 from rxollama.tools import Approval, Denied
 
@@ -24,14 +24,14 @@ def write_file(name: str, text: str) -> str:
 
     Args:
         name: The file's name, without a folder.
-        text: What to write.
+        text: The text.
     """
     return f"wrote {Path(Path(name).name).write_text(text, 'utf-8')} characters"
 
 
 def approve(call: ToolCall) -> Approval:
-    """Ask; no answer at all is a no."""
-    # As JSON no control character of the model's reaches the terminal.
+    """Ask a person. No answer is a no."""
+    # JSON keeps the model's control characters from the terminal.
     print(f"\n{call.name} {json.dumps(call.arguments)}")
     print("Enter for no, y for yes, other arguments as JSON, or why not:", flush=True)
     answer = sys.stdin.readline().strip()
@@ -40,15 +40,15 @@ def approve(call: ToolCall) -> Approval:
     try:
         return {**call.arguments, **json.loads(answer)}
     except ValueError:
-        return Denied("the answer was no JSON")
+        return Denied("the answer was not JSON")
 
 
 def main() -> None:
-    """Ask the model, and let it write once it is allowed to."""
+    """Ask the model, and let it write if the person agrees."""
     question = " ".join(sys.argv[1:]) or "Write a poem about the sea into sea.txt."
     with Ollama() as ollama:
-        talk = ollama.converse(MODEL, question, tools=[write_file], approve=approve)
-        for text in iterate(talk.pipe(op.content())):
+        chat = ollama.converse(MODEL, question, tools=[write_file], approve=approve)
+        for text in chat.pipe(op.content()):
             print(text, end="", flush=True)
     print()
 

@@ -1,9 +1,9 @@
 """
-Use chats in asyncio: everything happens on your own loop.
+Use chats in asyncio: everything runs on your own loop.
 
     uv run python examples/asyncio_app.py
 
-Two questions are asked at once; a third is broken off in the middle, which closes its request.
+Two questions are asked at the same time. A third answer is left in the middle, which closes its request.
 """
 
 import asyncio
@@ -19,12 +19,11 @@ ENOUGH = 20
 
 async def ask(ollama: Ollama, question: str) -> str:
     """Wait for the whole answer."""
-    response = await ollama.chat(MODEL, question).pipe(op.collect())
-    return response.message.content
+    return await ollama.chat(MODEL, question).pipe(op.content())
 
 
 async def skim(ollama: Ollama, question: str) -> str:
-    """Read until it is enough; leaving the loop closes the request."""
+    """Read the beginning of an answer. Leaving the loop closes the request."""
     seen = ""
     async with aiterate(ollama.chat(MODEL, question).pipe(op.content())) as texts:
         async for text in texts:

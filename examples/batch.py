@@ -3,7 +3,7 @@ Answer a batch of questions, four at a time, with a progress bar.
 
     uv run python examples/batch.py questions.txt
 
-Without streaming an answer comes whole, which is all that a batch needs. One that fails does not stop the others.
+Without streaming an answer arrives as one chunk, which is all that a batch needs. A failure does not stop the others.
 """
 
 import os
@@ -30,13 +30,13 @@ def main() -> None:
     with Ollama() as ollama:
 
         def ask(question: str) -> Observable[tuple[str, str]]:
-            def told(response: ChatResponse) -> tuple[str, str]:
+            def answer(response: ChatResponse) -> tuple[str, str]:
                 return question, response.message.content
 
             def failed(error: Exception, _: object) -> Observable[tuple[str, str]]:
                 return reactivex.just((question, f"failed: {error}"))
 
-            return ollama.chat(MODEL, question, stream=False).pipe(op.collect(), rx.map(told), rx.catch(failed))
+            return ollama.chat(MODEL, question, stream=False).pipe(op.collect(), rx.map(answer), rx.catch(failed))
 
         asked = reactivex.from_iterable(questions).pipe(rx.map(ask), rx.merge(max_concurrent=AT_ONCE))
         answers = dict(track(iterate(asked), total=len(questions), description="answering"))

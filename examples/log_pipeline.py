@@ -1,9 +1,9 @@
 """
-Log chats as JSON lines, fast: structlog hands bytes of orjson straight to the file.
+Log chats as JSON lines, fast: structlog writes the bytes of orjson straight to the file.
 
     uv run python examples/log_pipeline.py chats.jsonl
 
-What is said never reaches the log unless `op.log(..., content=True)` asks for it.
+The words of a chat never reach the log unless `op.log(..., content=True)` asks for them.
 """
 
 import os
@@ -21,7 +21,7 @@ QUESTIONS = ("Why is the sky blue?", "Why is the sea salty?")
 
 
 def main() -> None:
-    """Log two chats, then sum up what the log says."""
+    """Log two chats, then summarise the log."""
     path = Path(sys.argv[1] if len(sys.argv) > 1 else "chats.jsonl")
     with path.open("ab") as file, Ollama() as ollama:
         structlog.configure(
@@ -35,7 +35,7 @@ def main() -> None:
         )
         for question in QUESTIONS:
             log = structlog.get_logger().bind(question_length=len(question))
-            run(ollama.chat(MODEL, question).pipe(op.log(log), op.collect()))
+            run(ollama.chat(MODEL, question).pipe(op.log(log)))
     lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
     finished = [line for line in lines if line["event"] == "chat_finished"]
     tokens = sum(line["eval_count"] for line in finished)

@@ -1,9 +1,9 @@
 """
-Let many consumers have one answer: one request, and nobody can spoil it for the others.
+Give one answer to many consumers: one request, and no consumer can disturb another.
 
     uv run python examples/many_consumers.py "Why is the sky blue?"
 
-One counts words, one looks for a word, one fails, and one comes late: it is first handed the sum of what it missed.
+One counts words, one fails, one takes the first text, and one arrives late and first receives what it missed.
 """
 
 import os
@@ -29,14 +29,14 @@ def main() -> None:
     def fail(_: str) -> None:
         raise RuntimeError("this consumer is broken")
 
-    def tell(error: Exception) -> None:
+    def report(error: Exception) -> None:
         print(f"one consumer ended: {error}")
 
     with Ollama() as ollama:
         answer = ollama.chat(MODEL, question).pipe(op.share())
         counts = answer.pipe(op.accumulate(), op.throttle(0.5), rx.map(words))
-        counts.subscribe(lambda count: print(f"{count} words so far"), tell)
-        answer.pipe(op.content()).subscribe(fail, tell)
+        counts.subscribe(lambda count: print(f"{count} words so far"), report)
+        answer.pipe(op.content()).subscribe(fail, report)
         first = run(answer.pipe(op.content(), rx.take(1)))
         print(f"it begins with {first!r}")
         late = run(answer.pipe(op.collect()))

@@ -1,31 +1,27 @@
 """
-Ask a model, and print its answer as it comes.
+Ask a model, and print its answer as it arrives.
 
     uv run python examples/quickstart.py "Why is the sky blue?"
 
-The server is the one that OLLAMA_HOST names, the model the one that OLLAMA_MODEL names.
+OLLAMA_HOST names the server, OLLAMA_MODEL the model.
 """
 
 import os
 import sys
 
-from rxollama import Ollama, RxOllamaError, iterate, run
-from rxollama import operators as op
+from rxollama import Ollama, RxOllamaError
 
 MODEL = os.environ.get("OLLAMA_MODEL", "qwen3")
 
 
 def main() -> None:
-    """Print the answer, then what it took."""
+    """Print the answer, then its speed."""
     question = " ".join(sys.argv[1:]) or "Why is the sky blue?"
     with Ollama() as ollama:
-        # One request: the loop prints it, and collect() adds it up.
-        answer = ollama.chat(MODEL, question).pipe(op.share())
-        for text in iterate(answer.pipe(op.content())):
-            print(text, end="", flush=True)
-        metrics = run(answer.pipe(op.collect())).metrics
-    print()
-    print(f"{metrics.eval_count} tokens, {metrics.tokens_per_second or 0:.1f} tokens/s")
+        for chunk in ollama.chat(MODEL, question):
+            print(chunk.message.content, end="", flush=True)
+            if chunk.metrics is not None:  # the last chunk
+                print(f"\n{chunk.metrics.eval_count} tokens, {chunk.metrics.tokens_per_second or 0:.1f} tokens/s")
 
 
 if __name__ == "__main__":

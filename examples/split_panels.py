@@ -3,7 +3,7 @@ Show thinking and answer in two regions of the screen, from one request.
 
     uv run python examples/split_panels.py "What is 17 × 23?"
 
-Each region is updated at most thirty times a second, however fast the tokens come; not one of them is lost.
+Each region is updated at most thirty times a second, however fast the tokens arrive. No token is lost.
 """
 
 import os

@@ -1,9 +1,9 @@
 """
-Fill a table while the model still writes it, and read the whole as typed values at the end.
+Fill a table while the model writes it, and read the whole as typed values at the end.
 
     uv run python examples/structured.py "Five large cities of Norway"
 
-The server holds the model to the schema of the type; what has come so far is shown at most ten times a second.
+The server keeps the model to the schema of the type. The table is drawn at most ten times a second.
 """
 
 import os
@@ -31,7 +31,7 @@ class City(msgspec.Struct):
 
 
 def table_of(partial: PartialJson) -> Table:
-    """Draw what there is so far: a row may not have all of its cells yet, and the last cell may still grow."""
+    """Draw the rows so far. The last row may lack cells, and its last cell may still grow."""
     table = Table(*City.__struct_fields__, title="complete" if partial.complete else "…")
     rows: list[dict[str, object]] = partial.value or []
     for row in rows:

@@ -3,7 +3,7 @@ Gather the tools that a model calls, run them by hand, and send the results back
 
     uv run python examples/tool_calls.py "How is the weather in Oslo?"
 
-The model needs to know tools. What it thought and called goes back with the results, as the server wants it.
+The model must support tools. Its thinking and calls go back with the results, as the server expects.
 """
 
 import os
@@ -28,7 +28,7 @@ WEATHER = {
 
 
 def call_tool(call: ToolCall) -> Message:
-    """Run one call; what the model cannot know must be told to it."""
+    """Run one call. A failure is a result as well, in words for the model."""
     print(f"calling {call.name}({call.arguments})")
     known = {"Oslo": "-3 degrees, snow", "Rome": "14 degrees, sun"}
     city = str(call.arguments.get("city"))

@@ -1,10 +1,10 @@
 """
-Ask two models the same: first as a race, then side by side.
+Ask two models the same question: first as a race, then side by side.
 
     uv run python examples/two_models.py "Why is the sky blue?"
 
-The models are those that OLLAMA_MODEL and OLLAMA_OTHER_MODEL name. In the race the first that has something to show
-wins, and the other's request is closed.
+OLLAMA_MODEL and OLLAMA_OTHER_MODEL name the models. In the race the first answer wins, and the other request is
+closed.
 """
 
 import os

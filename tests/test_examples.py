@@ -119,7 +119,7 @@ def test_approval(server: ScriptedOllama, run: Run, tmp_path: Path) -> None:
     told = [message["content"] for message in server.requests[1].json["messages"][2:]]
     assert ["wrote 12 characters"] * 2 == told[:2]
     denied = "Error: this call of 'write_file' was not allowed"
-    assert [f"{denied}: Not that.", f"{denied}: the answer was no JSON", denied] == told[2:]
+    assert [f"{denied}: Not that.", f"{denied}: the answer was not JSON", denied] == told[2:]
 
 
 def test_conversation(server: ScriptedOllama, run: Run, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_conversation(server: ScriptedOllama, run: Run, tmp_path: Path) -> None:
     with server:
         printed = run("conversation")
 
-    assert "(taken back: How long is a year there?)\n2 turns here, 1 there\n" in printed
+    assert "(undone: How long is a year there?)\n2 turns here, 1 there\n" in printed
     assert printed.endswith("Air scatters blue light most.\n3 turns, 24 tokens\n")
     asked = [[each["content"] for each in seen.json["messages"] if each["role"] == "user"] for seen in server.requests]
     assert ["Name a planet.", "How long is a year there?"] == asked[2]

@@ -27,7 +27,7 @@ SNIPPET_LINE = 25
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_blocks_run(block: str, tmp_path: Path) -> None:
-    """A Python block runs as it stands, without a word on stderr."""
+    """A Python block runs as it stands, prints something, and nothing on stderr."""
     with ScriptedOllama(default=REPORT if "class Report" in block else ANSWER) as server:
         environment = {**os.environ, "OLLAMA_HOST": server.url, "PYTHONUTF8": "1"}
         done = subprocess.run(
@@ -41,6 +41,7 @@ def test_blocks_run(block: str, tmp_path: Path) -> None:
         )
 
     assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.strip()
 
 
 def test_a_snippet_comes_early() -> None:
@@ -48,9 +49,17 @@ def test_a_snippet_comes_early() -> None:
     assert README[: README.index("```python")].count("\n") < SNIPPET_LINE
 
 
+def test_the_first_snippet_is_short() -> None:
+    """The first snippet is five lines, of what a newcomer knows."""
+    first = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+
+    assert 5 == len(first.splitlines())
+    assert set() == {"run", "iterate", "share"} & set(re.findall(r"\w+", first))
+
+
 def test_every_operator_is_in_the_table() -> None:
     """The table of operators lists all of them, and nothing else."""
-    table = README.partition("## Operators")[2].partition("What waits")[0]
+    table = README.partition("## Operators")[2].partition("Buffered items")[0]
     listed = set(re.findall(r"`(\w+)\(", table))
     code = "import rxollama.operators as o; print(*(n for n in o.__all__ if n.islower()))"
 
