@@ -1,4 +1,4 @@
-"""What the tests share: a scripted server, clients of it, the recordings, and a look at what was left behind."""
+"""Fixtures that many tests share: a scripted server, its clients, recordings, and checks for leftovers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rxollama import Ollama
 from rxollama._runtime import background
 from rxollama.testing import Recording, ScriptedOllama
 
-# Older releases of pytest-asyncio ask for this thread's loop; were it not said that there is none, asyncio would make
-# one for them, and nobody would close it.
+# Older releases of pytest-asyncio ask for this thread's loop. Without this line asyncio would create one for them,
+# and nothing would close it.
 asyncio.set_event_loop(None)
 
 _RECORDINGS = Path(__file__).parent / "recordings"
@@ -33,13 +33,13 @@ def pytest_configure() -> None:
 
 
 def _our_threads() -> set[threading.Thread]:
-    # Executors keep their threads: those belong to asyncio.
+    # Executors keep their threads, which belong to asyncio.
     return {thread for thread in threading.enumerate() if not thread.name.startswith(("asyncio_", "rxollama"))}
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
-    """Fail a test that leaves a thread behind, or a task on the background loop."""
+    """Fail a test that leaves a thread, or a task on the background loop."""
     before = _our_threads()
     yield
     assert _our_threads() <= before
@@ -56,7 +56,7 @@ async def _tasks_end() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of this machine out of the tests."""
+    """Remove the environment variables that would change the tests."""
     for name in list(os.environ):
         if name.startswith("OLLAMA_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -64,27 +64,27 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def recordings() -> dict[str, Recording]:
-    """Load all recordings of a real server, by name."""
+    """Return all recordings of a real server by name."""
     return Recording.load_all(_RECORDINGS)
 
 
 @pytest.fixture
 def server() -> Iterator[ScriptedOllama]:
-    """Run a scripted server."""
+    """Yield a scripted server that runs."""
     with ScriptedOllama() as server:
         yield server
 
 
 @pytest.fixture
 def ollama(server: ScriptedOllama) -> Iterator[Ollama]:
-    """Make a client of the scripted server."""
+    """Yield a client of the scripted server."""
     with Ollama(server.url) as client:
         yield client
 
 
 @pytest.fixture(params=["default", "httpx"])
 def http_client(request: pytest.FixtureRequest) -> Iterator[httpx.AsyncClient | None]:
-    """Stand for both transports: None for the default one, and a plain httpx client for use outside of any loop."""
+    """Yield None for the default transport, and a plain httpx client for the other one."""
     if request.param == "default":
         yield None
         return
@@ -95,7 +95,7 @@ def http_client(request: pytest.FixtureRequest) -> Iterator[httpx.AsyncClient | 
 
 @pytest.fixture
 def full_port() -> Iterator[int]:
-    """Listen without ever accepting, with a queue that is full: connecting takes for ever."""
+    """Yield a port whose queue of connections is full, so that connecting never ends."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -109,7 +109,7 @@ def full_port() -> Iterator[int]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Program]]:
-    """Start programs, and end those that a test leaves running."""
+    """Yield a function that starts programs. Those still running are killed after the test."""
     started: list[Program] = []
 
     def start(code: str, *arguments: str) -> Program:

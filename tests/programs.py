@@ -14,7 +14,7 @@ import sys
 
 # Shells make background jobs ignore Ctrl-C, and their children inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import rxollama._http  # It takes longer to load than asyncio, in debug mode, lets pass without a word.
+import rxollama._http  # Loaded on the loop, it would take so long that asyncio's debug mode reports it.
 """
 
 

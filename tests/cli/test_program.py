@@ -50,7 +50,7 @@ def test_help_without_rich() -> None:
 
 def test_without_another_module() -> None:
     """Another missing module is a Python error."""
-    assert "ModuleNotFoundError" in without("structlog.processors", "models").stderr
+    assert "ModuleNotFoundError" in without("rxollama.testing", "models").stderr
 
 
 def test_version() -> None:
