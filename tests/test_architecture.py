@@ -45,14 +45,10 @@ POOR_OPENINGS = re.compile(r"(Be|Say|Tell|Take|Know|See to|Hold out)\b")
 
 # Rooms whose docstrings are still to be rewritten.
 DOCSTRINGS_LEFT = {
-    "_checks",
     "_http",
-    "_invalid_value",
-    "_runtime",
     "_schema",
     "_tool_loop",
     "client",
-    "messages",
     "operators",
     "tools",
 }
