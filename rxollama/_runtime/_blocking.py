@@ -16,7 +16,7 @@ def check_no_loop(call: str, instead: str) -> None:
 
     Args:
         call: The call, as the user wrote it.
-        instead: What to write in its place.
+        instead: The call to use in its place.
 
     Raises:
         RunningLoopError: If an asyncio loop runs on this thread.
@@ -43,7 +43,7 @@ def check_asyncio(call: str) -> None:
 
 
 def _in_trio() -> bool:
-    # Trio is asked only if somebody has imported it: it is not a dependency.
+    # Trio is asked only if it is imported: it is not a dependency.
     trio = sys.modules.get("trio")
     return trio is not None and bool(trio.lowlevel.in_trio_run())
 

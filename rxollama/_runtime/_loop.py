@@ -123,7 +123,7 @@ def report_error(message: str, error: BaseException) -> None:
     On a loop the loop's exception handler gets it. Elsewhere it is logged, as asyncio's default handler does.
 
     Args:
-        message: What happened.
+        message: The event.
         error: The error.
     """
     loop = running()
@@ -198,7 +198,7 @@ class _Background:
 
 
 def _check_threads() -> None:
-    # Gevent is asked only if somebody has imported it: it is not a dependency.
+    # Gevent is asked only if it is imported: it is not a dependency.
     gevent = sys.modules.get("gevent.monkey")
     if gevent is not None and gevent.is_module_patched("threading"):
         raise UnsupportedRuntimeError(

@@ -167,7 +167,7 @@ class Subscription(ABC, Generic[T]):
             # A loop that closes under a stream is the end of a program, which needs no report.
             self._end_with(error, quietly=swept and not self._aborted)
         else:
-            # The task has already raised what ends the program; whoever waits for the stream must be told as well.
+            # The task has already raised the exception that ends the program. The subscriber must know as well.
             ended = RuntimeError(f"{self._name} was ended by {type(error).__name__}")
             ended.__cause__ = error
             self._end_with(ended, quietly=isinstance(error, (KeyboardInterrupt, SystemExit)))

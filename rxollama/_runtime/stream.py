@@ -59,7 +59,7 @@ class Stream(Observable[T_co]):
     An observable that can be iterated and awaited: what every call and every operator returns.
 
     All of reactivex works on it. `for item in stream` and `async for item in stream` iterate, see `iterate` and
-    `aiterate`; `await stream` gives the whole, see `run`. Each of them subscribes anew.
+    `aiterate`; `await stream` gives the whole, see `run`. Each of them is a new subscription.
 
     Args:
         subscribe: Called for each subscription with its observer and scheduler; returns what disposes it.
@@ -289,8 +289,8 @@ def iterate(source: Observable[T], *, overflow: Overflow | None = None) -> Itera
 
     Args:
         source: The stream, or any observable.
-        overflow: What a slow loop body finds next: `"sum"`, what came meanwhile as one item, if it adds up; `"keep"`,
-            every item; `"latest"`, only the latest. None means `"sum"` for deltas, and `"keep"` for everything else.
+        overflow: The items that a slow loop body finds next: `"sum"`, one merged item, if they add up; `"keep"`, every
+            item; `"latest"`, the latest. None means `"sum"` for deltas, and `"keep"` for everything else.
 
     Returns:
         An iterator, which is also a context manager. It raises the error that ends the stream.
@@ -315,7 +315,7 @@ def aiterate(source: Observable[T], *, overflow: Overflow | None = None) -> Asyn
 
     Args:
         source: The stream, or any observable.
-        overflow: What a slow loop body finds next, see `iterate`.
+        overflow: The items that a slow loop body finds next, see `iterate`.
 
     Returns:
         An async iterator, which is also an async context manager. It raises the error that ends the stream.
@@ -334,11 +334,11 @@ def chunks_of(source: Observable[ChatChunk], operator: str) -> Observable[ChatCh
     Refuse a source that does not carry chunks, at the earliest moment.
 
     Args:
-        source: What an operator was applied to.
+        source: The source of an operator.
         operator: The operator, as the user wrote it.
 
     Returns:
-        The source. If it is not known what it carries, each item is checked, and a wrong one ends it with an
+        The source. If its kind of items is not known, each item is checked, and a wrong one ends it with an
         `InvalidValueError`.
 
     Raises:

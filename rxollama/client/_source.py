@@ -176,7 +176,7 @@ async def _read_rest(body: AsyncIterator[bytes]) -> None:
 
 
 class _Received:
-    """What has arrived and when, for the last chunk and for errors."""
+    """The chunks that have arrived and their timing, for the last chunk and for errors."""
 
     __slots__ = ("_began", "_builder", "_content", "_count", "_first", "_token")
 
