@@ -1,4 +1,4 @@
-"""Watching a chat: a structured log of what happens, and never of what is said unless asked."""
+"""The operator `log`: a structured log of a chat."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ import structlog
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from .._invalid_value import invalid_value
+from .._invalid_value import InvalidValueError, invalid_value
 from .._runtime import Operator, Stream, chunks_of, report_error
 from ..errors import StreamError, ToolArgumentsError, ToolDeniedError
 from ..messages import ChatChunk, MessageBoundary, Metrics, ToolCall, metrics_of
 
 __all__ = ("Logger", "log")
 
-_LOGGERS = "a logger of structlog; one of `logging` becomes that with structlog.wrap_logger()"
-_NOTHING = ChatChunk()
+_LEVELS = ("info", "warning", "error")
+_EMPTY = ChatChunk()
 _DERIVED = ("tokens_per_second", "prompt_tokens_per_second", "queue_duration")
 
 
 class Logger(Protocol):
     """
-    Be a logger of structlog, native or stdlib.
+    A synchronous logger of structlog, native or over `logging`.
 
     .. versionadded:: 0.1
     """
 
     def info(self, event: str, **fields: Any) -> Any:
-        """Log what happens."""
+        """Log an event."""
         ...
 
     def warning(self, event: str, **fields: Any) -> Any:
-        """Log what was broken off."""
+        """Log a cancelled chat or a failed tool."""
         ...
 
     def error(self, event: str, **fields: Any) -> Any:
-        """Log what failed."""
+        """Log a failed chat."""
         ...
 
 
 def log(logger: Logger | None = None, *, content: bool = False) -> Operator[ChatChunk, ChatChunk]:
     """
-    Log a chat, and pass it on as it is.
+    Log a chat to structlog, and pass its chunks on unchanged.
 
-    One line each, as snake_case keys, tied together by a `chat` id: `chat_started`; `chat_first_token`; a
-    `chat_tool_call` for each call, and a `chat_tool_result` or `chat_tool_failed` for what comes of it; and at the end
-    `chat_finished` with all metrics, `chat_failed`, or `chat_cancelled`, with what was received. Durations are
-    nanoseconds; a number that nobody knows is left out.
+    There is one line for each event, with snake_case keys and a `chat` id shared by all lines of a subscription:
+    `chat_started`; `chat_first_token`; `chat_tool_call` for each call; `chat_tool_result` or `chat_tool_failed` for
+    each result; and at the end `chat_finished` with all metrics, `chat_failed` or `chat_cancelled`, with what was
+    received. Durations are in nanoseconds. Unknown numbers are left out.
 
     .. marbles::
 
@@ -68,25 +68,26 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
         c = ChatChunk(message=Message("assistant"), done=True)
 
     Args:
-        logger: Any logger of structlog; None takes `structlog.get_logger()`.
-        content: Whether to log what is said, thought and passed to tools, and the words of errors that may quote it;
-            otherwise only lengths and names are.
+        logger: A synchronous logger of structlog. The default is `structlog.get_logger()`. Pass a logger of `logging`
+            through `structlog.wrap_logger()`, and instead of an `AsyncBoundLogger` its `sync_bl`.
+        content: Whether to log content, thinking, tool arguments, tool results, and error messages that may quote
+            them. By default only their lengths and names are logged.
 
     Returns:
-        The operator. A logger that raises is reported once, and never breaks the stream.
+        An operator from a chat to a chat. A logger that raises is reported once, and never breaks the stream.
 
     Raises:
-        InvalidValueError: At this call, when *logger* cannot log with fields.
+        InvalidValueError: If *logger* cannot log with fields, or its methods are async; in `pipe`, if the source does
+            not carry chunks.
 
-    Completes: with the source, logged before.
-    Errors: with the source, logged before.
-    Disposed: the source is disposed, logged as cancelled.
+    Completes: with the source, after the line.
+    Errors: with the source, after the line.
+    Disposed: the source is disposed, after the line.
 
     .. versionadded:: 0.1
     """
     chosen = cast("Logger", structlog.get_logger()) if logger is None else logger
-    if not _takes_fields(chosen):
-        raise invalid_value("logger", chosen, _LOGGERS, show=False)
+    _check_logger(chosen)
 
     def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
         source = chunks_of(source, "log()")
@@ -94,25 +95,25 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
         def subscribe(
             observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            diary = _ChatLog(chosen, content=content)
-            note, emit = diary.chunk, observer.on_next
+            chat_log = _ChatLog(chosen, content=content)
+            add, emit = chat_log.add, observer.on_next
 
             def on_next(chunk: ChatChunk) -> None:
-                note(chunk)
+                add(chunk)
                 emit(chunk)
 
             def on_error(error: Exception) -> None:
-                diary.failed(error)
+                chat_log.write_failed(error)
                 observer.on_error(error)
 
             def on_completed() -> None:
-                diary.finished()
+                chat_log.write_finished()
                 observer.on_completed()
 
             subscription = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
             def dispose() -> None:
-                diary.cancelled()
+                chat_log.write_cancelled()
                 subscription.dispose()
 
             return Disposable(dispose)
@@ -123,173 +124,200 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
 
 
 class _ChatLog:
-    """Write the lines of one chat."""
+    """
+    The log of one subscription: what was received so far, and the logger.
+
+    Its clock starts with the subscription, and gives `time_to_first_token` in all lines.
+    """
 
     def __init__(self, logger: Logger, *, content: bool) -> None:
         self._logger = logger
-        self._said = _Said() if content else None
+        self._texts = _Texts() if content else None
         self._lock = threading.Lock()
-        self._ended = self._told = self._broken = False
+        self._has_ended = self._has_raised = False
         self._id = uuid4().hex[:12]
-        self._began = perf_counter_ns()
+        self._start = perf_counter_ns()
+        self._first_token: int | None = None
         self._boundary = MessageBoundary()
         self._model = self._done_reason = ""
         self._metrics: Metrics | None = None
-        self._chunks = self._content = self._thinking = self._calls = self._results = self._failures = 0
+        self._chunk_count = self._content_length = self._thinking_length = 0
+        self._tool_call_count = self._tool_result_count = self._tool_failure_count = 0
         self._write("info", "chat_started", {})
 
-    def chunk(self, chunk: ChatChunk) -> None:
-        """Take in a chunk, and write what is worth a line."""
-        self._chunks += 1
+    def add(self, chunk: ChatChunk) -> None:
+        """Add a chunk, and write the lines of its events."""
+        self._chunk_count += 1
         self._model = chunk.model or self._model
         message, boundary = chunk.message, self._boundary
-        goes_on = self._told and message.role == boundary.role == "assistant"
-        if goes_on and self._said is None and not (chunk.done or message.tool_calls):
-            # Nearly all chunks are so: only their length counts.
-            self._content += len(message.content)
-            self._thinking += len(message.thinking)
+        continues = self._first_token is not None and message.role == boundary.role == "assistant"
+        if continues and self._texts is None and not (chunk.done or message.tool_calls):
+            # Nearly every chunk is like this: only its length counts.
+            self._content_length += len(message.content)
+            self._thinking_length += len(message.thinking)
             return
         if chunk.is_tool_progress:
             return
         boundary.changes(chunk)
         if boundary.role == "tool":
-            self._returned(chunk)
+            self._add_result(chunk)
         else:
-            self._spoken(chunk)
+            self._add_answer(chunk)
         if chunk.done:
             boundary.restart()
 
-    def _returned(self, chunk: ChatChunk) -> None:
+    def _add_result(self, chunk: ChatChunk) -> None:
         message, failed = chunk.message, chunk.tool_failed
         if not message.role:
-            # It only goes on with a result, or ends it.
+            # It continues or ends a result that has its line.
             return
-        self._results += 1
-        self._failures += failed
+        self._tool_result_count += 1
+        self._tool_failure_count += failed
         fields: dict[str, Any] = {
             "model": self._model,
             "tool_name": message.tool_name,
             "tool_call_id": message.tool_call_id,
             "result_length": len(message.content),
         }
-        if self._said is not None:
+        if self._texts is not None:
             fields["result"] = message.content
         self._write("warning" if failed else "info", "chat_tool_failed" if failed else "chat_tool_result", fields)
 
-    def _spoken(self, chunk: ChatChunk) -> None:
+    def _add_answer(self, chunk: ChatChunk) -> None:
         message = chunk.message
-        self._content += len(message.content)
-        self._thinking += len(message.thinking)
-        if self._said is not None:
-            self._said.content.write(message.content)
-            self._said.thinking.write(message.thinking)
-        if not self._told and chunk.visible:
-            self._told = True
+        self._content_length += len(message.content)
+        self._thinking_length += len(message.thinking)
+        if self._texts is not None:
+            self._texts.content.write(message.content)
+            self._texts.thinking.write(message.thinking)
+        if self._first_token is None and chunk.visible:
+            self._first_token = perf_counter_ns() - self._start
             kind = "thinking" if message.thinking else "content" if message.content else "tool_call"
-            since = perf_counter_ns() - self._began
-            self._write("info", "chat_first_token", {"model": self._model, "kind": kind, "time_to_first_token": since})
+            fields = {"model": self._model, "kind": kind, "time_to_first_token": self._first_token}
+            self._write("info", "chat_first_token", fields)
         for call in message.tool_calls:
-            self._calls += 1
-            self._write("info", "chat_tool_call", {"model": self._model, **self._call(call)})
+            self._tool_call_count += 1
+            self._write("info", "chat_tool_call", {"model": self._model, **self._call_fields(call)})
         if chunk.done:
             self._done_reason = chunk.done_reason
             metrics = metrics_of(chunk)
             self._metrics = metrics if self._metrics is None else self._metrics + metrics
-        elif self._done_reason and chunk != _NOTHING:
+        elif self._done_reason and chunk != _EMPTY:
             self._done_reason = ""
 
-    def finished(self) -> None:
-        """Write the end."""
-        self._end("info", "chat_finished", lambda: {"done_reason": self._done_reason} | _numbers(self._metrics))
+    def write_finished(self) -> None:
+        """Write the last line of a chat that completed."""
+        self._write_end("info", "chat_finished", lambda: {"done_reason": self._done_reason} | _known(self._metrics))
 
-    def failed(self, error: Exception) -> None:
-        """Write the error, but the words of the server or of a callback only where what is said may be shown."""
-        words = {"error_message": str(error)} if self._said is not None or _says_nothing(error) else {}
-        self._end("error", "chat_failed", lambda: _circumstances(error) | words)
+    def write_failed(self, error: Exception) -> None:
+        """Write the last line of a chat that failed, with the error's message if it may be shown."""
+        message = {"error_message": str(error)} if self._texts is not None or _quotes_nothing(error) else {}
+        self._write_end("error", "chat_failed", lambda: _error_fields(error) | message)
 
-    def cancelled(self) -> None:
-        """Write that it was broken off."""
-        self._end("warning", "chat_cancelled", dict[str, Any])
+    def write_cancelled(self) -> None:
+        """Write the last line of a chat that was disposed."""
+        self._write_end("warning", "chat_cancelled", dict[str, Any])
 
-    def _end(self, level: str, event: str, more: Callable[[], dict[str, Any]]) -> None:
-        """Write a last line, unless there is one."""
+    def _write_end(self, level: str, event: str, more: Callable[[], dict[str, Any]]) -> None:
+        # A chat may end on one thread while it is disposed on another.
         with self._lock:
-            first, self._ended = not self._ended, True
-        if first:
-            self._write(level, event, self._received() | more())
+            is_first, self._has_ended = not self._has_ended, True
+        if is_first:
+            first_token = {} if self._first_token is None else {"time_to_first_token": self._first_token}
+            self._write(level, event, self._received() | more() | first_token)
 
     def _received(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
             "model": self._model,
-            "chunk_count": self._chunks,
-            "content_length": self._content,
-            "thinking_length": self._thinking,
-            "tool_call_count": self._calls,
-            "wall_duration": perf_counter_ns() - self._began,
+            "chunk_count": self._chunk_count,
+            "content_length": self._content_length,
+            "thinking_length": self._thinking_length,
+            "tool_call_count": self._tool_call_count,
+            "wall_duration": perf_counter_ns() - self._start,
         }
-        if self._results:
-            fields |= {"tool_result_count": self._results, "tool_failure_count": self._failures}
-        if self._said is not None:
-            fields |= {"content": self._said.content.getvalue(), "thinking": self._said.thinking.getvalue()}
+        if self._tool_result_count:
+            fields["tool_result_count"] = self._tool_result_count
+            fields["tool_failure_count"] = self._tool_failure_count
+        if self._texts is not None:
+            fields |= {"content": self._texts.content.getvalue(), "thinking": self._texts.thinking.getvalue()}
         return fields
 
-    def _call(self, call: ToolCall) -> dict[str, Any]:
+    def _call_fields(self, call: ToolCall) -> dict[str, Any]:
         fields: dict[str, Any] = {"tool_name": call.name, "tool_call_id": call.id}
-        return fields if self._said is None else fields | {"arguments": call.arguments}
+        return fields if self._texts is None else fields | {"arguments": call.arguments}
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
         try:
             getattr(self._logger, level)(event, chat=self._id, **fields)
-        except Exception as error:  # noqa: BLE001 - A log is no reason to lose an answer.
-            if not self._broken:
-                self._broken = True
+        except Exception as error:  # noqa: BLE001 - A failing log must not cost the answer.
+            if not self._has_raised:
+                self._has_raised = True
                 report_error("the logger of a chat failed", error)
 
 
-class _Said:
-    """Keep what was said, where it is to be logged."""
+class _Texts:
+    """The content and thinking of a chat that are to be logged."""
 
     def __init__(self) -> None:
         self.content, self.thinking = StringIO(), StringIO()
 
 
-def _takes_fields(logger: object) -> bool:
-    """Tell whether a logger can be called as structlog's are; those of `logging` look so, and cannot."""
+def _check_logger(logger: object) -> None:
+    """Raise `InvalidValueError` if a logger cannot be called as structlog's synchronous loggers are."""
+    # Loggers of `logging` have these methods too, but take no fields.
     if isinstance(logger, (logging.Logger, logging.LoggerAdapter)):
-        return False
-    return all(_is_level(getattr(logger, level, None)) for level in ("info", "warning", "error"))
+        raise _wrong_logger(logger)
+    try:
+        methods = [getattr(logger, level, None) for level in _LEVELS]
+    except RuntimeError as error:
+        # A lazy `AsyncBoundLogger` needs a running loop for this.
+        raise _async_logger(logger) from error
+    if any(map(iscoroutinefunction, methods)):
+        raise _async_logger(logger)
+    if not all(map(_takes_fields, methods)):
+        raise _wrong_logger(logger)
 
 
-def _is_level(method: object) -> bool:
-    if not callable(method) or iscoroutinefunction(method):
+def _wrong_logger(logger: object) -> InvalidValueError:
+    allowed = "a logger of structlog, or of `logging` by structlog.wrap_logger(...)"
+    return invalid_value("logger", logger, allowed, show=False)
+
+
+def _async_logger(logger: object) -> InvalidValueError:
+    error = invalid_value("logger", logger, "a synchronous logger of structlog", show=False)
+    advice = "pass the `sync_bl` of an AsyncBoundLogger, or use wrapper_class=structlog.stdlib.BoundLogger"
+    return InvalidValueError(f"{error}: {advice}", field=error.field, given=error.given, allowed=error.allowed)
+
+
+def _takes_fields(method: object) -> bool:
+    if not callable(method):
         return False
     try:
-        takes = signature(method)
+        parameters = signature(method)
     except (TypeError, ValueError):
-        # Some, such as those that are written in C, do not tell.
+        # Some callables, such as those written in C, have no signature.
         return True
     try:
-        takes.bind("event", chat="")
+        parameters.bind("event", chat="")
     except TypeError:
         return False
     return True
 
 
-def _numbers(metrics: Metrics | None) -> dict[str, Any]:
-    """Tell the numbers that are known, under the names of `Metrics`."""
+def _known(metrics: Metrics | None) -> dict[str, Any]:
+    """Return the numbers that are known, under the names of `Metrics`."""
     metrics = metrics or Metrics()
     fields = msgspec.structs.asdict(metrics)
     rounds = fields.pop("rounds")
-    # The tools of all rounds are counted beside, also where nothing says how it went.
+    # The log counts the tools of all rounds itself, also for a chat that did not finish.
     del fields["tool_result_count"], fields["tool_failure_count"]
     fields |= {name: getattr(metrics, name) for name in _DERIVED}
-    # Without a client, as in a test or a replay, what passed through here is all that was counted.
+    # Without a client, as in a test or a replay, the log's own count is the only one.
     fields |= {"chunk_count": metrics.chunk_count or None, "round_count": len(rounds) or None}
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _circumstances(error: Exception) -> dict[str, Any]:
-    """Tell the kind of an error, and of a request what it was."""
+def _error_fields(error: Exception) -> dict[str, Any]:
     fields: dict[str, Any] = {"error": type(error).__name__}
     if isinstance(error, StreamError):
         known = {name: getattr(error, name, None) for name in ("model", "endpoint", "status", "phase", "retry_after")}
@@ -297,12 +325,12 @@ def _circumstances(error: Exception) -> dict[str, Any]:
     return fields
 
 
-def _says_nothing(error: Exception) -> bool:
+def _quotes_nothing(error: Exception) -> bool:
     """
-    Tell whether an error's words are the client's own, and quote nobody.
+    Return whether an error's message is the client's own.
 
-    A server may quote the model, as with a tool call that it cannot parse, and a callback anything. So does the error
-    of a call that does not fit quote its arguments, and that of one that was not allowed who said so.
+    A server may quote the model, such as a tool call that it cannot parse, and a callback's error may quote anything.
+    The error of a call that does not fit quotes its arguments; that of a denied call, the reason that was given.
     """
     quotes = isinstance(error, (ToolArgumentsError, ToolDeniedError)) or bool(getattr(error, "detail", ""))
     return isinstance(error, StreamError) and not quotes

@@ -146,7 +146,27 @@ def test_completes() -> None:
             "queue_duration": 1_500_000_000,
         },
     ]
-    assert (lines.lines[-1]["wall_duration"], lines.lines[-1]["time_to_first_token"]) == (9, 4)
+    assert lines.lines[-1]["wall_duration"] == 9
+
+
+@pytest.mark.parametrize("error", [None, LOST, MINE])
+def test_one_time_to_first_token(error: Exception | None) -> None:
+    """All lines of a chat have the same time to the first token, whatever the client measured."""
+    first, *_, last = logged(HM, ASKS, DONE, error=error).lines[1:]
+
+    assert first["event"] == "chat_first_token"
+    assert first["time_to_first_token"] == last["time_to_first_token"]
+
+
+def test_one_time_to_first_token_when_disposed() -> None:
+    """So has the line of a chat that is disposed, once there was a token."""
+    lines = Lines()
+    source: Subject[ChatChunk] = Subject()
+    subscription = source.pipe(log(lines)).subscribe()
+    source.on_next(YES)
+    subscription.dispose()
+
+    assert lines.lines[1]["time_to_first_token"] == lines.lines[-1]["time_to_first_token"]
 
 
 def test_errs() -> None:
@@ -493,17 +513,66 @@ class _Method:
         logging.LoggerAdapter(logging.getLogger("rxollama.tests"), {}),
         structlog.PrintLogger(io.StringIO()),
         structlog.BytesLogger(io.BytesIO()),
-        Asynchronous(),
         print,
         "logger",
         object(),
     ],
     ids=lambda logger: type(logger).__name__,
 )
-def test_what_is_no_logger(logger: Any) -> None:
-    """What cannot log with fields is refused at the call."""
-    with pytest.raises(InvalidValueError, match=r"^logger: .* a logger of structlog"):
+def test_wrong_logger(logger: Any) -> None:
+    """An object that cannot log with fields is refused at the call."""
+    with pytest.raises(InvalidValueError, match=r"^logger: expected a logger of structlog, or of `logging` by"):
         log(logger)
+
+
+ASYNC = (
+    "logger: expected a synchronous logger of structlog, got {}: "
+    "pass the `sync_bl` of an AsyncBoundLogger, or use wrapper_class=structlog.stdlib.BoundLogger"
+)
+
+
+def wrapped(written: io.StringIO) -> Any:
+    """Return a logger of structlog whose methods are async; it is bound at its first use, in a running loop."""
+    return structlog.wrap_logger(
+        structlog.PrintLogger(written),
+        processors=[structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.stdlib.AsyncBoundLogger,
+    )
+
+
+@pytest.mark.parametrize("logger", [Asynchronous(), wrapped(io.StringIO())], ids=["own", "structlog"])
+def test_async_logger(logger: Any) -> None:
+    """A logger whose methods are async is refused with what to pass instead, also without a running loop."""
+    with pytest.raises(InvalidValueError) as refused:
+        log(logger)
+
+    assert str(refused.value) == ASYNC.format(type(logger).__name__)
+    assert (refused.value.field, refused.value.allowed) == ("logger", "a synchronous logger of structlog")
+
+
+async def test_async_bound_logger() -> None:
+    """The same holds in a running loop, and what the error says to pass works."""
+    written = io.StringIO()
+    lazy = wrapped(written)
+    bound = lazy.bind(user="anna")
+    for logger in (lazy, bound):
+        with pytest.raises(InvalidValueError) as refused:
+            log(logger)
+
+        assert str(refused.value) == ASYNC.format(type(logger).__name__)
+    await reactivex.of(ASKS, DONE).pipe(log(bound.sync_bl))
+
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert [(line["event"], line["user"]) for line in lines] == [(event, "anna") for event in EVENTS]
+
+
+@pytest.mark.usefixtures("_configured")
+def test_async_default_logger() -> None:
+    """The default logger is refused as well if structlog is configured to be async."""
+    structlog.configure(wrapper_class=structlog.stdlib.AsyncBoundLogger)
+
+    with pytest.raises(InvalidValueError, match="expected a synchronous logger of structlog"):
+        log()
 
 
 def test_opaque_logger() -> None:
