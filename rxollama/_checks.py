@@ -132,7 +132,7 @@ def check_several(field: str, values: object, allowed: str = "a list or tuple") 
     Raises:
         InvalidValueError: If it is one value: not an iterable, or a str, bytes or a mapping.
     """
-    if not isinstance(values, Iterable) or isinstance(values, _SINGLE):
+    if not _is_several(values):
         raise invalid_value(field, values, allowed, show=False)
     return tuple(values)
 
@@ -150,3 +150,7 @@ def check_text(field: str, text: object) -> None:
     """
     if not isinstance(text, str):
         raise invalid_value(field, text, "a str", show=False)
+
+
+def _is_several(value: object) -> TypeGuard[Iterable[Any]]:
+    return isinstance(value, Iterable) and not isinstance(value, _SINGLE)

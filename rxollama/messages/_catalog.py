@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from rxollama.messages._value import Value
 
 __all__ = ("Embeddings", "ModelCard", "ModelDetails", "ModelEntry", "Progress", "RunningModel")
@@ -176,8 +174,8 @@ class ModelCard(Value, frozen=True, kw_only=True):
     license: str = ""
     modelfile: str = ""
     modified_at: str = ""
-    model_info: dict[str, Any] = msgspec.field(default_factory=dict)
-    projector_info: dict[str, Any] = msgspec.field(default_factory=dict)
+    model_info: dict[str, Any] = {}  # noqa: RUF012 - msgspec makes a new one for each value.
+    projector_info: dict[str, Any] = {}  # noqa: RUF012 - msgspec makes a new one for each value.
     tensors: tuple[dict[str, Any], ...] = ()
     messages: tuple[dict[str, Any], ...] = ()
     renderer: str = ""

@@ -33,7 +33,7 @@ class Function(Value, frozen=True, gc=False):
     """
 
     name: str = ""
-    arguments: dict[str, Any] = msgspec.field(default_factory=dict)
+    arguments: dict[str, Any] = {}  # noqa: RUF012 - msgspec makes a new one for each value.
     index: int | None = None
 
     if TYPE_CHECKING:

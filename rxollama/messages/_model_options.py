@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict, TypeGuard, get_type_hints
 
 import msgspec
@@ -168,9 +168,13 @@ def _wrong_kind(name: str, value: object) -> str:
         return "a number"
     if name == "use_mmap" and not isinstance(value, bool):
         return "a bool"
-    if name == "stop" and not (isinstance(value, (list, tuple)) and all(isinstance(stop, str) for stop in value)):
+    if name == "stop" and not (_is_list(value) and all(isinstance(stop, str) for stop in value)):
         return "a list of str"
     return ""
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, (list, tuple))
 
 
 def is_number(value: object) -> TypeGuard[float]:

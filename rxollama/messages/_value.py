@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeGuard
 
 import msgspec
 
@@ -88,8 +88,12 @@ def _dumped(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    if isinstance(value, dict):
+    if is_mapping(value):
         return {key: _listed(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if _is_list(value):
         return [_listed(item) for item in value]
     return value
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, (list, tuple))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
+import re
 import threading
 
 import pytest
@@ -11,7 +13,7 @@ from heard import Heard, text_of
 
 from rxollama import Ollama
 from rxollama.errors import ClientClosedError
-from rxollama.messages import ChatChunk
+from rxollama.messages import ChatChunk, ChatOptions
 from rxollama.testing import Reply, ScriptedOllama
 
 WORDS = ["One", " two", " three"]
@@ -40,6 +42,38 @@ class TestMaking:
     def test_repr(self) -> None:
         """Its repr tells the server, and nothing that is secret."""
         assert repr(Ollama("gpu-box", api_key="secret")) == "Ollama('http://gpu-box:11434')"
+
+
+class TestArguments:
+    """What an editor shows of the calls."""
+
+    @pytest.mark.parametrize("name", ["chat", "generate", "converse", "embed", "create"])
+    def test_documents_every_argument(self, name: str) -> None:
+        """Each argument stands in the docstring of the call itself."""
+        call = getattr(Ollama, name)
+        docstring = inspect.getdoc(call) or ""
+        arguments = docstring.split("Args:\n")[1].split("Returns:\n")[0]
+
+        documented = re.findall(r"^    (\w+): ", arguments, re.MULTILINE)
+
+        assert documented == [name for name in inspect.signature(call).parameters if name != "self"]
+
+    def test_distinguishes_the_two_ways_of_tools(self) -> None:
+        """Both calls say which of them describes functions, and which runs them."""
+        for call in (Ollama.chat, Ollama.converse):
+            docstring = inspect.getdoc(call) or ""
+
+            assert "`chat(tools=)`" in docstring
+            assert "`converse(tools=)` runs" in docstring
+
+    def test_options_of_a_chat_are_its_arguments(self) -> None:
+        """`ChatOptions` has every argument of a chat but these."""
+        parameters = inspect.signature(Ollama.chat).parameters.keys()
+
+        assert (
+            parameters - {"self", "model", "messages", "tools", "debug_render_only"}
+            == ChatOptions.__annotations__.keys()
+        )
 
 
 class TestClosing:

@@ -73,6 +73,7 @@ class TestRecorded:
         assert len(items) == self.recordings["pull"].expect["records"]
         assert items[-1] == Progress(status="success")
         assert any(item.fraction is not None and 0 < item.fraction < 1 for item in items)
+        assert items[-1].fraction == 1.0
 
     def test_push(self) -> None:
         """Pushing brings its progress, success last."""
@@ -148,6 +149,7 @@ _SENT: list[tuple[Callable[[Ollama], Observable[Any]], dict[str, Any]]] = [
             dimensions=3,
             keep_alive=timedelta(seconds=90),
             options={"num_ctx": 8},
+            extra={"of_tomorrow": 1},
         ),
         {
             "model": "m",
@@ -155,7 +157,7 @@ _SENT: list[tuple[Callable[[Ollama], Observable[Any]], dict[str, Any]]] = [
             "truncate": False,
             "dimensions": 3,
             "keep_alive": 90.0,
-            "options": {"num_ctx": 8},
+            "options": {"num_ctx": 8, "of_tomorrow": 1},
         },
     ),
     (lambda ollama: ollama.pull("m"), {"model": "m"}),
@@ -172,6 +174,7 @@ _SENT: list[tuple[Callable[[Ollama], Observable[Any]], dict[str, Any]]] = [
             template="T",
             license=["MIT", "BSD"],
             parameters={"temperature": 0.5},
+            extra={"of_tomorrow": 1},
             messages="Hello",
             quantize="q4_K_M",
         ),
@@ -181,7 +184,7 @@ _SENT: list[tuple[Callable[[Ollama], Observable[Any]], dict[str, Any]]] = [
             "adapters": {"b.gguf": "sha256:2"},
             "template": "T",
             "license": ["MIT", "BSD"],
-            "parameters": {"temperature": 0.5},
+            "parameters": {"temperature": 0.5, "of_tomorrow": 1},
             "messages": [{"role": "user", "content": "Hello"}],
             "quantize": "q4_K_M",
         },
@@ -242,6 +245,11 @@ _REFUSED: list[tuple[str, Callable[[Any], object]]] = [
     ("model", lambda ollama: ollama.chat("", "Hi")),
     ("messages", lambda ollama: ollama.chat("m", 1)),
     ("think", lambda ollama: ollama.chat("m", "Hi", think="very")),
+    ("messages[0].text", lambda ollama: ollama.chat("m", [{"role": "user", "text": "x"}])),
+    ("options.temprature", lambda ollama: ollama.chat("m", "Hi", options={"temprature": 0})),
+    ("options.temprature", lambda ollama: ollama.converse("m", "Hi", options={"temprature": 0})),
+    ("options.temprature", lambda ollama: ollama.generate("m", "Hi", options={"temprature": 0})),
+    ("extra", lambda ollama: ollama.converse("m", "Hi", extra="of_tomorrow")),
     ("prompt", lambda ollama: ollama.generate("m", None)),
     ("request", lambda ollama: ollama.send({"model": "m"})),
     ("model", lambda ollama: ollama.embed(None, "one")),
@@ -254,6 +262,8 @@ _REFUSED: list[tuple[str, Callable[[Any], object]]] = [
     ("dimensions", lambda ollama: ollama.embed("m", "one", dimensions="8")),
     ("keep_alive", lambda ollama: ollama.embed("m", "one", keep_alive="300")),
     ("options.num_ctx", lambda ollama: ollama.embed("m", "one", options={"num_ctx": "8"})),
+    ("options.num_cxt", lambda ollama: ollama.embed("m", "one", options={"num_cxt": 8})),
+    ("extra", lambda ollama: ollama.embed("m", "one", extra=[])),
     ("model", lambda ollama: ollama.pull(" ")),
     ("insecure", lambda ollama: ollama.pull("m", insecure="yes")),
     ("insecure", lambda ollama: ollama.push("m", insecure=1)),
@@ -263,6 +273,8 @@ _REFUSED: list[tuple[str, Callable[[Any], object]]] = [
     ("adapters", lambda ollama: ollama.create("m", adapters={"a.gguf": 1})),
     ("license", lambda ollama: ollama.create("m", license=[1])),
     ("parameters.temperature", lambda ollama: ollama.create("m", parameters={"temperature": "hot"})),
+    ("parameters.temprature", lambda ollama: ollama.create("m", parameters={"temprature": 1})),
+    ("extra.seed", lambda ollama: ollama.create("m", extra={"seed": "1"})),
     ("messages", lambda ollama: ollama.create("m", messages=1)),
     ("model", lambda ollama: ollama.show(None)),
     ("verbose", lambda ollama: ollama.show("m", verbose="very")),

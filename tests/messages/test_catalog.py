@@ -23,6 +23,11 @@ class TestProgress:
         """The fraction is between 0 and 1, and unknown without a size."""
         assert fraction == Progress(status="pulling", completed=completed, total=total).fraction
 
+    def test_is_1_after_success(self) -> None:
+        """The server's last record of a layer may stand below its total, and success has no total at all."""
+        assert Progress(status="success").fraction == 1.0
+        assert Progress(status="success", completed=9, total=10).fraction == 1.0
+
 
 class TestCatalog:
     """The catalog's values take what a server sends, and go anywhere."""

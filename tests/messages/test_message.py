@@ -6,6 +6,7 @@ import copy
 import pickle
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -142,9 +143,9 @@ class TestToolCall:
         ("build", "field", "allowed"),
         [
             (Function, "name", "a str"),
-            (lambda wrong: Function("a", wrong), "arguments", "a dict"),
+            (partial(Function, "a"), "arguments", "a dict"),
             (ToolCall, "function", "a Function"),
-            (lambda wrong: ToolCall(Function("a"), wrong), "id", "a str"),
+            (partial(ToolCall, Function("a")), "id", "a str"),
         ],
     )
     def test_checks_its_fields(self, build: Callable[[Any], object], field: str, allowed: str) -> None:

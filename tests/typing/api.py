@@ -1,11 +1,16 @@
-"""What type checkers must infer; they read this file, and nobody runs it."""
+"""What type checkers must infer. They read this file, and nobody runs it."""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict, assert_type
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypedDict, assert_type
 
 import msgspec
+import ollama as official
 import pydantic
 from reactivex import Observable
 from reactivex import operators as rx
@@ -14,7 +19,19 @@ from reactivex.subject import Subject
 from rxollama import ChatChunk, ChatResponse, Conversation, Message, Ollama, Stream, ToolCall, aiterate, iterate, run
 from rxollama import operators as op
 from rxollama.conversation import Turn
-from rxollama.messages import ChatEvent, Embeddings, MeterReading, ModelCard, ModelEntry, PartialJson, Progress
+from rxollama.messages import (
+    ChatEvent,
+    ChatRequest,
+    Embeddings,
+    GenerateRequest,
+    MeterReading,
+    ModelCard,
+    ModelEntry,
+    ModelOptions,
+    PartialJson,
+    Progress,
+    ResponseBuilder,
+)
 
 ollama = Ollama()
 chat = ollama.chat("m", "Hi")
@@ -91,6 +108,30 @@ assert_type(run(ollama.models()), tuple[ModelEntry, ...])
 assert_type(run(ollama.embed("m", ["a", "b"])), Embeddings)
 assert_type(next(iterate(ollama.pull("m"))), Progress)
 
+# What a caller may give is wider than what a value holds.
+known: ModelOptions = {"temperature": 0, "seed": 7, "stop": ["END"], "num_ctx": 8192, "main_gpu": None}
+config: dict[str, Any] = {"num_ctx": 8192}
+request = ChatRequest(model="m", messages="Hi", options=known, tools=[{}], keep_alive=timedelta(minutes=5), format=Row)
+assert_type(request.messages, tuple[Message, ...])
+assert_type(request.tools, tuple[dict[str, Any], ...])
+assert_type(request.options, ModelOptions | None)
+assert_type(request.keep_alive, float | str | None)
+assert_type(request.to_dict(), dict[str, Any])
+assert_type(GenerateRequest(model="m", images=[Path("a.png"), b"", ""]).images, tuple[str, ...])
+assert_type(Message("user", images=[Path("a.png")]).images, tuple[str, ...])
+assert_type(Message("assistant", tool_calls=[ToolCall()]).tool_calls, tuple[ToolCall, ...])
+assert_type(ollama.chat("m", "Hi", options={"temperature": 0, "stop": ("a", "b")}), Stream[ChatChunk])
+assert_type(ollama.chat("m", "Hi", options=known, extra=config), Stream[ChatChunk])
+assert_type(ollama.generate("m", "Hi", options=official.Options(temperature=0.5)), Stream[ChatChunk])
+assert_type(ollama.converse("m", "Hi", options={"seed": 1}, extra={"of_tomorrow": 1}), Stream[ChatChunk])
+assert_type(ollama.chat("m", official.Message(role="user", content="Hi")), Stream[ChatChunk])
+assert_type(ollama.chat("m", [official.Message(role="user"), {"role": "user"}, Message.user("Hi")]), Stream[ChatChunk])
+assert_type(ollama.chat("m", run(chat.pipe(op.collect())).messages), Stream[ChatChunk])
+assert_type(run(ollama.embed("m", "a", options={"num_ctx": 8192}, extra=config)), Embeddings)
+assert_type(next(iterate(ollama.create("m", parameters={"temperature": 0.5}))), Progress)
+assert_type(ResponseBuilder().snapshot(), ChatResponse)
+assert_type(ChatResponse().to_dict(), dict[str, Any])
+
 for text in iterate(chat.pipe(op.content())):
     assert_type(text, str)
 
@@ -106,6 +147,11 @@ async def main() -> None:
 chat.pipe(op.content(), op.collect())  # type: ignore[misc] # Texts do not reduce to a response.
 ollama.chat("m", "Hi", think="very")  # type: ignore[arg-type] # No such level.
 ollama.chat("m", "Hi", format="xml")  # type: ignore[arg-type] # No such format.
+ollama.chat("m", "Hi", options={"temprature": 0})  # type: ignore[arg-type] # No such option.
+ollama.chat("m", "Hi", options={"seed": "7"})  # type: ignore[arg-type] # Not an int.
+ollama.generate("m", "Hi", options=config)  # type: ignore[arg-type] # Its keys are not known: extra= is for it.
+ChatRequest(model="m", messages=5)  # type: ignore[arg-type] # No message.
+ChatRequest(model="m", messages="Hi", colour=1)  # type: ignore[call-arg] # No such field.
 op.parse("Row")  # type: ignore[call-overload] # No type.
 ollama.chat("m", 5)  # type: ignore[arg-type] # No message.
 iterate(chat, overflow="drop")  # type: ignore[arg-type] # No such policy.
