@@ -43,14 +43,27 @@ PRIVATE_IMPORTS_LEFT = {
 # A docstring states what something is or what a function does. These openings do neither.
 POOR_OPENINGS = re.compile(r"(Be|Say|Tell|Take|Know|See to|Hold out)\b")
 
-# Rooms whose docstrings are still to be rewritten.
+# Files and folders whose docstrings are still to be rewritten.
 DOCSTRINGS_LEFT = {
-    "_http",
-    "_schema",
-    "_tool_loop",
-    "client",
-    "operators",
-    "tools",
+    "rxollama/_http",
+    "rxollama/_schema",
+    "rxollama/_tool_loop",
+    "rxollama/client",
+    "rxollama/operators",
+    "rxollama/tools",
+    "tests/client",
+    "tests/faults",
+    "tests/guards.py",
+    "tests/heard.py",
+    "tests/marbles.py",
+    "tests/operators",
+    "tests/runtime",
+    "tests/test_http_transport.py",
+    "tests/tool_cases.py",
+    "tests/tool_loop",
+    "tests/tools",
+    "tests/wire",
+    "tests/wire_cases.py",
 }
 
 # The rooms that may import a foreign package.
@@ -174,18 +187,22 @@ def test_private_modules_stay_in_their_room(path: Path) -> None:
     assert strays <= PRIVATE_IMPORTS_LEFT
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_docstrings_open_plainly(path: Path) -> None:
+@pytest.mark.parametrize("folder", ["rxollama", "tests", "benchmarks", "examples"])
+def test_docstrings_open_plainly(folder: str) -> None:
     """A docstring opens with a noun phrase or an imperative that says what is done."""
-    if part_of(path) in DOCSTRINGS_LEFT:
-        pytest.skip("this room is still to be rewritten")
+    paths = {path.relative_to(ROOT): path for path in sorted((ROOT / folder).rglob("*.py"))}
+    checked = {name: path for name, path in paths.items() if "/".join(name.parts[:2]) not in DOCSTRINGS_LEFT}
     documented = [
-        node
+        (name, node)
+        for name, path in checked.items()
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
     ]
 
-    assert [] == [text for node in documented if POOR_OPENINGS.match(text := ast.get_docstring(node) or "")]
+    poor = [
+        (str(name), text) for name, node in documented if POOR_OPENINGS.match(text := ast.get_docstring(node) or "")
+    ]
+    assert [] == poor
 
 
 def test_every_module_name_occurs_once() -> None:

@@ -84,6 +84,23 @@ class TestSend:
         assert [turn.prompt.content for turn in conversation.turns] == ["1", "2"]
         assert conversation.turns[0] == Turn((Message.user("1"), *first.messages), metrics=first.metrics)
 
+    async def test_await(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """`await` gives the final message of a turn with tools, and the history has all messages."""
+        conversation = Conversation(ollama, "m", tools=[get_time])
+        server.enqueue(Reply.answer("Let me see.", tool_calls=[CALL]), Reply.answer("Noon."))
+        answer = await conversation.send("What time is it in Oslo?")
+
+        assert (answer.message.content, answer.done) == ("Noon.", True)
+        assert remembered(conversation)[1:] == ["Let me see.", "noon in Oslo", "Noon."]
+
+    def test_loop(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """A `for` loop over an answer gives its chunks."""
+        conversation = Conversation(ollama, "m")
+        server.enqueue(ANSWER)
+
+        assert text_of(list(conversation.send("Hi"))) == "Hello there."
+        assert remembered(conversation) == ["Hi", "Hello there."]
+
     def test_cold(self, server: ScriptedOllama, ollama: Ollama) -> None:
         """Each subscription is a turn, and reads the history at that moment."""
         conversation = Conversation(ollama, "m")
