@@ -117,25 +117,26 @@ class JsonAnswer:
         found.clear()
         return ready, None
 
-    def value(self, reader: TypeReader[T]) -> T:
+    def whole(self, reader: TypeReader[T]) -> tuple[tuple[T, ...], Exception | None]:
         """
         Return the whole value; only after `end`.
 
         Args:
             reader: The type of the value.
 
-        Raises:
-            StructuredOutputError: If there is no value of that type.
-            Exception: What the type's own code raises.
+        Returns:
+            The value and no error, or no value and the error. The error is not raised here, where its traceback would
+            show nothing but this library.
         """
-        error = self.failure()
-        if error is None:
-            try:
-                return reader.convert(self._reader.value)
-            except Misfit as misfit:
-                error = self._misfit_error(misfit, reader)
-        # Not within the `except`, whose exception would be shown as the context.
-        raise error
+        failure = self.failure()
+        if failure is not None:
+            return (), failure
+        try:
+            return (reader.convert(self._reader.value),), None
+        except Misfit as misfit:
+            return (), self._misfit_error(misfit, reader)
+        except Exception as error:  # noqa: BLE001 - A type's own code may raise anything; it is passed on.
+            return (), error
 
     def failure(self) -> StructuredOutputError | None:
         """Return why there is no value, or no list at the watched path; only after `end`."""

@@ -70,12 +70,7 @@ def parse(kind: type[T] | UnionType) -> Operator[ChatChunk, T]:
 
             def on_completed() -> None:
                 answer.end()
-                try:
-                    value = answer.value(reader)
-                except Exception as error:  # noqa: BLE001 - A type's own code may raise anything.
-                    observer.on_error(error)
-                else:
-                    emit_and_end(observer, (value,))
+                emit_and_end(observer, *answer.whole(reader))
 
             def on_next(chunk: ChatChunk) -> None:
                 answer.add(chunk)

@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from random import Random
+from traceback import extract_tb, format_exception
 from typing import Any, Literal, TypedDict
 
 import msgspec
@@ -25,6 +27,7 @@ from reactivex.testing import ReactiveTest
 from reactivex.testing.subscription import Subscription
 from strategies import conversations, json_values
 
+from rxollama import run
 from rxollama._runtime import Operator
 from rxollama.errors import InvalidValueError, StructuredOutputError
 from rxollama.messages import ChatChunk, Function, Message, PartialJson, ToolCall
@@ -72,6 +75,43 @@ class Mood(Enum):
 
     GOOD = "good"
     BAD = "bad"
+
+
+class Positive(msgspec.Struct):
+    """A row that checks itself."""
+
+    price: int
+
+    def __post_init__(self) -> None:
+        """Refuse a negative price."""
+        if self.price < 0:
+            raise ValueError("a secret price")
+
+
+@dataclass
+class PlainPositive:
+    """The same as a dataclass, with the other error that msgspec takes for a misfit."""
+
+    price: int
+
+    def __post_init__(self) -> None:
+        """Refuse a negative price."""
+        if self.price < 0:
+            raise TypeError("a secret price")
+
+
+class PositiveModel(pydantic.BaseModel):
+    """The same as a model of pydantic."""
+
+    price: int
+
+    @pydantic.field_validator("price")
+    @classmethod
+    def check_price(cls, price: int) -> int:
+        """Refuse a negative price."""
+        if price < 0:
+            raise ValueError("a secret price")
+        return price
 
 
 class Failing(msgspec.Struct):
@@ -233,6 +273,54 @@ class TestParse:
         assert path == error.path
         assert shown in str(error)
         assert "secret" not in str(error)
+
+    @pytest.mark.parametrize("kind", [Positive, PlainPositive, PositiveModel])
+    def test_cause(self, kind: Any) -> None:
+        """A type's own check that refuses a value is the cause, and its traceback ends with the check's own line."""
+        for operator in (parse(list[kind]), elements(kind)):
+            error = refused([says('[{"price": -1}]'), done()], operator)
+
+            assert repr(error.__cause__) in {"ValueError('a secret price')", "TypeError('a secret price')"}
+            assert error.__cause__ is not None
+            assert "raise" in (extract_tb(error.__cause__.__traceback__)[-1].line or "")
+            assert "secret" not in str(error)
+            assert error.__traceback__ is None
+
+    @pytest.mark.parametrize(
+        ("kind", "text"),
+        [
+            (Row, '{"name": 5}'),
+            (Model, '{"name": 5}'),
+            (Path, "5"),
+            (Positive, '{"price": "x"}'),
+            (Row, "Sorry"),
+            (Row, ""),
+        ],
+    )
+    def test_no_internal_causes(self, kind: Any, text: str) -> None:
+        """Nothing is shown above an error whose message says it all, and no traceback of the library's own."""
+        error = refused([says(text), done()], parse(kind))
+
+        assert (None, None, None) == (error.__cause__, error.__context__, error.__traceback__)
+
+    def test_traceback(self) -> None:
+        """What a script shows is its own line, the check's line, and nothing between."""
+
+        # Not `reactivex.of`, which completes within an `except` of its own.
+        def subscribe(observer: abc.ObserverBase[ChatChunk], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            observer.on_next(says('{"price": -1}'))
+            observer.on_completed()
+            return Disposable()
+
+        with pytest.raises(StructuredOutputError) as caught:
+            run(Observable(subscribe).pipe(parse(Positive)))
+        shown = "".join(format_exception(caught.value))
+
+        assert shown.count("Traceback (most recent call last)") == 2
+        assert 'raise ValueError("a secret price")\nValueError: a secret price\n' in shown
+        assert "Misfit" not in shown
+        assert "ValidationError" not in shown
+        assert "During handling" not in shown
 
     @pytest.mark.parametrize("operator", [parse(list[Failing]), elements(Failing)])
     def test_failing_type(self, operator: Operator[ChatChunk, Any]) -> None:
