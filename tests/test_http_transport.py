@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 import sys
@@ -66,6 +67,15 @@ def told(url: str, http_client: Client) -> StreamError:
     return failure
 
 
+def _texts_of(error: BaseException | None) -> list[str]:
+    """Return all that an error and its chain show of themselves."""
+    shown: list[str] = []
+    while error is not None:
+        shown += [repr(error), str(error), repr(error.args)]
+        error = error.__cause__ or error.__context__
+    return shown
+
+
 class TestNoConnection:
     """A server that is not there."""
 
@@ -74,26 +84,26 @@ class TestNoConnection:
         error = told(f"http://127.0.0.1:{unused_port}", http_client)
         assert type(error) is ConnectionFailedError
         assert error.args[0] == (
-            f"nothing listens at http://127.0.0.1:{unused_port}: "
-            "start Ollama there (`ollama serve`), or set OLLAMA_HOST to where it is"
+            f"cannot connect to http://127.0.0.1:{unused_port}: connection refused; "
+            "start Ollama there (`ollama serve`), or set OLLAMA_HOST to its address"
         )
 
     def test_refused_at_each_address(self, http_client: Client, unused_port: int) -> None:
-        """A name with several addresses, all of which invalid_value, is told in the same words."""
-        assert "nothing listens at" in str(told(f"http://localhost:{unused_port}", http_client))
+        """A name with several addresses that all refuse has the same message."""
+        assert "connection refused" in str(told(f"http://localhost:{unused_port}", http_client))
 
     @pytest.mark.parametrize("host", ["nowhere.invalid", "x" * 64 + ".example"])
     def test_unresolvable(self, http_client: Client, host: str) -> None:
         """A host that cannot be resolved, or cannot be one, is told so."""
         error = told(f"http://{host}:11434", http_client)
         assert type(error) is ConnectionFailedError
-        assert "OLLAMA_HOST right" in str(error) or "asked" in str(error)
+        assert "check OLLAMA_HOST" in str(error) or "not a valid URL" in str(error)
 
     def test_no_tls(self, http_client: Client, server: ScriptedOllama) -> None:
         """A server that speaks no TLS is told so."""
         error = told(f"https://127.0.0.1:{server.port}", http_client)
         assert type(error) is ConnectionFailedError
-        assert "does this server speak https?" in str(error)
+        assert "check that this server speaks https" in str(error)
 
     def test_closed_client(self, server: ScriptedOllama) -> None:
         """An HTTP client that was closed by its owner is told so."""
@@ -110,10 +120,10 @@ class TestBroken:
     @pytest.mark.parametrize(
         ("reply", "when"),
         [
-            (Reply.answer(WORDS).dropped(0), "before the answer began"),
-            (Reply.answer(WORDS).dropped(200), "in the middle of the answer"),
-            (Reply.answer(WORDS).reset(0), "before the answer began"),
-            (Reply.answer(WORDS).reset(200), "in the middle of the answer"),
+            (Reply.answer(WORDS).dropped(0), "before the response began"),
+            (Reply.answer(WORDS).dropped(200), "before the response was complete"),
+            (Reply.answer(WORDS).reset(0), "before the response began"),
+            (Reply.answer(WORDS).reset(200), "before the response was complete"),
         ],
         ids=["dropped at once", "dropped later", "reset at once", "reset later"],
     )
@@ -330,7 +340,7 @@ class TestTimeouts:
         monkeypatch.setattr("rxollama._http._http_transport._PATIENT", httpx.Timeout(None, connect=0.1))
         failure = told(f"http://127.0.0.1:{full_port}", None)
         assert isinstance(failure, StreamTimeoutError)
-        assert (failure.phase, "is the server there?" in str(failure)) == ("connect", True)
+        assert (failure.phase, "can be reached" in str(failure)) == ("connect", True)
 
     def test_pool(self, server: ScriptedOllama) -> None:
         """A given client whose connections are all in use is told as the phase of connecting."""
@@ -393,17 +403,23 @@ class TestKey:
     def test_never_shown(
         self, http_client: Client, server: ScriptedOllama, caplog: pytest.LogCaptureFixture, reply: Reply
     ) -> None:
-        """It is in no repr, no error, no cause of an error and no log."""
+        """It is in no repr, error, cause of an error or log."""
         caplog.set_level(0)
         server.enqueue(reply)
         with Ollama(server.url, api_key=KEY, http_client=http_client) as ollama:
             failure = Heard(ollama.chat("m", "Hello")).failure
             shown = [repr(ollama), repr(vars(ollama)), *traceback.format_exception(failure), caplog.text]
-        link: BaseException | None = failure
-        while link is not None:
-            shown += [repr(link), str(link), repr(link.args)]
-            link = link.__cause__ or link.__context__
-        assert KEY not in "\n".join(shown)
+        assert KEY not in "\n".join([*shown, *_texts_of(failure)])
+
+    @pytest.mark.parametrize("over", ["httpx", "aiohttp"])
+    def test_never_shown_by_a_client(self, server: ScriptedOllama, over: str) -> None:
+        """A key in a header of a given client that is not valid HTTP is in no error either."""
+        transport = AiohttpTransport() if over == "aiohttp" else None
+        client = httpx.AsyncClient(headers={"authorization": f"Bearer {KEY}\n"}, transport=transport)
+        error = told(server.url, client)
+        assert type(error) is ConnectionFailedError
+        assert KEY not in "\n".join(_texts_of(error))
+        asyncio.run_coroutine_threadsafe(client.aclose(), background()).result(10)
 
     def test_large(self, http_client: Client, server: ScriptedOllama) -> None:
         """A large request, as one with pictures, is sent whole, and with its length."""
@@ -458,13 +474,31 @@ class TestProxies:
         monkeypatch.setenv("all_proxy", f"http://user:{KEY}@127.0.0.1:{unused_port}")
         error = told("http://ollama.example:11434", None)
         assert type(error) is ConnectionFailedError
-        assert KEY not in str(error)
+        assert "its proxy cannot be reached (Connection refused)" in str(error)
+        assert KEY not in "\n".join(_texts_of(error))
+
+    @pytest.mark.parametrize("proxy", ["http://u:{}%40h", "http://u:{}\uff20h:1", "ftp://u:{}@h", "http://u:1/{}@h"])
+    def test_never_shown(self, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+        """A password in the address of a proxy is not shown, in whatever spelling."""
+        monkeypatch.setenv("http_proxy", proxy.format(KEY))
+        error = told("http://ollama.example:11434", None)
+        assert type(error) is ConnectionFailedError
+        assert "its proxy is not a valid URL" in str(error) or "host or proxy cannot be resolved" in str(error)
+        assert KEY not in "\n".join(_texts_of(error))
+
+    def test_without_a_scheme(self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proxy may be named without its scheme."""
+        monkeypatch.setenv("http_proxy", f"127.0.0.1:{server.port}")
+        server.enqueue(Reply.answer(WORDS))
+        with Ollama("http://ollama.example:11434") as ollama:
+            assert Heard(ollama.chat("m", "Hello")).wait().completed
 
     def test_refusing(self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
         """A proxy that lets nobody through is told as no connection."""
         monkeypatch.setenv("https_proxy", server.url)
         error = told("https://ollama.example", None)
         assert type(error) is ConnectionFailedError
+        assert "its proxy refused the request (404 " in str(error)
 
     def test_of_another_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A proxy of a kind that is not supported is told as no connection."""
@@ -590,6 +624,12 @@ class TestLoops:
             await ask()
 
 
+def _certificate_error() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
 class TestFailure:
     """Faults that no server can be made to show."""
 
@@ -625,6 +665,33 @@ class TestFailure:
     def test_kind(self, fault: BaseException, phase: str, kind: type[StreamError]) -> None:
         """Each becomes one of our own errors."""
         assert type(failure(fault, phase, "http://example")) is kind
+
+    @pytest.mark.parametrize(
+        ("fault", "text"),
+        [
+            (httpx.ProxyError("403 Forbidden"), "its proxy refused the request (403 Forbidden)"),
+            (ssl.SSLError(1, "bad record"), "no TLS ("),
+            (_certificate_error(), "its certificate is not trusted (self-signed certificate)"),
+            (OSError(errno.EHOSTUNREACH, "Connect call failed"), "broke before the response began"),
+            (httpx.ConnectError("All attempts failed"), "All attempts failed; check that the server can be reached"),
+        ],
+        ids=repr,
+    )
+    def test_text(self, fault: BaseException, text: str) -> None:
+        """The text says why in few words."""
+        assert text in str(failure(fault, "headers", "http://example"))
+
+    def test_cause(self) -> None:
+        """The fault is the cause of an error that says less, and of no other."""
+        fault = httpx.RemoteProtocolError("illegal status line")
+        assert failure(fault, "headers", "http://example").__cause__ is fault
+        assert failure(ConnectionRefusedError(), "headers", "http://example").__cause__ is None
+
+    def test_no_chain(self, unused_port: int) -> None:
+        """The traceback of an error that says it all shows no exception of the libraries below."""
+        shown = "".join(traceback.format_exception(told(f"http://127.0.0.1:{unused_port}", None)))
+        assert "aiohttp" not in shown
+        assert shown.count("Error: ") == 1
 
 
 class TestRefused:

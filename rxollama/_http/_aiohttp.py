@@ -1,4 +1,4 @@
-"""What aiohttp and httpx-aiohttp need to be told, or to have mended, under our own clients."""
+"""The parts of aiohttp and httpx-aiohttp that our own clients replace, and why."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ _entered: ContextVar[Answer] = ContextVar("rxollama_entered")
 
 
 def direct_body(response: httpx.Response) -> AsyncIterator[bytes] | None:
-    """Return the body without the generators that httpx and httpx-aiohttp put around it, if it can be had so."""
+    """Return the body without the generators of httpx and httpx-aiohttp. None for another transport."""
     answer: Answer | None = response.extensions.get(_ANSWER)
     return answer.body() if answer is not None else None
 
 
 class Direct(AiohttpTransport):
-    """Be httpx-aiohttp's transport, which tells with a response what aiohttp's answer to it is."""
+    """The transport of httpx-aiohttp, with aiohttp's response among the extensions of httpx's."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request."""
         response = await super().handle_async_request(request)
-        # The answer was entered in this very task.
+        # aiohttp's response was entered in this task.
         response.extensions[_ANSWER] = _entered.get()
         return response
 
 
 def connector(context: ssl.SSLContext, keepalive: float) -> aiohttp.TCPConnector:
-    """Make aiohttp's connector, without a limit, whose connections lose nothing that came before what is no HTTP."""
+    """Return a connector of aiohttp, without a limit of connections, that reads with `_Reader`."""
     made = aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=keepalive)
     made._factory = partial(_reader, loop=asyncio.get_running_loop())  # noqa: SLF001 - See `_Reader`.
     return made
@@ -57,10 +57,10 @@ def _reader(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
 
 class _Reader(ResponseHandler):
     """
-    Read a head by itself.
+    A protocol of aiohttp that parses the head of a response by itself.
 
-    When aiohttp's parser fails, all that it has parsed of that read is lost: with the head go the records behind it.
-    aiohttp has no other place to say so than its connector's own factory.
+    When aiohttp's parser fails, all that it has parsed of that read is lost. Without this, a bad chunk would lose the
+    records before it, and the head. aiohttp offers only the factory of its connector to replace the protocol.
     """
 
     _awaits_head = False
@@ -82,10 +82,10 @@ class _Reader(ResponseHandler):
 
 class Answer(aiohttp.ClientResponse):
     """
-    Be an answer that ends when its connection does.
+    A response of aiohttp that ends with its connection.
 
-    Given up, it closes its connection without sending what is left of the request. When its connection is lost, who
-    reads its body is told in every case.
+    If it is given up, its connection closes without sending the rest of the request. If its connection is lost, reading
+    its body always raises.
     """
 
     _closed_future: asyncio.Future[None] | None = None
@@ -98,31 +98,31 @@ class Answer(aiohttp.ClientResponse):
     async def start(self, connection: Connection) -> Self:
         """Read the head."""
         await super().start(connection)
-        # httpx-aiohttp writes it as UTF-8, which what a server sends need not be.
+        # httpx-aiohttp encodes it as UTF-8, and a server may send other bytes.
         self.reason = (self.reason or "").encode("ascii", "replace").decode()
         closed = connection.protocol.closed if connection.protocol is not None else None
         if closed is not None:
             self._closed_future = closed
             closed.add_done_callback(self._lost)
-            if closed not in _heard:
-                # It outlives this answer, and asyncio complains of an error that nobody heard.
-                _heard.add(closed)
-                closed.add_done_callback(_hear)
+            if closed not in _retrieved:
+                # It outlives this response, and asyncio complains about an error that is never retrieved.
+                _retrieved.add(closed)
+                closed.add_done_callback(_retrieve)
         return self
 
     async def body(self) -> AsyncIterator[bytes]:
-        """Bring the body."""
+        """Yield the body."""
         read = self.content.read
         while data := await read(_READ):
             yield data
 
     def close(self) -> None:
-        """Give it up."""
+        """Close the connection."""
         self._abort()
         super().close()
 
     def release(self) -> Any:
-        """Let it go; at its end it has no connection any more."""
+        """Close the connection, unless the response is complete and has none any more."""
         self._abort()
         return super().release()
 
@@ -134,15 +134,15 @@ class Answer(aiohttp.ClientResponse):
             transport.abort()
 
     def _lost(self, _: asyncio.Future[None]) -> None:
-        # What stops being HTTP in the middle closes the connection, and aiohttp tells nobody who reads.
+        # A body that stops being HTTP closes the connection, and aiohttp does not tell its reader.
         if not self.content.is_eof() and self.content.exception() is None:
             self.content.set_exception(aiohttp.ClientPayloadError("the connection was closed"))
 
 
-_heard: WeakSet[asyncio.Future[None]] = WeakSet()
+_retrieved: WeakSet[asyncio.Future[None]] = WeakSet()
 
 
-def _hear(closed: asyncio.Future[None]) -> None:
+def _retrieve(closed: asyncio.Future[None]) -> None:
     with suppress(asyncio.CancelledError):
         closed.exception()
 

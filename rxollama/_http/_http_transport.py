@@ -24,7 +24,7 @@ from httpx_aiohttp import AiohttpTransport
 from rxollama._http._aiohttp import Answer, Direct, Pieces, connector, direct_body
 from rxollama._http._network_errors import FAULTS, failure
 from rxollama._runtime import Job, never_collect, run_jobs, run_jobs_blocking
-from rxollama.errors import ClientClosedError
+from rxollama.errors import ClientClosedError, ConnectionFailedError
 from rxollama.transport import Request, Response
 
 __all__ = ("HttpTransport",)
@@ -33,7 +33,7 @@ _CONNECT_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 60.0
 _AGENT = f"rxollama/{version('rxollama')} python/{python_version()}"
 
-# A model may load for minutes before the first byte: only connecting has a limit of its own.
+# A model may load for minutes before the first byte, so only connecting has a limit.
 _PATIENT = httpx.Timeout(None, connect=_CONNECT_SECONDS)
 _HTTPX_DEFAULT = httpx.Timeout(5.0)
 
@@ -45,17 +45,17 @@ class _Kept(NamedTuple):
 
 class HttpTransport:
     """
-    Carry requests by HTTP.
+    The HTTP transport.
 
-    Connections belong to an event loop, so there is one httpx client for each loop that is used; it closes with its
-    loop. A client that was passed in is used as it is, on whichever loop, and is never closed here.
+    Connections belong to an event loop, so each loop has an httpx client of its own, which closes with the loop. A
+    client that was passed in is used on every loop and never closed here.
 
     Args:
         base_url: Scheme, host, port and path prefix of the server.
-        api_key: Sent as Bearer to this server, and to no other.
-        headers: More headers for each request; an `authorization` among them wins over the key.
-        client: A client to use instead of own ones. Its timeouts count, unless they are httpx's default of five
-            seconds, in which no model loads.
+        api_key: The key, sent as Bearer to this server only.
+        headers: More headers for each request. An `authorization` among them replaces the key.
+        client: A client to use instead. Its timeouts apply, unless they are httpx's default of five seconds, in which
+            no model loads.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class HttpTransport:
         headers, content = self._headers, request.body
         if content is not None:
             headers = {**headers, "content-type": "application/json", "content-length": str(len(content))}
-        # The loop looks at its idle connections first, so that one which the server has closed is not used again.
+        # The loop first sees which idle connections the server has closed, so that none of them is used.
         await asyncio.sleep(0)
-        with self.translated("headers"):
+        with self.translating("headers"):
             client = self._given or await self._client()
             timeout = _PATIENT if client.timeout == _HTTPX_DEFAULT else client.timeout
             body = Pieces.of(content)
@@ -94,27 +94,28 @@ class HttpTransport:
         try:
             yield _HttpResponse(response, self)
         except asyncio.CancelledError:
-            # The closing of httpx waits, and another cancel, such as its loop's end, would interrupt it for good.
+            # httpx awaits as it closes. Another cancel, as when the loop ends, would interrupt that for good.
             if (stream := response.extensions.get("network_stream")) is not None:
                 with suppress(*FAULTS):
                     await stream.aclose()
             raise
         finally:
-            # The answer is had or given up: that its connection does not close well changes nothing.
+            # The response is complete or given up. A connection that fails to close changes nothing.
             with suppress(*FAULTS):
                 await response.aclose()
 
     @contextmanager
-    def translated(self, phase: str) -> Generator[None, None, None]:
-        """Raise our own error for what goes wrong within."""
-        # An exception that is being handled around the whole loop is the context of all that are raised in it.
+    def translating(self, phase: str) -> Generator[None, None, None]:
+        """Raise our own error for a fault of the network within."""
+        # An exception that was being handled when the loop started is the context of all that are raised on it.
         around = sys.exc_info()[1]
         try:
             yield
         except FAULTS as fault:
             if self._closed:
-                raise ClientClosedError("the client was closed") from fault
-            raise failure(fault, phase, self._base_url, around) from fault
+                raise ClientClosedError("the client was closed") from None
+            error = failure(fault, phase, self._base_url, around)
+            raise error from error.__cause__
 
     async def _client(self) -> httpx.AsyncClient:
         if self._closed:
@@ -134,8 +135,8 @@ class HttpTransport:
         proxy = None
         if not _is_loopback(host) and not proxy_bypass(parts.netloc):
             proxies = getproxies()
-            proxy = _proxy(proxies.get(parts.scheme) or proxies.get("all"))
-        # Certificates are loaded only for those who need them: that takes longer than all the rest.
+            proxy = self._proxy(proxies.get(parts.scheme) or proxies.get("all"))
+        # Loading the certificates takes longer than all the rest, so it is done for https only.
         context = httpx.create_ssl_context(verify=secure)
         return Direct(
             verify=context,
@@ -148,12 +149,30 @@ class HttpTransport:
             ),
         )
 
+    def _proxy(self, url: str | None) -> httpx.Proxy | None:
+        if not url:
+            return None
+        # The error would quote the proxy's password, also as a context of ours, which is therefore raised outside.
+        proxy = None
+        with suppress(ValueError, httpx.InvalidURL):
+            proxy = httpx.Proxy(url if "://" in url else f"http://{url}")
+        if proxy is None:
+            raise ConnectionFailedError(
+                f"cannot connect to {self._base_url}: its proxy is not a valid URL; "
+                "check http_proxy, https_proxy and no_proxy"
+            )
+        if proxy.auth:
+            # aiohttp warns about credentials in the form in which httpx-aiohttp passes them.
+            credentials = b64encode(":".join(proxy.auth).encode()).decode()
+            proxy = httpx.Proxy(proxy.url, headers={"authorization": f"Basic {credentials}"})
+        return proxy
+
     async def aclose(self) -> None:
-        """Close the connections on every loop, and wait for it."""
+        """Close the connections on every loop, and wait until they are closed."""
         await run_jobs(self._closing())
 
     def close(self) -> None:
-        """Close the connections on every loop, and wait for it where that blocks no loop."""
+        """Close the connections on every loop, and wait for it unless that would block a loop."""
         run_jobs_blocking(self._closing())
 
     def _closing(self) -> list[Job]:
@@ -162,17 +181,17 @@ class HttpTransport:
         return [(loop, partial(_let_go, kept)) for loop, kept in taken.items()]
 
     def forget(self) -> None:
-        """Start anew in a forked child."""
+        """Forget the connections of the parent, in a forked child."""
         never_collect(self._kept)
         self._kept = {}
 
 
 async def _keep(transport: AiohttpTransport) -> AsyncGenerator[httpx.AsyncClient, None]:
     """
-    Hold a client open until its loop ends, or nobody knows it any more.
+    Yield an open client, and close it when the generator is closed.
 
-    A loop that ends closes its async generators (`loop.shutdown_asyncgens`, which `asyncio.run` calls): that is the
-    one moment at which connections can be closed for a client that nobody closed.
+    A loop that ends closes its async generators: `asyncio.run` calls `loop.shutdown_asyncgens`. At no other moment can
+    connections be closed for a client that nobody closed.
     """
     async with httpx.AsyncClient(transport=transport, timeout=_PATIENT) as client:
         yield client
@@ -195,17 +214,6 @@ async def _let_go(kept: _Kept) -> None:
         await kept.keeper.aclose()
 
 
-def _proxy(url: str | None) -> httpx.Proxy | None:
-    if not url:
-        return None
-    proxy = httpx.Proxy(url)
-    if proxy.auth:
-        # httpx-aiohttp would hand them over in a way that aiohttp warns of.
-        credentials = b64encode(":".join(proxy.auth).encode()).decode()
-        proxy = httpx.Proxy(proxy.url, headers={"authorization": f"Basic {credentials}"})
-    return proxy
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -214,7 +222,7 @@ def _is_loopback(host: str) -> bool:
 
 
 class _HttpResponse:
-    """Be the answer to a request."""
+    """The response to a request."""
 
     def __init__(self, response: httpx.Response, transport: HttpTransport) -> None:
         self._response = response
@@ -223,11 +231,11 @@ class _HttpResponse:
         self.headers: Mapping[str, str] = response.headers
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Bring the body, its content-encoding taken off."""
+        """Yield the body, decoded from its content-encoding."""
         response = self._response
         plain = response.headers.get("content-encoding", "identity") == "identity"
-        # What httpx puts around a stream costs as much as reading it.
+        # The generators that httpx puts around a body cost as much as reading it.
         body = direct_body(response) or response.stream if plain else response.aiter_bytes()
-        with self._transport.translated("body"):
+        with self._transport.translating("body"):
             async for data in cast("AsyncIterator[bytes]", body):
                 yield data

@@ -128,7 +128,9 @@ def test_no_server(arguments: list[str], server: ScriptedOllama) -> None:
     done = piped(*arguments, server=server)
 
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr.startswith(f"rxollama: nothing listens at {server.url}: start Ollama there (`ollama serve`)")
+    assert done.stderr.startswith(
+        f"rxollama: cannot connect to {server.url}: connection refused; start Ollama there (`ollama serve`)"
+    )
     assert "OLLAMA_HOST" in done.stderr
 
 

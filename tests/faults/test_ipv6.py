@@ -78,7 +78,7 @@ def test_refused(ollama: Ollama, server: ScriptedOllama) -> None:
     server.stop()
     failure = Heard(ollama.chat("m", "Count.")).failure
     assert type(failure) is ConnectionFailedError
-    assert f"nothing listens at {url}" in str(failure)
+    assert f"cannot connect to {url}: connection refused" in str(failure)
 
 
 def test_left(ollama: Ollama, server: ScriptedOllama) -> None:

@@ -134,7 +134,7 @@ def test_fallback_to_another_host(
     with pytest.raises(NotFoundError) as raised:
         run(pipeline)
     [note] = raised.value.__notes__
-    assert note.startswith(f"choice 1 failed: {ConnectionFailedError.__name__}: nothing listens at {server.url}")
+    assert note.startswith(f"choice 1 failed: {ConnectionFailedError.__name__}: cannot connect to {server.url}")
 
 
 async def test_hedge_closes_the_first(server: ScriptedOllama, second: ScriptedOllama) -> None:
