@@ -1,5 +1,6 @@
 """Where a stream lives: its event loop, its subscription, and the ways out of Rx."""
 
+from rxollama._runtime._consume import aiterate, iterate, run
 from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow
 from rxollama._runtime._loop import (
     Job,
@@ -14,7 +15,7 @@ from rxollama._runtime._loop import (
     stream_loop,
 )
 from rxollama._runtime._subscription import Streams, Subscription
-from rxollama._runtime.stream import Operator, Stream, aiterate, chunks_of, iterate, run
+from rxollama._runtime.stream import Operator, Stream, chunks_of
 
 __all__ = (
     "AsyncIteration",

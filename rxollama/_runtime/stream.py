@@ -7,8 +7,7 @@ It stands above `_iterate` and `_whole`, which know any observable, and decides 
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
+import inspect
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias, TypeVar, overload
 
@@ -22,7 +21,7 @@ from rxollama._runtime._loop import call_on
 from rxollama._runtime._whole import Whole
 from rxollama.messages import ChatChunk
 
-__all__ = ("Operator", "Stream", "aiterate", "chunks_of", "iterate", "run")
+__all__ = ("Operator", "Stream", "chunks_of", "overflow_of", "whole_of")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -49,9 +48,6 @@ R = TypeVar("R")
 
 Op: TypeAlias = Callable[[Observable[A]], Observable[B]]
 Last: TypeAlias = Callable[[Observable[A]], R]
-
-# Windows does not interrupt a lock that waits without a limit.
-_SLICE = 0.5 if os.name == "nt" else None
 
 
 class Stream(Observable[T_co]):
@@ -105,11 +101,11 @@ class Stream(Observable[T_co]):
     def __iter__(self) -> Iteration[T_co]:
         """Iterate in a plain `for`, see `iterate`."""
         check_no_loop("`for item in stream`", "`async for item in stream`")
-        return Iteration(self, overflow=_overflow(self))
+        return Iteration(self, overflow=overflow_of(self))
 
     def __aiter__(self) -> AsyncIteration[T_co]:
         """Iterate in an `async for`, see `aiterate`."""
-        return AsyncIteration(self, overflow=_overflow(self))
+        return AsyncIteration(self, overflow=overflow_of(self))
 
     def __await__(self) -> Generator[Any, None, T_co]:
         """
@@ -118,7 +114,7 @@ class Stream(Observable[T_co]):
         The stream may live on any loop and thread. Cancelling the task closes the request.
         """
         check_asyncio("`await stream`")
-        return _whole(self).__await__()
+        return _wait_for(self).__await__()
 
     # The law: the items of one operator are the items of the next, and the last one may return anything. The overloads
     # at the end are reactivex's own, for operators that ask for more than an observable, such as `rx.ref_count`. With
@@ -236,97 +232,12 @@ class Stream(Observable[T_co]):
             InvalidValueError: If something is not a function, or an operator gets the wrong kind of items.
         """
         for operator in operators:
-            if not callable(operator):
-                raise invalid_value("pipe()", operator, "operators, such as op.content()", show=False)
+            _check_operator(operator)
         return compose(*operators)(self)
 
 
 Operator: TypeAlias = Callable[[Observable[A]], Stream[B]]
 """An operator: what `pipe` takes."""
-
-
-def run(source: Observable[T]) -> T:
-    """
-    Block this thread until a stream completes, and return the whole of it.
-
-    Ctrl-C disposes the subscription, which closes the request, and is raised as usual.
-
-    Args:
-        source: The stream, or any observable.
-
-    Returns:
-        The sum, if the items are deltas: of a chat one `ChatChunk` with the whole message and the metrics, of a
-        conversation the final message, of `content()` and `thinking()` the whole text. Otherwise the last item.
-
-    Raises:
-        RunningLoopError: Inside a running event loop, which it would block: use `await stream`.
-        UnsupportedRuntimeError: Inside trio, which it would block.
-        EmptyStreamError: If it completes without an item, except that the sum of no texts is `""`.
-        Exception: The error that ends the stream.
-
-    .. versionadded:: 0.1
-    """
-    check_no_loop("run(...)", "`await stream`")
-    ended = threading.Event()
-    whole = _whole_of(source, ended.set)
-    try:
-        whole.begin()
-        while not whole.has_ended:
-            ended.wait(_SLICE)
-    finally:
-        whole.dispose()
-    if whole.error is not None:
-        raise whole.error
-    return whole.take()
-
-
-def iterate(source: Observable[T], *, overflow: Overflow | None = None) -> Iteration[T]:
-    """
-    Iterate over a stream in a plain `for`, from any thread without an event loop.
-
-    It subscribes at the first step. Leaving the loop disposes the subscription, which closes the request; so does
-    Ctrl-C. For an exact moment use it in a `with`, or call `close()`.
-
-    Args:
-        source: The stream, or any observable.
-        overflow: The items that a slow loop body finds next: `"sum"`, one merged item, if they add up; `"keep"`, every
-            item; `"latest"`, the latest. None means `"sum"` for deltas, and `"keep"` for everything else.
-
-    Returns:
-        An iterator, which is also a context manager. It raises the error that ends the stream.
-
-    Raises:
-        RunningLoopError: Inside a running event loop, which it would block: use `aiterate`.
-        UnsupportedRuntimeError: Inside trio, which it would block.
-        InvalidValueError: If *overflow* is none of these.
-
-    .. versionadded:: 0.1
-    """
-    check_no_loop("iterate(...)", "`async for item in aiterate(stream)`")
-    return Iteration(source, overflow=_overflow(source) if overflow is None else overflow)
-
-
-def aiterate(source: Observable[T], *, overflow: Overflow | None = None) -> AsyncIteration[T]:
-    """
-    Iterate over a stream in an `async for`.
-
-    It subscribes at the first step, on the running loop. Leaving the loop disposes the subscription, which closes the
-    request; so does cancelling the task. For an exact moment use it in an `async with`, or call `aclose()`.
-
-    Args:
-        source: The stream, or any observable.
-        overflow: The items that a slow loop body finds next, see `iterate`.
-
-    Returns:
-        An async iterator, which is also an async context manager. It raises the error that ends the stream.
-
-    Raises:
-        UnsupportedRuntimeError: At the first step, if trio runs the coroutine.
-        InvalidValueError: If *overflow* is none of these.
-
-    .. versionadded:: 0.1
-    """
-    return AsyncIteration(source, overflow=_overflow(source) if overflow is None else overflow)
 
 
 def chunks_of(source: Observable[ChatChunk], operator: str) -> Observable[ChatChunk]:
@@ -366,23 +277,38 @@ def _chunk(item: object, operator: str) -> ChatChunk:
     return item
 
 
+def _check_operator(operator: object) -> None:
+    # An operator is a function that one of ours returned. One of ours itself was not called.
+    if inspect.isfunction(operator) and operator.__module__ == _OPERATORS and "<" not in operator.__qualname__:
+        name = operator.__name__
+        message = f"pipe(): expected an operator, got the function op.{name}: call it, as in op.{name}(...)"
+        raise InvalidValueError(message, field="pipe()", given=name, allowed="an operator")
+    if not callable(operator):
+        raise invalid_value("pipe()", operator, "operators, such as op.content()", show=False)
+
+
+_OPERATORS = "rxollama.operators"
+
+
 def _adds_up(source: Observable[Any]) -> bool:
     return isinstance(source, Stream) and source.deltas
 
 
-def _overflow(source: Observable[Any]) -> Overflow:
+def overflow_of(source: Observable[Any]) -> Overflow:
+    """Return what a slow consumer of a stream finds, unless it asks for something else."""
     return "sum" if _adds_up(source) else "keep"
 
 
-def _whole_of(source: Observable[T], wake: Callable[[], None]) -> Whole[T]:
+def whole_of(source: Observable[T], wake: Callable[[], None]) -> Whole[T]:
+    """Return the whole of a stream, which is not subscribed yet."""
     empty: Any = "" if isinstance(source, Stream) and source.deltas and source.items is str else None
     return Whole(source, sums=_adds_up(source), empty=empty, wake=wake)
 
 
-async def _whole(source: Observable[T]) -> T:
+async def _wait_for(source: Observable[T]) -> T:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    whole = _whole_of(source, lambda: call_on(loop, ended.set))
+    whole = whole_of(source, lambda: call_on(loop, ended.set))
     try:
         whole.begin()
         await ended.wait()

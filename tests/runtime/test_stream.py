@@ -213,6 +213,12 @@ class TestRun:
             run(ollama.chat("m", "Hello").pipe(rx.map(fail)))
         assert raised.traceback[-1].name == "fail"
 
+    @pytest.mark.parametrize("leave", [run, iterate, aiterate])
+    def test_not_a_stream(self, leave: Callable[[Any], object]) -> None:
+        """Something that is not an observable is refused in words."""
+        with pytest.raises(InvalidValueError, match=rf"{leave.__name__}\(\): expected a stream.* got method"):
+            leave(Ollama().chat)
+
 
 class TestFor:
     """A stream in a plain `for`."""
@@ -373,6 +379,13 @@ class TestPipe:
         operators: Any = ("content",)
         with pytest.raises(InvalidValueError, match=r"pipe\(\): expected operators, such as op.content\(\), got"):
             stream(1).pipe(*operators)
+
+    @pytest.mark.parametrize("name", [name for name in op.__all__ if name.islower()])
+    def test_not_called(self, name: str) -> None:
+        """A function of ours that was not called is named, with how to call it."""
+        operator: Any = getattr(op, name)
+        with pytest.raises(InvalidValueError, match=rf"got the function op\.{name}: call it, as in op\.{name}\("):
+            stream(1).pipe(operator)
 
     def test_wrong_items(self, ollama: Ollama) -> None:
         """An operator that gets the wrong kind of items says so when it is applied."""
