@@ -264,9 +264,11 @@ class _Texts:
 
 def _check_logger(logger: object) -> None:
     """Raise `InvalidValueError` if a logger cannot be called as structlog's synchronous loggers are."""
+    allowed = "a logger of structlog, or of `logging` by structlog.wrap_logger(...)"
+    wrong_logger = invalid_value("logger", logger, allowed, show=False)
     # Loggers of `logging` have these methods too, but take no fields.
     if isinstance(logger, (logging.Logger, logging.LoggerAdapter)):
-        raise _wrong_logger(logger)
+        raise wrong_logger
     try:
         methods = [getattr(logger, level, None) for level in _LEVELS]
     except RuntimeError as error:
@@ -275,12 +277,7 @@ def _check_logger(logger: object) -> None:
     if any(map(iscoroutinefunction, methods)):
         raise _async_logger(logger)
     if not all(map(_takes_fields, methods)):
-        raise _wrong_logger(logger)
-
-
-def _wrong_logger(logger: object) -> InvalidValueError:
-    allowed = "a logger of structlog, or of `logging` by structlog.wrap_logger(...)"
-    return invalid_value("logger", logger, allowed, show=False)
+        raise wrong_logger
 
 
 def _async_logger(logger: object) -> InvalidValueError:

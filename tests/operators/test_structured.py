@@ -131,7 +131,7 @@ class Table(msgspec.Struct):
 
 
 OPERATORS: list[Callable[[], Operator[ChatChunk, Any]]] = [
-    lambda: parse(dict),
+    lambda: parse(dict[str, Any]),
     partial_json,
     lambda: elements(int),
 ]
