@@ -46,7 +46,6 @@ POOR_OPENINGS = re.compile(r"(Be|Say|Tell|Take|Know|See to|Hold out)\b")
 # Files and folders whose docstrings are still to be rewritten.
 DOCSTRINGS_LEFT = {
     "rxollama/_http",
-    "rxollama/_schema",
     "rxollama/_tool_loop",
     "rxollama/client",
     "rxollama/operators",

@@ -1,4 +1,4 @@
-"""What a server drops from a schema, in words for its description."""
+"""The constraints of a schema in words, for its description."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ _WORDS: dict[str, Callable[[Any], str]] = {
 
 def noted(part: Schema) -> Schema:
     """
-    Say in a schema's description what else it says.
+    Return a schema whose description names its constraints, which a server drops.
 
     Args:
-        part: The schema, which stays as it is, and whose own parts are what they will be.
+        part: The schema, which is not changed. Its own parts are final.
 
     Returns:
-        A schema with the description.
+        A copy with the description.
     """
     notes = ", ".join(_notes(part))
     if not notes:
@@ -78,6 +78,6 @@ def noted(part: Schema) -> Schema:
 def _notes(part: Schema) -> Iterator[str]:
     for key, words in _WORDS.items():
         value = part.get(key)
-        # Nothing is said by a default of null, by a flag that is off, and by values of any kind.
+        # A default of null, a flag that is off, and values of any kind are not constraints.
         if value is not None and not (value in ({}, True, False) and key == "additionalProperties"):
             yield words(value)

@@ -1,4 +1,4 @@
-"""JSON Schema as Ollama's servers keep it in tools: without references, and with few keys."""
+"""JSON Schema for tools: without references, and with the few keys that servers keep."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from rxollama._schema._walk import Schema, with_parts
 
 __all__ = ("inlined",)
 
-# By https://github.com/ollama/ollama/blob/main/api/types.go, `ToolProperty`: the server's decoder drops all others.
+# The server's decoder drops all others: `ToolProperty` in https://github.com/ollama/ollama/blob/main/api/types.go.
 _KEPT = ("type", "anyOf", "enum", "items", "properties", "required", "description")
-# A truth value is a number for Python, but not for JSON.
+# A bool comes first: for Python it is an int, for JSON it is not a number.
 _TYPES = {
     bool: "boolean",
     int: "integer",
@@ -24,20 +24,20 @@ _TYPES = {
 
 def inlined(schema: Schema, *, field: str) -> Schema:
     """
-    Write a schema with nothing that a server would drop from a tool.
+    Return a schema without anything that a server would drop from a tool.
 
-    What it would drop, such as bounds, formats and defaults, goes in words into the description. So the result is never
-    narrower than the schema: it allows all that the schema allows.
+    Bounds, formats and defaults, which it would drop, become words in the description. The result allows everything
+    that the schema allows.
 
     Args:
-        schema: The schema, which stays as it is.
-        field: What to call the schema's place in an error.
+        schema: The schema, which is not changed.
+        field: The name of the field, for the error.
 
     Returns:
-        The schema, in which properties keep their order.
+        The schema. Its properties keep their order.
 
     Raises:
-        InvalidValueError: When a definition holds itself, so that it cannot be written out.
+        InvalidValueError: If a definition is recursive, so that its references cannot be replaced.
     """
     return _inlined(schema, schema, field, ())
 
@@ -49,7 +49,7 @@ def _inlined(part: Schema, root: Schema, field: str, within: tuple[str, ...]) ->
             name = reference.rpartition("/")[2]
             raise invalid_value(field, name, "a type that does not contain itself, which tools cannot describe")
         within = (*within, reference)
-        # What stands beside a reference is of this place, and goes before what the definition says.
+        # The keys beside a reference belong to this place, and override the definition's.
         whole = _referred(root, reference) | whole
     return _kept(with_parts(whole, lambda inner: _inlined(inner, root, field, within)))
 
@@ -81,7 +81,7 @@ def _type_of(value: object) -> str:
 
 
 def _any_of(parts: list[Schema]) -> Schema:
-    """Join parts into one that allows what any of them does, without `anyOf` where their types say it all."""
+    """Return a schema that allows what any part allows. It uses `anyOf` only if types alone are not enough."""
     if all(part.keys() == {"type"} for part in parts):
         return {"type": _one_or_all([name for part in parts for name in _names(part["type"])])}
     several = [part for place, part in enumerate(parts) if part not in parts[:place]]

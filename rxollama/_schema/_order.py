@@ -1,7 +1,7 @@
 """
-The order in which a type's author wrote things down.
+The order of keys and values in the definition of a type.
 
-A model writes an answer in the order of its schema, so that it matters what stands first: the reasons or the verdict.
+A model writes its answer in the order of the schema, so the order matters: reasons before a verdict, or after it.
 msgspec keeps the order of classes, but sorts the keys of a TypedDict and the values of an Enum.
 """
 
@@ -18,16 +18,16 @@ from rxollama._schema._walk import Schema, with_parts
 __all__ = ("ordered",)
 
 _Orders: TypeAlias = dict[str, list[list[Any]]]
-"""By the names of types: what stands in those of that name, in order."""
+"""The orders of keys or values by the names of types. Several types may have one name."""
 
 
 def ordered(schema: Schema, kind: Any) -> Schema:
     """
-    Put the keys of TypedDicts and the values of Enums in a schema into the order of their definition.
+    Return a schema whose TypedDicts and Enums have the order of their definition.
 
     Args:
-        schema: The schema, which stays as it is.
-        kind: The type that it is of.
+        schema: The schema, which is not changed.
+        kind: The type that it describes.
 
     Returns:
         The schema in order.

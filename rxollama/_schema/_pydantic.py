@@ -1,44 +1,69 @@
-"""Models of pydantic, known by what they can do, so that pydantic is needed by nobody who does not use it."""
+"""Types that msgspec does not know: models of pydantic, and paths. Models are recognised without importing pydantic."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, Protocol, TypeGuard
 
 from rxollama._schema._walk import Schema, with_parts
 
-__all__ = ("Model", "hoisted", "is_model")
+__all__ = ("Model", "foreign_schema", "foreign_value", "hoisted", "is_model")
 
 _PREFIX = "#/$defs/"
 
 
 class Model(Protocol):
-    """Be a class that tells its own schema, and makes its own values."""
+    """The class of a model of pydantic."""
 
     def model_json_schema(self) -> dict[str, Any]:
-        """Tell the JSON Schema."""
+        """Return the JSON Schema."""
         ...
 
     def model_validate(self, obj: Any, /) -> Any:
-        """Make a value."""
+        """Return an instance."""
         ...
 
 
 def is_model(kind: object) -> TypeGuard[Model]:
-    """Tell whether this is a model's class."""
+    """Return whether this is the class of a model."""
     return isinstance(kind, type) and hasattr(kind, "model_json_schema") and hasattr(kind, "model_validate")
+
+
+def foreign_schema(kind: type) -> Schema:
+    """Return the schema of a type that msgspec does not know, for its `schema_hook`."""
+    if is_model(kind):
+        return kind.model_json_schema()
+    if _is_path(kind):
+        return {"type": "string", "format": "path"}
+    raise NotImplementedError
+
+
+def foreign_value(kind: type, value: object) -> Any:
+    """Return a value of a type that msgspec does not know, for its `dec_hook`."""
+    if is_model(kind):
+        return kind.model_validate(value)
+    if _is_path(kind):
+        if not isinstance(value, str):
+            raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+        return kind(value)
+    return value
+
+
+def _is_path(kind: object) -> TypeGuard[type[PurePath]]:
+    return isinstance(kind, type) and issubclass(kind, PurePath)
 
 
 def hoisted(schema: Schema) -> Schema:
     """
-    Move the definitions that models brought along to the root, where their references look for them.
+    Move the definitions of models to the root, where their references point.
 
     Args:
-        schema: A schema as msgspec makes it, models' schemas and all.
+        schema: A schema of msgspec, with the schemas of models inside.
 
     Returns:
-        The same with all definitions at the root; of two that have the same name one gets another.
+        The schema with all definitions at the root. If two have the same name, one is renamed.
     """
     shared: Schema = dict(schema.get("$defs", {}))
     # The names at the root are taken before any other is given.

@@ -1,4 +1,4 @@
-"""Values of a type, read from JSON that a model wrote."""
+"""Values of a type from JSON that a model wrote."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar, overload
 import msgspec
 
 from rxollama._schema._describe import schema_of
-from rxollama._schema._foreign import foreign_value
+from rxollama._schema._pydantic import foreign_value
 from rxollama._schema._walk import Schema
 
-__all__ = ("Misfit", "TypeReader")
+__all__ = ("Misfit", "TypeReader", "misfit_of")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -20,13 +20,13 @@ R = TypeVar("R")
 _PLACE = re.compile(r"(?s)(?P<reason>.*) - at (?:`key` in )?`(?P<path>\$[^`]*)`")
 
 
-class Misfit(ValueError):  # noqa: N818 - Private; callers make errors of their own public tree of it.
+class Misfit(ValueError):  # noqa: N818 - Private: callers raise a public error in its place.
     """
-    Say what in a value does not fit its type, and where.
+    A value that does not fit its type.
 
     Args:
         reason: What does not fit, in one line.
-        path: Where, such as `$.rows[2].price`; `$` is the whole, and `[...]` a value in a dict.
+        path: The place, such as `$.rows[2].price`. `$` is the whole, and `[...]` a value in a dict.
     """
 
     reason: str
@@ -40,9 +40,9 @@ class Misfit(ValueError):  # noqa: N818 - Private; callers make errors of their 
 
 class TypeReader(Generic[T]):
     """
-    Be a type whose values can be read from JSON; made by `TypeReader.of`.
+    A reader for values of one type. `TypeReader.of` makes it.
 
-    Models of pydantic follow their own strictness, which is lax unless they say otherwise.
+    Models of pydantic follow their own strictness, which is lax by default.
     """
 
     __slots__ = ("_kind", "_lax", "schema")
@@ -63,49 +63,50 @@ class TypeReader(Generic[T]):
     @classmethod
     def of(cls, kind: Any, *, field: str, lax: bool = False) -> TypeReader[Any]:
         """
-        Find out how to read values of a type.
+        Make a reader for a type.
 
         Args:
-            kind: A type that msgspec knows, a model of pydantic, a path, or a type made of such.
-            field: What to call the type's place in an error.
-            lax: Whether to take "3" for 3 and "true" for True where a number or a truth value is wanted.
+            kind: A type that msgspec knows, a model of pydantic, a path, or a type made of these.
+            field: The name of the field, for the error.
+            lax: Whether to accept "3" for 3 and "true" for True, if a number or a bool is expected.
 
         Returns:
-            The shape.
+            The reader.
 
         Raises:
-            InvalidValueError: When the type cannot be read from JSON.
+            InvalidValueError: If values of the type cannot be read from JSON.
         """
         return TypeReader(kind, schema_of(kind, field=field), lax=lax)
 
     def convert(self, value: object) -> T:
         """
-        Make a value of the type from what JSON is in Python: dicts, lists, texts, numbers, True, False and None.
+        Return a value of the type.
 
         Args:
-            value: The JSON.
+            value: JSON as Python has it: `dict`, `list`, `str`, `int`, `float`, `bool` and None.
 
         Returns:
             The value.
 
         Raises:
-            Misfit: When it does not fit, with the path to the first fault.
+            Misfit: If it does not fit, with the path to the first fault.
         """
         try:
             made: T = msgspec.convert(value, self._kind, strict=not self._lax, str_keys=True, dec_hook=foreign_value)
         except msgspec.ValidationError as error:
-            raise _misfit(error) from error
+            raise misfit_of(error) from error
         except RecursionError as error:
             raise Misfit("it is nested too deeply") from error
         return made
 
 
-def _misfit(error: msgspec.ValidationError) -> Misfit:
+def misfit_of(error: msgspec.ValidationError) -> Misfit:
+    """Return the reason and the place that an error of msgspec names."""
     placed = _PLACE.fullmatch(str(error))
     reason, path = (placed["reason"], placed["path"]) if placed else (str(error), "$")
     faults: Callable[[], list[dict[str, Any]]] | None = getattr(error.__cause__, "errors", None)
     if faults is not None:
-        # pydantic tells several lines, and its own path beyond ours.
+        # pydantic's text has several lines. Its path begins where the path of msgspec ends.
         first = faults()[0]
         reason = first["msg"]
         path += "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])

@@ -1,4 +1,4 @@
-"""Walking through a JSON Schema: which of its values are schemas themselves, and which only look like one."""
+"""The parts of a JSON Schema: which of its values are schemas, and which only look like one."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, TypeAlias, TypeGuard
 __all__ = ("Schema", "is_schema", "with_parts")
 
 Schema: TypeAlias = dict[str, Any]
-"""A JSON Schema, but for the two that are only `true` and `false`."""
+"""A JSON Schema other than `true` and `false`."""
 
-# By https://json-schema.org/draft/2020-12/schema, as far as msgspec and pydantic make use of it.
+# The keys of https://json-schema.org/draft/2020-12/schema that msgspec and pydantic use.
 _ONE = {"additionalProperties", "contains", "items", "not", "propertyNames"}
 _SEVERAL = {"allOf", "anyOf", "oneOf", "prefixItems"}
 _NAMED = {"$defs", "patternProperties", "properties"}
 
 
 def is_schema(value: object) -> TypeGuard[Schema]:
-    """Tell whether this is a schema with something in it to be changed."""
+    """Return whether this is a schema other than `true` and `false`."""
     return isinstance(value, dict)
 
 
@@ -27,11 +27,11 @@ def _is_list(value: object) -> TypeGuard[list[Any]]:
 
 def with_parts(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
     """
-    Change the schemas that a schema is made of, and leave the data in it alone, such as a default or an enum's values.
+    Return a schema with its parts changed, and its data, such as defaults and the values of enums, as it is.
 
     Args:
-        schema: The schema, which stays as it is.
-        change: What to do with each part.
+        schema: The schema, which is not changed.
+        change: The function from a part to the changed part.
 
     Returns:
         A schema of the changed parts.

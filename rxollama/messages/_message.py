@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,6 +10,7 @@ from msgspec.structs import force_setattr
 
 from rxollama._checks import check_several, check_text, is_mapping
 from rxollama._invalid_value import InvalidValueError, invalid_value, unknown_name
+from rxollama._schema import Misfit, misfit_of
 from rxollama.messages._image import Image, encode_images
 from rxollama.messages._value import SupportsModelDump, Value, mapping_of
 
@@ -178,8 +178,7 @@ _MESSAGE = "a Message, or a dict such as {'role': 'user', 'content': 'Hi'}"
 _ROLES = "'system', 'user', 'assistant', 'tool' or another role that the model knows"
 _KEYS = Message.__struct_fields__
 _ANY_KEY = "one of " + ", ".join(map(repr, _KEYS))
-# The words of msgspec (https://jcristharif.com/msgspec/usage.html#typed-decoding), and Python's for its types.
-_MISFIT = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<given>\w+)` - at `\$(?P<place>.*)`")
+# msgspec names types as JSON does: https://jcristharif.com/msgspec/usage.html#typed-decoding.
 _TYPES = {"object": "dict", "array": "list", "null": "None"}
 _PHRASES = {"int | null": "an int or None"}
 
@@ -234,17 +233,15 @@ def _read_mapping(message: Mapping[Any, Any], field: str) -> Message:
     try:
         found = msgspec.convert(known, Message)
     except msgspec.ValidationError as error:
-        raise _misfit(field, str(error)) from None
+        raise _wrong_type(field, misfit_of(error)) from None
     force_setattr(found, "images", encode_images(images, f"{field}.images"))
     return found
 
 
-def _misfit(field: str, reason: str) -> InvalidValueError:
-    # The reason names a place and two types, never the text of the message.
-    found = _MISFIT.fullmatch(reason)
-    if found is None:
-        return InvalidValueError(f"{field}: {reason}", field=field, allowed=_MESSAGE)
-    place, expected, given = field + found["place"], found["expected"], found["given"]
+def _wrong_type(field: str, misfit: Misfit) -> InvalidValueError:
+    # The reason names two types, never the text of the message: "Expected `str`, got `int`".
+    place = field + misfit.path.removeprefix("$")
+    expected, _, given = misfit.reason.removeprefix("Expected ").replace("`", "").partition(", got ")
     allowed = _PHRASES.get(expected) or f"a {_TYPES.get(expected, expected)}"
     given = _TYPES.get(given, given)
     return InvalidValueError(f"{place}: expected {allowed}, got {given}", field=place, given=given, allowed=allowed)

@@ -22,9 +22,11 @@ class MessageBoundary:
 
     __slots__ = ("_has_spoken", "_tool_call_id", "_tool_name", "role")
 
+    role: str
+    """The role of the current message; empty before any role."""
+
     def __init__(self) -> None:
         self.role = ""
-        """The role of the current message; empty before any role."""
         self._tool_name = self._tool_call_id = ""
         self._has_spoken = False
 

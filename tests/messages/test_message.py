@@ -208,7 +208,10 @@ class TestReadMessages:
             ),
             ([{"role": "assistant", "tool_calls": ["call"]}], "messages[0].tool_calls[0]"),
             ([{"role": "assistant", "tool_calls": 1}], "messages[0].tool_calls"),
-            ([{"role": "assistant", "tool_calls": [{"function": {"arguments": {1: 1}}}]}], "messages[0]"),
+            (
+                [{"role": "assistant", "tool_calls": [{"function": {"arguments": {1: 1}}}]}],
+                "messages[0].tool_calls[0].function.arguments",
+            ),
             ([{"role": "user", "text": "Hi"}], "messages[0].text"),
             ([{"role": "user", "images": "photo.jpeg"}], "messages[0].images"),
             ([{"role": "user", "images": ["photo.jpeg"]}], "messages[0].images"),
