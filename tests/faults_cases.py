@@ -1,4 +1,4 @@
-"""What the fault suite shares: servers of raw bytes, bodies as they are on the wire, and the ways to look at an end."""
+"""Helpers of the fault tests: servers of raw bytes, bodies as they are on the wire, and checks after an end."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ __all__ = (
     "HEAD",
     "WORDS",
     "Client",
+    "background_is_idle",
     "chunked",
     "held_background",
     "listening",
@@ -37,6 +38,7 @@ __all__ = (
     "reset",
     "sockets_to",
     "sum_of",
+    "until_sockets",
     "words_of",
 )
 
@@ -44,22 +46,22 @@ Client: TypeAlias = httpx.AsyncClient | None
 Script: TypeAlias = Callable[[socket.socket], None]
 
 CLIENTS = ("None", "httpx.AsyncClient()")
-"""Both transports, as the code of a program has them."""
+"""Both transports, as code for a program."""
 
 WORDS = ["One", " two", " three"]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 
-# Linger on, for no time: closing then resets the connection. Windows has shorter fields.
+# With a linger time of 0, closing a socket resets its connection. Windows has shorter fields.
 _LINGER = struct.pack("hh" if hasattr(socket, "SO_EXCLUSIVEADDRUSE") else "ii", 1, 0)
 
 
 def record(place: int) -> bytes:
-    """Give one record of the answer `WORDS`; the one after the words is the one that is done."""
+    """Return one record of the answer `WORDS`. The one after the words has `done=True`."""
     return Reply.answer(WORDS).pieces[place].data
 
 
 def chunked(*pieces: bytes) -> bytes:
-    """Frame pieces as an HTTP body has them on the wire, its end not included."""
+    """Return pieces as chunks of an HTTP body, without the last chunk."""
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
 
 
@@ -72,13 +74,13 @@ def reset(connection: socket.socket) -> None:
 @contextmanager
 def listening(script: Script) -> Generator[str]:
     """
-    Serve connections one after another, for the length of a `with`.
+    Serve connections one after another, within a `with`.
 
     Args:
-        script: What to do with a connection once its request was read; it is closed afterwards.
+        script: Called with a connection whose request has been read. The connection is closed afterwards.
 
     Yields:
-        The server's address.
+        The address of the server.
     """
     over = threading.Event()
 
@@ -122,7 +124,7 @@ def _some(connection: socket.socket) -> bytes:
 
 @contextmanager
 def held_background() -> Generator[None]:
-    """Hold the background loop for the length of a `with`: what happens meanwhile, it finds all at once."""
+    """Block the background loop within a `with`, so that afterwards it finds at once all that happened meanwhile."""
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -139,7 +141,7 @@ def held_background() -> Generator[None]:
 
 @asynccontextmanager
 async def owned(url: str, http_client: Client, **options: Any) -> AsyncGenerator[Ollama]:
-    """Make a client for the running loop; at the end close it, and the HTTP client that it was given."""
+    """Yield a client for the running loop, and close it and its HTTP client afterwards."""
     try:
         async with Ollama(url, http_client=http_client, **options) as ollama:
             yield ollama
@@ -149,9 +151,7 @@ async def owned(url: str, http_client: Client, **options: Any) -> AsyncGenerator
 
 
 async def no_tasks_left() -> None:
-    """Block until the running loop has no task but this one, and has closed the sockets it was told to close."""
-    for _ in range(3):
-        await asyncio.sleep(0)
+    """Wait until the running loop has no other task."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         _, pending = await asyncio.wait(others, timeout=PATIENCE)
@@ -159,23 +159,36 @@ async def no_tasks_left() -> None:
 
 
 def sockets_to(port: int) -> list[str]:
-    """List the sockets of this process that are connected, or connecting, to a port."""
+    """Return the states of the sockets of this process that are connected, or connecting, to a port."""
     found: Iterable[Any] = psutil.Process().net_connections(kind="tcp")
     return [str(one.status) for one in found if one.raddr and one.raddr.port == port]
 
 
+async def until_sockets(port: int, states: list[str]) -> None:
+    """Wait until the sockets of this process to a port have these states."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while (found := sorted(sockets_to(port))) != sorted(states):
+        assert asyncio.get_running_loop().time() < deadline, found
+        await asyncio.sleep(0.005)
+
+
+def background_is_idle() -> None:
+    """Block until the background loop has no task."""
+    asyncio.run_coroutine_threadsafe(no_tasks_left(), background()).result(PATIENCE)
+
+
 def words_of(said: Any) -> tuple[Any, ...]:
-    """Give all that a chunk or a response says."""
+    """Return the thinking, the content and the tool calls of a chunk or a response."""
     return said.message.thinking, said.message.content, said.message.tool_calls
 
 
 def sum_of(chunks: list[ChatChunk]) -> tuple[Any, ...]:
-    """Give all that chunks say together."""
+    """Return the thinking, the content and the tool calls of a sum of chunks."""
     return words_of(reduce(add, chunks, ChatChunk()))
 
 
 def partial_of(error: Exception | None) -> tuple[Any, ...]:
-    """Give all that an error says had arrived before it, of an answer that is not done."""
+    """Return the thinking, the content and the tool calls of an error's partial response, which is not done."""
     assert isinstance(error, StreamError)
     assert error.partial is not None
     assert not error.partial.done

@@ -1,4 +1,4 @@
-"""A server and a client of it over both transports; nothing between them may be left behind."""
+"""A server, and a client of it over both transports, between which nothing may stay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rxollama.testing import ScriptedOllama
 
 @pytest.fixture
 def server() -> Iterator[ScriptedOllama]:
-    """Run a scripted server; when a test is over, and its clients are closed, it has no connection any more."""
+    """Yield a scripted server, and check afterwards that no connection stays."""
     with ScriptedOllama() as server:
         yield server
         server.wait_closed()
@@ -22,13 +22,13 @@ def server() -> Iterator[ScriptedOllama]:
 
 @pytest.fixture
 def http_client(server: ScriptedOllama, http_client: Client) -> Client:
-    """Stand for both transports; what was given is closed before the server looks at what was left."""
+    """Return the HTTP client of both transports, which is closed before the server checks for connections."""
     assert server.port
     return http_client
 
 
 @pytest.fixture
 def ollama(server: ScriptedOllama, http_client: Client) -> Iterator[Ollama]:
-    """Make a client of the scripted server."""
+    """Yield a client of the scripted server."""
     with Ollama(server.url, http_client=http_client) as client:
         yield client

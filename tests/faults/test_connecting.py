@@ -1,4 +1,4 @@
-"""Leaving while connecting: to a server that never accepts, and to one that accepts and never answers."""
+"""Requests that are left while connecting, or to a server that accepts and never answers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from faults_cases import Client, no_tasks_left, owned, sockets_to
-from heard import Heard, settle
+from faults_cases import Client, background_is_idle, no_tasks_left, owned, sockets_to, until_sockets
+from heard import Heard
 
 from rxollama import Ollama
 from rxollama import operators as op
@@ -23,19 +23,19 @@ CONNECTING = "SYN_SENT"
 
 
 class Listener(NamedTuple):
-    """A port that nobody serves, and what becomes of a connection to it."""
+    """A port that nobody serves, and the state of a connection to it."""
 
     port: int
     status: str
 
     @property
     def url(self) -> str:
-        """The address."""
+        """The address of the server."""
         return f"http://127.0.0.1:{self.port}"
 
 
 def listen(stack: contextlib.ExitStack, status: str) -> socket.socket:
-    """Listen, and accept nobody; where connecting is to take for ever, with a queue that is full."""
+    """Listen without accepting. For a connection that is never established, leave no room in the queue."""
     listener = stack.enter_context(socket.socket())
     listener.bind(("127.0.0.1", 0))
     listener.listen(0 if status == CONNECTING else 16)
@@ -52,7 +52,7 @@ def listen(stack: contextlib.ExitStack, status: str) -> socket.socket:
     ]
 )
 def listener(request: pytest.FixtureRequest) -> Iterator[Listener]:
-    """Listen without ever answering; when a test is over, nobody of this process is connected."""
+    """Listen without answering, and check afterwards that no connection stays."""
     with contextlib.ExitStack() as stack:
         listening = listen(stack, request.param)
         address = listening.getsockname()
@@ -61,13 +61,13 @@ def listener(request: pytest.FixtureRequest) -> Iterator[Listener]:
             fillers.append(stack.enter_context(socket.socket()))
             fillers[-1].setblocking(False)
             fillers[-1].connect_ex(address)
-        taken = len(sockets_to(address[1]))
+        before = sockets_to(address[1])
         yield Listener(address[1], request.param)
-        assert len(sockets_to(address[1])) == taken
+        asyncio.run(until_sockets(address[1], before))
 
 
 async def connected(listener: Listener, before: int) -> None:
-    """Block until one more socket of this process is where it is to stay."""
+    """Wait until one more socket of this process has its final state."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while sockets_to(listener.port).count(listener.status) <= before:
         assert asyncio.get_running_loop().time() < deadline
@@ -75,20 +75,19 @@ async def connected(listener: Listener, before: int) -> None:
 
 
 def test_dispose(http_client: Client, listener: Listener) -> None:
-    """Disposing closes the socket at once, though the client stays open."""
+    """Dispose closes the socket, while the client stays open."""
     before = sockets_to(listener.port)
     with Ollama(listener.url, http_client=http_client) as ollama:
         heard = Heard(ollama.chat("m", "Hello"))
         asyncio.run(connected(listener, before.count(listener.status)))
         heard.dispose()
-        settle()
-        assert sockets_to(listener.port) == before
-        assert not ollama._streams._open
+        asyncio.run(until_sockets(listener.port, before))
+        background_is_idle()
         assert not heard.over.is_set()
 
 
 async def test_cancel(http_client: Client, listener: Listener) -> None:
-    """Cancelling the task that awaits closes the socket, and leaves no task."""
+    """Cancelling the task that awaits closes the socket and leaves no task."""
     before = sockets_to(listener.port)
 
     async with owned(listener.url, http_client) as ollama:
@@ -102,25 +101,24 @@ async def test_cancel(http_client: Client, listener: Listener) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await no_tasks_left()
-        assert sockets_to(listener.port) == before
+        await until_sockets(listener.port, before)
 
 
 def test_close(http_client: Client, listener: Listener) -> None:
-    """Closing the client tells the subscriber, and closes the socket."""
+    """Closing the client ends the stream and closes the socket."""
     before = sockets_to(listener.port)
     with Ollama(listener.url, http_client=http_client) as ollama:
         heard = Heard(ollama.chat("m", "Hello"))
         asyncio.run(connected(listener, before.count(listener.status)))
     assert type(heard.failure) is ClientClosedError
-    assert sockets_to(listener.port) == before
+    asyncio.run(until_sockets(listener.port, before))
 
 
 def test_timeouts(http_client: Client, listener: Listener) -> None:
-    """A limit on the first chunk holds for connecting as well."""
+    """A limit for the first chunk includes connecting."""
     before = sockets_to(listener.port)
     with Ollama(listener.url, http_client=http_client) as ollama:
         heard = Heard(ollama.chat("m", "Hello").pipe(op.timeouts(first_chunk=0.2)))
         assert isinstance(heard.failure, StreamTimeoutError)
         assert heard.failure.phase == "first_chunk"
-        settle()
-        assert sockets_to(listener.port) == before
+        asyncio.run(until_sockets(listener.port, before))
