@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from time import thread_time
@@ -320,6 +321,26 @@ def test_killed(tmp_path: Path, client: Ollama) -> None:
     an_hour_ago = path.stat().st_mtime - 3700
     os.utime(left, (an_hour_ago, an_hour_ago))
     conversation.save(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_at_once(tmp_path: Path, client: Ollama) -> None:
+    """Two savers of one file do not disturb each other, and the file is one whole conversation at any moment."""
+    path = tmp_path / "talk.jsonl"
+    conversations = [Conversation(client, "m", messages=text * 5000) for text in ("one ", "two ")]
+    conversations[0].save(path)
+    known = {conversation.messages for conversation in conversations}
+
+    def save(conversation: Conversation) -> None:
+        for _ in range(30):
+            conversation.save(path)
+
+    with ThreadPoolExecutor(2) as pool:
+        saves = [pool.submit(save, conversation) for conversation in conversations]
+        while not all(each.done() for each in saves):
+            assert Conversation.load(path, client).messages in known
+
+    assert [each.exception() for each in saves] == [None, None]
     assert list(tmp_path.iterdir()) == [path]
 
 
