@@ -164,7 +164,7 @@ class TestBroken:
     def test_redirect(self, http_client: Client, server: ScriptedOllama) -> None:
         """A redirect is not followed, since the key must not be; it is told with its target."""
         with ScriptedOllama() as other, Ollama(server.url, api_key=KEY, http_client=http_client) as ollama:
-            server.enqueue(Reply.error(307, "", headers={"location": other.url + "/api/chat"}))
+            server.enqueue(Reply.plain("", 307, headers={"location": other.url + "/api/chat"}))
             failure = Heard(ollama.chat("m", "Hello")).failure
             assert isinstance(failure, StatusError)
             assert failure.status == 307

@@ -44,7 +44,7 @@ def refusal_of(ollama: Ollama) -> StatusError:
 @STATUSES
 def test_to_another_origin(ollama: Ollama, server: ScriptedOllama, other: ScriptedOllama, status: int) -> None:
     """The error names the target, and the other origin is not asked and sees no key."""
-    server.always(Reply.error(status, "", headers={"location": f"{other.url}/api/chat"}))
+    server.always(Reply.plain("", status, headers={"location": f"{other.url}/api/chat"}))
     failure = refusal_of(ollama)
     assert failure.status == status
     assert f"it redirects to {other.url}/api/chat: set OLLAMA_HOST to the address of the server itself" in str(failure)
@@ -55,7 +55,7 @@ def test_to_another_origin(ollama: Ollama, server: ScriptedOllama, other: Script
 @STATUSES
 def test_within_the_server(ollama: Ollama, server: ScriptedOllama, status: int) -> None:
     """A redirect within the same server is told as well: a chat would be sent twice, or become a GET."""
-    server.enqueue(Reply.error(status, "", headers={"location": "/v2/api/chat"}), path="/api/chat")
+    server.enqueue(Reply.plain("", status, headers={"location": "/v2/api/chat"}), path="/api/chat")
     assert "it redirects to /v2/api/chat: set OLLAMA_HOST" in str(refusal_of(ollama))
     assert [seen.path for seen in server.requests] == ["/api/chat"]
 
@@ -70,7 +70,7 @@ def test_within_the_server(ollama: Ollama, server: ScriptedOllama, status: int) 
 )
 def test_what_is_told(ollama: Ollama, server: ScriptedOllama, location: str, told: str) -> None:
     """The target is told without credentials or queries."""
-    server.enqueue(Reply.error(302, "", headers={"location": location.format(key=KEY)}))
+    server.enqueue(Reply.plain("", 302, headers={"location": location.format(key=KEY)}))
     text = str(refusal_of(ollama))
     assert f"it redirects to {told}: set OLLAMA_HOST" in text
     assert KEY not in text
@@ -79,7 +79,7 @@ def test_what_is_told(ollama: Ollama, server: ScriptedOllama, location: str, tol
 @pytest.mark.parametrize("page", ["", "<html><title>Moved</title></html>"], ids=["empty", "a page"])
 def test_without_a_target(ollama: Ollama, server: ScriptedOllama, page: str) -> None:
     """A redirect that leads nowhere is told with what there is."""
-    server.enqueue(Reply.error(301, page, content_type="text/html"))
+    server.enqueue(Reply.plain(page, 301, content_type="text/html"))
     text = str(refusal_of(ollama))
     assert ("301: Moved;" in text) == bool(page)
     assert "set OLLAMA_HOST" in text
@@ -87,7 +87,7 @@ def test_without_a_target(ollama: Ollama, server: ScriptedOllama, page: str) -> 
 
 async def test_client_that_follows(server: ScriptedOllama, other: ScriptedOllama) -> None:
     """An HTTP client that follows redirects by itself does not follow this one."""
-    server.enqueue(Reply.error(307, "", headers={"location": f"{other.url}/api/chat"}))
+    server.enqueue(Reply.plain("", 307, headers={"location": f"{other.url}/api/chat"}))
     client = httpx.AsyncClient(follow_redirects=True)
     async with owned(server.url, client, api_key=KEY) as ollama:
         with pytest.raises(StatusError, match="it redirects to"):
@@ -96,7 +96,7 @@ async def test_client_that_follows(server: ScriptedOllama, other: ScriptedOllama
 
 def test_any_call(ollama: Ollama, server: ScriptedOllama, other: ScriptedOllama) -> None:
     """It is the same for a call that is no chat, and the connection serves the next request."""
-    server.enqueue(Reply.error(302, "", headers={"location": f"{other.url}/api/version"}))
+    server.enqueue(Reply.plain("", 302, headers={"location": f"{other.url}/api/version"}))
     failure = Heard(ollama.version()).failure
     assert isinstance(failure, StatusError)
     assert failure.partial is None
