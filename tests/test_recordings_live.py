@@ -56,7 +56,7 @@ def send(ollama: Ollama, recording: Recording) -> Heard[ChatChunk]:
     def decoder() -> Decoder[ChatChunk]:
         return LineDecoder(_KINDS[recorded.path])
 
-    return Heard(ollama._observe(request, decoder, "m", is_chat=True)).wait()
+    return Heard(ollama._observe(request, decoder, "m", ChatChunk)).wait()
 
 
 class TestChats:

@@ -334,12 +334,12 @@ class Ollama(Endpoints):
         else:
             raise invalid_value("request", request, "a ChatRequest or a GenerateRequest", show=False)
         sent = Request(method="POST", path=path, body=body)
-        return self._observe(sent, lambda: LineDecoder(kind, max_line=self._max_line), request.model, is_chat=True)
+        return self._observe(sent, lambda: LineDecoder(kind, max_line=self._max_line), request.model, ChatChunk)
 
     def _observe(
-        self, request: Request, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
+        self, request: Request, decoder: Callable[[], Decoder[T]], model: str, items: type[T] | None = None
     ) -> Stream[T]:
-        return source(RequestPlan(self._transport, request, decoder, self._streams, model, self._host, is_chat))
+        return source(RequestPlan(self._transport, request, decoder, self._streams, model, self._host, items))
 
     def close(self) -> None:
         """

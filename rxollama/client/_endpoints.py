@@ -52,7 +52,7 @@ class Endpoints:
     if TYPE_CHECKING:
         # The client defines these.
         def _observe(
-            self, request: Request, decoder: Callable[[], Decoder[T]], model: str, *, is_chat: bool = False
+            self, request: Request, decoder: Callable[[], Decoder[T]], model: str, items: type[T] | None = None
         ) -> Stream[T]: ...
 
         def send(self, request: ChatRequest | GenerateRequest) -> Stream[ChatChunk]: ...
@@ -342,4 +342,4 @@ class Endpoints:
     def _progress(self, path: str, fields: Mapping[str, Any]) -> Stream[Progress]:
         check_name("model", fields["model"])
         request = Request(method="POST", path=path, body=encode(fields))
-        return self._observe(request, lambda: LineDecoder(PROGRESS, max_line=self._max_line), fields["model"])
+        return self._observe(request, lambda: LineDecoder(PROGRESS, max_line=self._max_line), fields["model"], Progress)

@@ -47,7 +47,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
         streams: The open streams of the client.
         model: The model, for errors and warnings.
         host: The base URL of the server, for errors. Empty if only the transport knows it.
-        is_chat: Whether the records are chunks, so that errors carry a partial response.
+        items: The type of the records, if known. Errors of a stream of chunks carry a partial response.
     """
 
     transport: Transport
@@ -56,7 +56,12 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
     streams: Streams
     model: str
     host: str = ""
-    is_chat: bool = False
+    items: type[T] | None = None
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether the records are chunks."""
+        return self.items is ChatChunk
 
     @property
     def name(self) -> str:
@@ -82,7 +87,7 @@ def source(plan: RequestPlan[T]) -> Stream[T]:
         stream.start()
         return Disposable(stream.dispose)
 
-    return Stream(subscribe, items=ChatChunk if plan.is_chat else None, deltas=plan.is_chat)
+    return Stream(subscribe, items=plan.items, deltas=plan.is_chat)
 
 
 class _Stream(Subscription[T]):

@@ -29,6 +29,7 @@ from rxollama.errors import (
     RunningLoopError,
     StreamError,
 )
+from rxollama.messages import Progress
 from rxollama.testing import Reply, ScriptedOllama
 
 WORDS = ["One", " two", " three"]
@@ -98,7 +99,7 @@ class TestKind:
             "accumulate": (ChatResponse, False),
         }
         assert not chat.pipe(op.events()).deltas
-        assert not ollama.pull("m").deltas
+        assert (ollama.pull("m").items, ollama.pull("m").deltas) == (Progress, False)
 
 
 class TestRun:
