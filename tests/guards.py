@@ -1,4 +1,4 @@
-"""Several sources in one virtual time, and a count of the timers that an operator sets: for the guarding operators."""
+"""Several sources in one virtual time, and a scheduler that counts timers, for the guarding operators."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DONE = ChatChunk(model="m", message=Message("assistant"), done=True, done_reason
 
 class Counting(Scheduler):
     """
-    Keep the time of another scheduler, and count the timers that are set, and neither fired nor called off.
+    A scheduler on another one's time that counts the timers that neither fired nor were cancelled.
 
     Args:
         other: The scheduler.
@@ -50,7 +50,7 @@ class Counting(Scheduler):
         return self._other.now
 
     def schedule(self, action: Any, state: Any = None) -> abc.DisposableBase:
-        """Count an action for now."""
+        """Count an action that is due now."""
         return self.schedule_relative(0, action, state)
 
     def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> abc.DisposableBase:
@@ -78,12 +78,12 @@ class Counting(Scheduler):
         return Disposable(dispose)
 
     def schedule_absolute(self, duetime: Any, action: Any, state: Any = None) -> abc.DisposableBase:
-        """Refuse: no operator of ours asks for it."""
+        """Fail: no operator of this library uses absolute times."""
         raise NotImplementedError
 
 
 class Stage:
-    """Be a virtual time in which several sources play; `clock` counts the timers of whoever is given it."""
+    """A virtual time for several sources, with `clock`, a scheduler that counts the timers of an operator."""
 
     def __init__(self) -> None:
         self.scheduler = TestScheduler()
@@ -91,13 +91,13 @@ class Stage:
         self._sources: list[ColdObservable[ChatChunk]] = []
 
     def source(self, *sent: Recorded[Any]) -> ColdObservable[ChatChunk]:
-        """Make a cold source; times are counted from its subscription."""
+        """Return a cold source, whose times are relative to its subscription."""
         made: ColdObservable[ChatChunk] = self.scheduler.create_cold_observable(*sent)
         self._sources.append(made)
         return made
 
     def in_turn(self, *scripts: list[Recorded[Any]]) -> Observable[ChatChunk]:
-        """Make a source that plays another script at each subscription, and the last one ever after."""
+        """Return a source that plays the next script at each subscription, and the last one from then on."""
         sources = [self.source(*script) for script in scripts]
         left = list(sources)
 
@@ -110,7 +110,7 @@ class Stage:
         return Observable(subscribe)
 
     def at(self, time: float, action: Callable[[], object]) -> None:
-        """Do something at a moment of this virtual time."""
+        """Schedule an action at a virtual time."""
 
         def act(_: abc.SchedulerBase, __: object = None) -> None:
             action()
@@ -118,17 +118,17 @@ class Stage:
         self.scheduler.schedule_absolute(time, act)
 
     def play(self, observable: Observable[ChatChunk], *, disposed: float = DISPOSED) -> list[Recorded[Any]]:
-        """Subscribe at 200, dispose, and return what came."""
+        """Subscribe at 200, dispose later, and return the notifications."""
         return self.scheduler.start(lambda: observable, subscribed=SUBSCRIBED, disposed=disposed).messages
 
     @property
     def subscriptions(self) -> list[list[Subscription]]:
-        """From when to when each source was subscribed, in the order in which they were made."""
+        """The intervals in which each source was subscribed, in the order in which the sources were made."""
         return [source.subscriptions for source in self._sources]
 
 
 def transcript(played: list[Recorded[Any]]) -> list[tuple[float, object]]:
-    """Write down when what came: a chunk, the phase of a timeout, another error, or `end`."""
+    """Return the times and notifications: a chunk, the phase of a timeout, another error, or `end`."""
     return [(float(record.time), _heard(record.value)) for record in played]
 
 
@@ -142,12 +142,12 @@ def _heard(notification: Any) -> object:
 
 
 def chunks_of(played: list[Recorded[Any]]) -> list[ChatChunk]:
-    """Take the chunks out of a transcript."""
+    """Return the chunks among notifications."""
     return [heard for _, heard in transcript(played) if isinstance(heard, ChatChunk)]
 
 
 def error_of(played: list[Recorded[Any]]) -> Exception:
-    """Take the error out of a transcript."""
+    """Return the error among notifications."""
     last: Any = played[-1].value
     error: Exception = last.exception
     return error
@@ -155,18 +155,18 @@ def error_of(played: list[Recorded[Any]]) -> Exception:
 
 def scripts(ends: Callable[[int], SearchStrategy[Any]], *, apart: int = 9) -> SearchStrategy[list[Recorded[Any]]]:
     """
-    Draw what a source sends: some chunks, of which many have nothing to see, and an end.
+    Draw the notifications of a source: some chunks, many of them not visible, and an end.
 
     Args:
-        ends: Draws the end, from its time.
-        apart: The longest time between two.
+        ends: A function from a time to a strategy for the end.
+        apart: The longest time between two notifications.
     """
     said = st.sampled_from([EMPTY, EMPTY, EMPTY, HM, HEL, CALL, DONE]) | chunks(role="assistant")
     gaps = st.lists(st.tuples(st.integers(1, apart), said), max_size=4)
 
     def timed(sent: list[tuple[int, ChatChunk]], last: int) -> SearchStrategy[list[Recorded[Any]]]:
         times = [sum(gap for gap, _ in sent[: place + 1]) for place in range(len(sent))]
-        told = [ReactiveTest.on_next(time, chunk) for time, (_, chunk) in zip(times, sent, strict=True)]
-        return ends((times[-1] if times else 0) + last).map(lambda end: [*told, end])
+        notifications = [ReactiveTest.on_next(time, chunk) for time, (_, chunk) in zip(times, sent, strict=True)]
+        return ends((times[-1] if times else 0) + last).map(lambda end: [*notifications, end])
 
     return st.tuples(gaps, st.integers(1, apart)).flatmap(lambda drawn: timed(*drawn))

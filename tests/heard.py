@@ -1,4 +1,4 @@
-"""What a subscriber hears, for tests that subscribe from outside of any event loop."""
+"""A subscriber that records, for tests that subscribe outside of any event loop."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ AT_ONCE = 0.05
 
 class Heard(Generic[T]):
     """
-    Subscribe, and note all that comes.
+    A subscriber that records every item and the end.
 
     Args:
-        source: What to subscribe to; None leaves that to the caller.
-        each: What to do with each item, after it was noted.
+        source: The observable to subscribe to; None if the caller subscribes.
+        each: A function that is called with each item, after it is recorded.
     """
 
     def __init__(self, source: Observable[T] | None = None, each: Callable[[T], object] | None = None) -> None:
@@ -42,7 +42,7 @@ class Heard(Generic[T]):
             self.subscription = source.subscribe(self.on_next, self.on_error, self.on_completed)
 
     def on_next(self, item: T) -> None:
-        """Note an item."""
+        """Record an item."""
         with self._came:
             self.items.append(item)
             self.threads.add(threading.current_thread().name)
@@ -51,12 +51,12 @@ class Heard(Generic[T]):
             self._each(item)
 
     def on_error(self, error: Exception) -> None:
-        """Note the error."""
+        """Record the error."""
         self.error = error
         self._end()
 
     def on_completed(self) -> None:
-        """Note the completion."""
+        """Record the completion."""
         self.completed = True
         self._end()
 
@@ -66,38 +66,38 @@ class Heard(Generic[T]):
         self.over.set()
 
     def dispose(self) -> float:
-        """Dispose, and return the moment before that."""
+        """Dispose, and return the time before that."""
         assert self.subscription is not None
         moment = time.monotonic()
         self.subscription.dispose()
         return moment
 
     def wait(self) -> Self:
-        """Block until it is over."""
+        """Block until the stream ends."""
         assert self.over.wait(PATIENCE), "the stream did not end"
         return self
 
     def wait_items(self, count: int) -> Self:
-        """Block until so many items came."""
+        """Block until that many items were received."""
         with self._came:
             assert self._came.wait_for(lambda: len(self.items) >= count, PATIENCE), "the items did not come"
         return self
 
     @property
     def failure(self) -> Exception:
-        """The error, once it is over."""
+        """The error of the stream that ended."""
         self.wait()
         assert self.error is not None, "the stream completed"
         return self.error
 
 
 def text_of(chunks: list[ChatChunk]) -> str:
-    """Join the content of chunks."""
+    """Return the joined content of chunks."""
     return "".join(chunk.message.content for chunk in chunks)
 
 
 def settle() -> None:
-    """Block until the background loop has done all that it had to do at this moment."""
+    """Block until the background loop has run everything that is scheduled by now."""
 
     async def turn() -> None:
         for _ in range(3):
@@ -107,12 +107,12 @@ def settle() -> None:
 
 
 def left_after(seen: SeenRequest, moment: float) -> float:
-    """Tell how many seconds after a moment the server saw the client leave."""
+    """Return how many seconds after a moment the server saw the client disconnect."""
     return seen.wait_left() - moment
 
 
 def soon(attempt: Callable[[], float]) -> None:
-    """Assert that what an attempt measures is at once, in one of a few attempts: this machine has other work too."""
+    """Assert that one of a few attempts measures a short time, since the machine may be busy."""
     measured: list[float] = []
     for _ in range(3):
         measured.append(attempt())

@@ -1,4 +1,4 @@
-"""Operators played in virtual time: by the diagram of a docstring, or by a list of what the source sends."""
+"""Operators played in virtual time, from the diagram of a docstring or from a list of notifications."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _DIRECTIVE = ".. marbles::"
 
 
 class Quiet:
-    """Log nothing: what a diagram calls `QUIET`."""
+    """A logger that logs nothing: `QUIET` in a diagram."""
 
     def info(self, event: str, **fields: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     warning = error = info
 
 
 class Played(NamedTuple):
-    """A transcript: what came out when, and from when to when the source was subscribed."""
+    """The notifications of a subscription, and the intervals in which the source was subscribed."""
 
     messages: list[Recorded[Any]]
     subscriptions: list[Subscription]
@@ -42,15 +42,15 @@ def play(
     operator: Callable[[Observable[Any]], Observable[Any]], *sent: Recorded[Any], disposed: float = _DISPOSED
 ) -> Played:
     """
-    Play an operator on what a cold source sends; it is subscribed at 200.
+    Subscribe an operator on a cold source at 200 in virtual time, and return what is recorded.
 
     Args:
         operator: The operator.
-        sent: What the source sends, at times counted from the subscription.
-        disposed: When the subscription is disposed.
+        sent: The notifications of the source, at times relative to the subscription.
+        disposed: The time at which the subscription is disposed.
 
     Returns:
-        The transcript, at absolute times.
+        What was recorded, at absolute times.
     """
     scheduler = TestScheduler()
     source = scheduler.create_cold_observable(*sent)
@@ -59,7 +59,7 @@ def play(
 
 
 class Diagram(NamedTuple):
-    """A diagram as it is written: the source, the call, a line for each result, and what the names mean."""
+    """A diagram: the source, the call, a line for each result, and the definitions of the names."""
 
     source: str
     call: str
@@ -68,7 +68,7 @@ class Diagram(NamedTuple):
 
 
 def diagram_of(operator: Callable[..., Any]) -> Diagram:
-    """Read the diagram in an operator's docstring."""
+    """Return the diagram in an operator's docstring."""
     lines = iter((inspect.getdoc(operator) or "").splitlines())
     if _DIRECTIVE not in (line.strip() for line in lines):
         raise AssertionError(f"{operator.__name__}() has no marble diagram in its docstring")
@@ -82,11 +82,11 @@ def diagram_of(operator: Callable[..., Any]) -> Diagram:
 
 def play_docstring(operator: Callable[..., Any]) -> None:
     """
-    Play the diagram in an operator's docstring, and compare what comes out.
+    Play the diagram in an operator's docstring, and assert that the results are those of the diagram.
 
-    A character is a second of virtual time. The operator gets the source by the call and a `TestScheduler` from its
-    subscriber. Where the call makes several observables of the source, each has a line of results. A name `#` is the
-    error of the source; of an error in the results only the type is compared.
+    A character is a second of virtual time. The operator is built by the call, and its subscriber passes a
+    `TestScheduler`. If the call makes several observables, each has a line of results. The name `#` is the source's
+    error. Errors in the results are compared by their type.
     """
     diagram = diagram_of(operator)
     names = _names(operator, diagram.names)
@@ -109,7 +109,7 @@ def play_docstring(operator: Callable[..., Any]) -> None:
 
 
 def disposing(subscription: abc.DisposableBase) -> Callable[..., None]:
-    """Make the action of a scheduler that disposes a subscription."""
+    """Return a scheduler's action that disposes a subscription."""
 
     def dispose(*_: object) -> None:
         subscription.dispose()
@@ -118,7 +118,7 @@ def disposing(subscription: abc.DisposableBase) -> Callable[..., None]:
 
 
 def _paragraph(lines: Iterable[str]) -> list[str]:
-    """Take the indented lines up to the next empty one."""
+    """Return the indented lines up to the next empty one."""
     found: list[str] = []
     for line in lines:
         if not line.startswith("    ") or not line.strip():

@@ -17,7 +17,7 @@ from rxollama import operators
 
 
 def _public_operators() -> list[Callable[..., Any]]:
-    """Find what the package exports, and what any of its modules offers that makes an operator."""
+    """Return the exported operators, and those in the `__all__` of any of the modules."""
     exported: tuple[str, ...] = getattr(operators, "__all__", ())
     found = {name: getattr(operators, name) for name in exported}
     for info in pkgutil.iter_modules(operators.__path__):
@@ -33,22 +33,22 @@ def _makes_operator(value: object) -> bool:
 
 @pytest.mark.parametrize("operator", _public_operators(), ids=lambda operator: str(operator.__name__))
 def test_diagram(operator: Callable[..., Any]) -> None:
-    """An operator emits what its docstring draws, when it draws it."""
+    """An operator emits what the diagram in its docstring shows, at the times that it shows."""
     play_docstring(operator)
 
 
 def same() -> Callable[[Observable[Any]], Observable[Any]]:
-    """Change nothing."""
+    """Return an operator that changes nothing."""
     return lambda source: source
 
 
 def twice() -> Callable[[Observable[Any]], tuple[Observable[Any], Observable[Any]]]:
-    """Hand the source out twice."""
+    """Return a function from a source to a pair of it."""
     return lambda source: (source, source)
 
 
 def described(*lines: str) -> Callable[..., Any]:
-    """Make an operator that changes nothing, with a diagram."""
+    """Return a function like `same` with a diagram in its docstring."""
     operator = FunctionType(same.__code__, globals(), "same")
     operator.__doc__ = "\n    ".join(["Change nothing.", "", ".. marbles::", "", *[f"    {line}" for line in lines]])
     return operator
@@ -64,7 +64,7 @@ def described(*lines: str) -> Callable[..., Any]:
     ],
 )
 def test_right_diagram(lines: tuple[str, ...]) -> None:
-    """A diagram may name the source's error, leave out the end, define names in any order, and draw several results."""
+    """A diagram may name the error, omit the end, define names in any order, and show several results."""
     play_docstring(described(*lines))
 
 
@@ -80,17 +80,17 @@ def test_right_diagram(lines: tuple[str, ...]) -> None:
     ],
 )
 def test_wrong_diagram(lines: tuple[str, ...], message: str) -> None:
-    """A diagram that is not what happens, or not a diagram, is found out."""
+    """A wrong or incomplete diagram fails."""
     with pytest.raises(AssertionError, match=message):
         play_docstring(described(*lines))
 
 
 def test_no_diagram() -> None:
-    """An operator without a diagram is found out."""
+    """An operator without a diagram fails."""
     with pytest.raises(AssertionError, match="no marble diagram"):
         play_docstring(same)
 
 
 def test_quiet() -> None:
-    """A diagram may call for a logger that says nothing."""
+    """A diagram may use a logger that logs nothing."""
     play_docstring(described("--a--|", "same() if QUIET.error('a') is None else None", "--a--|"))

@@ -1,8 +1,8 @@
 """
-The operators: small, typed, and composable with all of reactivex.
+The operators on chats, for use in `pipe`.
 
-Each takes an observable and gives an observable, so that they stand in any `pipe`. They know values and Rx, and
-nothing of HTTP: they work on `reactivex.of(ChatChunk(...))` as on a live chat.
+Each call returns a function from an observable to a `Stream`, so they combine with all of reactivex's operators. They
+know values and Rx but not HTTP: they work on `reactivex.of(ChatChunk(...))` as on a live chat.
 """
 
 from .._public import publish

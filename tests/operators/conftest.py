@@ -1,4 +1,4 @@
-"""What the tests of operators share: a thread as of a desktop, and an ear for errors that nobody handles."""
+"""Shared fixtures: a desktop-like thread, and the errors that nobody handles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PATIENCE = 10.0
 
 @pytest.fixture
 def reported(caplog: pytest.LogCaptureFixture) -> Callable[[], list[BaseException]]:
-    """Tell which errors were told to nobody in particular, on a loop or away from it."""
+    """Return a function that returns the errors reported so far, on a loop or elsewhere."""
 
     def told() -> list[BaseException]:
         records = [record for record in caplog.records if record.name in {"asyncio", "rxollama"}]
@@ -25,7 +25,7 @@ def reported(caplog: pytest.LogCaptureFixture) -> Callable[[], list[BaseExceptio
 
 @pytest.fixture
 def desktop() -> Iterator[EventLoopScheduler]:
-    """Run a scheduler on a thread of its own, named `desktop`, as a desktop toolkit's is."""
+    """Return a scheduler with its own thread, named `desktop`, like that of a desktop toolkit."""
     threads: list[threading.Thread] = []
 
     def thread(target: Callable[..., Any]) -> threading.Thread:

@@ -1,4 +1,4 @@
-"""What every operator keeps that needs no clock."""
+"""The contract of every operator that needs no clock."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def fails(source: Subject[ChatChunk]) -> None:
 
 
 def completes(source: Subject[ChatChunk]) -> None:
-    """End a source without one."""
+    """Complete a source."""
     source.on_completed()
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_never(operator: Maker) -> None:
-    """A source that never sends brings nothing, until it is disposed."""
+    """Nothing is emitted if the source never sends, and the source stays subscribed until dispose."""
     played = play(operator())
 
     assert played.messages == []
@@ -62,10 +62,10 @@ def test_never(operator: Maker) -> None:
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-@given(told=st.lists(st.sampled_from([SAYS_ALL, HALF_A_TAG, DONE, RESULT]), max_size=5))
-def test_each_subscription_starts_afresh(operator: Maker, told: list[ChatChunk]) -> None:
-    """The same pipeline subscribed twice brings the same twice."""
-    pipeline = reactivex.from_iterable(told).pipe(operator())
+@given(sent=st.lists(st.sampled_from([SAYS_ALL, HALF_A_TAG, DONE, RESULT]), max_size=5))
+def test_each_subscription_starts_afresh(operator: Maker, sent: list[ChatChunk]) -> None:
+    """A pipeline that is subscribed twice emits the same twice."""
+    pipeline = reactivex.from_iterable(sent).pipe(operator())
     first: list[Any] = []
     second: list[Any] = []
     pipeline.subscribe(first.append)
@@ -93,7 +93,7 @@ def test_scheduler_is_passed_on(operator: Maker) -> None:
     "operator", [operator for operator in OPERATORS if operator not in {collect, gather_tool_calls}]
 )
 def test_failing_subscriber(operator: Maker) -> None:
-    """What a subscriber raises reaches the producer as it is."""
+    """An exception of a subscriber reaches the producer unchanged."""
     source: Subject[ChatChunk] = Subject()
 
     def fail(_: object) -> None:
@@ -117,7 +117,7 @@ def test_failing_subscriber(operator: Maker) -> None:
     ],
 )
 def test_subscriber_failing_at_the_end(operator: Maker, end: Callable[[Subject[ChatChunk]], None]) -> None:
-    """A subscriber that fails at a last item is told of its own error instead of the end, and the producer of none."""
+    """A subscriber that fails on a last item gets its own error instead of the end; the producer gets none."""
     source: Subject[ChatChunk] = Subject()
     mine = KeyError("mine")
     ended: list[Exception | None] = []

@@ -1,4 +1,4 @@
-"""The story of a chat is told in events, well formed whatever is said."""
+"""A chat becomes well-formed events, whatever its chunks are."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ LOST = ConnectionError("lost")
 
 
 def says(content: str = "", thinking: str = "", *calls: ToolCall, done: bool = False) -> ChatChunk:
-    """Build a chunk of the assistant's."""
+    """Return a chunk of the assistant."""
     return ChatChunk(message=Message("assistant", content, thinking, tool_calls=calls), done=done)
 
 
 def returns(content: str, *, failed: bool = False) -> ChatChunk:
-    """Build a tool's result."""
+    """Return a chunk with the result of a tool."""
     return ChatChunk(message=Message.tool(content, call=CALL), tool_failed=failed)
 
 
@@ -64,14 +64,14 @@ SAID = (ContentStarted(), ContentEnded())
 
 
 def received(chunks: list[ChatChunk], operator: Callable[[Observable[ChatChunk]], Observable[Any]]) -> list[Any]:
-    """Gather what comes of chunks that come at once."""
+    """Return what an operator emits for chunks that arrive at once."""
     found: list[Any] = []
     reactivex.from_iterable(chunks).pipe(operator).subscribe(found.append)
     return found
 
 
 def test_events_complete() -> None:
-    """Thinking, content, a call and its result are told in order, and the whole at the end, once."""
+    """Events of thinking, content, a call and its result come in order, and `Finished` comes once, at the end."""
     chunks = [
         says("", "Hm"),
         says("Well", "."),
@@ -82,7 +82,7 @@ def test_events_complete() -> None:
     played = play(events(), *[on_next(10 * place, chunk) for place, chunk in enumerate(chunks, 1)], on_completed(60))
 
     [response] = received(chunks, collect())
-    told: list[tuple[int, ChatEvent]] = [
+    built: list[tuple[int, ChatEvent]] = [
         (210, ThinkingStarted()),
         (210, ThinkingDelta("Hm")),
         (220, ThinkingDelta(".")),
@@ -97,7 +97,7 @@ def test_events_complete() -> None:
         (250, ContentEnded()),
         (260, Finished(response)),
     ]
-    assert played.messages == [*[on_next(time, event) for time, event in told], on_completed(260)]
+    assert played.messages == [*[on_next(time, event) for time, event in built], on_completed(260)]
     assert played.subscriptions == [Subscription(200, 260)]
 
 
@@ -105,7 +105,7 @@ def test_events_complete() -> None:
     ("chunk", "opened"), [(says("a"), [SAID[0], ContentDelta("a")]), (says("", "a"), [THOUGHT[0], ThinkingDelta("a")])]
 )
 def test_events_error(chunk: ChatChunk, opened: list[ChatEvent]) -> None:
-    """What is open is ended before the error, and nothing is finished."""
+    """An open text gets its ended event before the error, and there is no `Finished`."""
     played = play(events(), on_next(10, chunk), on_error(20, LOST))
 
     ended = SAID[1] if opened[0] == SAID[0] else THOUGHT[1]
@@ -114,16 +114,16 @@ def test_events_error(chunk: ChatChunk, opened: list[ChatEvent]) -> None:
 
 
 def test_events_progress() -> None:
-    """How far a tool is may be told amid an answer, and ends nothing of it."""
+    """Tool progress may come within an answer, and does not end an open text."""
     half = ChatChunk(message=Message.tool("", call=CALL), tool_progress="half")
-    told = received([says("a"), half, says("b"), half], events())
+    built = received([says("a"), half, says("b"), half], events())
 
     progress = ToolProgressed("look", "half", "call_1")
-    assert told == [SAID[0], ContentDelta("a"), progress, ContentDelta("b"), progress, SAID[1]]
+    assert built == [SAID[0], ContentDelta("a"), progress, ContentDelta("b"), progress, SAID[1]]
 
 
 def test_events_disposed() -> None:
-    """Nothing comes after dispose, also no end, and the source is let go."""
+    """Nothing is emitted after dispose, not even an ended event, and the source is disposed."""
     played = play(events(), on_next(10, says("a")), on_completed(20), disposed=215)
 
     assert played.messages == [on_next(210, SAID[0]), on_next(210, ContentDelta("a"))]
@@ -147,16 +147,16 @@ def test_events_disposed() -> None:
     ],
 )  # fmt: skip
 def test_events(chunks: list[ChatChunk], expected: list[ChatEvent]) -> None:
-    """Starts and ends come in pairs, calls and results one by one, and an unfinished answer is not finished."""
+    """Starts and ends come in pairs, calls and results one by one, and an unfinished answer gives no `Finished`."""
     assert received(chunks, events()) == expected
 
 
 @given(CHUNKS)
 def test_events_are_well_formed(chunks: list[ChatChunk]) -> None:
-    """A delta stands between its start and its end, nothing else does, and the whole is told last, once, if done."""
-    told: list[ChatEvent] = received(chunks, events())
+    """Only deltas stand between their start and end, and `Finished` comes last, once, if the message is done."""
+    built: list[ChatEvent] = received(chunks, events())
     is_open: ChatEvent | None = None
-    for event in told:
+    for event in built:
         match event:
             case ThinkingStarted() | ContentStarted():
                 assert is_open is None
@@ -172,6 +172,6 @@ def test_events_are_well_formed(chunks: list[ChatChunk]) -> None:
     assert is_open is None
 
     responses: list[ChatResponse] = received(chunks, collect())
-    finished = [event for event in told if isinstance(event, Finished)]
+    finished = [event for event in built if isinstance(event, Finished)]
     assert finished == [Finished(response) for response in responses if response.done]
-    assert told[-1:] == finished or not finished
+    assert built[-1:] == finished or not finished

@@ -1,4 +1,4 @@
-"""Inline thinking moves to where thinking belongs, wherever its tags are cut."""
+"""Inline thinking moves into `thinking`, wherever its tags are cut."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ NOTHING = ChatChunk(message=Message("assistant"))
 
 
 def says(content: str = "", thinking: str = "", *calls: ToolCall, **fields: Any) -> ChatChunk:
-    """Build a chunk of the assistant's."""
+    """Return a chunk of the assistant."""
     return ChatChunk(message=Message("assistant", content, thinking, tool_calls=calls), **fields)
 
 
 def received(chunks: list[ChatChunk], **options: Any) -> list[ChatChunk]:
-    """Gather what comes of chunks that come at once."""
+    """Return what an operator emits for chunks that arrive at once."""
     found: list[ChatChunk] = []
     reactivex.from_iterable(chunks).pipe(extract_thinking(**options)).subscribe(found.append)
     return found
 
 
 def test_completes() -> None:
-    """What was held back comes before the end."""
+    """Text that was held back is emitted before the completion."""
     played = play(extract_thinking(), on_next(10, says("Hi <")), on_next(20, says("th")), on_completed(30))
 
     expected = [on_next(210, says("Hi ")), on_next(220, NOTHING), on_next(230, says("<th")), on_completed(230)]
@@ -45,7 +45,7 @@ def test_completes() -> None:
 
 
 def test_errors() -> None:
-    """What was held back comes before the error, as the thinking that it is."""
+    """Text that was held back is emitted before the error, as thinking."""
     played = play(extract_thinking(), on_next(10, says("<think>Hm</")), on_error(20, LOST))
 
     assert played.messages == [on_next(210, says("", "Hm")), on_next(220, says("", "</")), on_error(220, LOST)]
@@ -53,7 +53,7 @@ def test_errors() -> None:
 
 
 def test_disposed() -> None:
-    """Nothing comes after dispose, also what was held back does not, and the source is let go."""
+    """Nothing is emitted after dispose, not even text that was held back, and the source is disposed."""
     played = play(extract_thinking(), on_next(10, says("Hi <")), on_completed(30), disposed=215)
 
     assert played.messages == [on_next(210, says("Hi "))]
@@ -61,7 +61,7 @@ def test_disposed() -> None:
 
 
 def test_what_needs_no_change_goes_on_as_it_came() -> None:
-    """A chunk without inline thinking is handed on itself, not a copy."""
+    """A chunk without inline thinking is passed on itself, not as a copy."""
     chunks = [
         says("Hi"),
         says("", "Hm"),
@@ -84,7 +84,7 @@ NUMBER = Logprob("a", -0.5)
 @pytest.mark.parametrize(
     ("chunks", "expected"),
     [
-        # One chunk may be several: logprobs ride on the first, calls, done and the numbers on the last.
+        # One chunk may become several: the first has the logprobs, the last the calls, done and numbers.
         (
             [says("a<think>b</think>c<think>d", "", CALL, done=True, eval_count=7, logprobs=(NUMBER,), model="m")],
             [
@@ -95,13 +95,13 @@ NUMBER = Logprob("a", -0.5)
         ),
         ([says("a<think>b", logprobs=(NUMBER,))], [says("a", logprobs=(NUMBER,)), says("", "b")]),
         ([says("<think>b</think>c", logprobs=(NUMBER,))], [says("c", "b", logprobs=(NUMBER,))]),
-        # What is held back gives way to native thinking, to a call, to the end of the message.
+        # Native thinking, a call and the end of the message release what is held back.
         ([says("a<"), says("b", "Hm")], [says("a"), says("<"), says("b", "Hm")]),
         ([says("<think>a<"), says("", "b")], [says("", "a"), says("", "<b")]),
         ([says("a<"), says("", "", CALL)], [says("a"), says("<", "", CALL)]),
         ([says("a<"), says(done=True)], [says("a"), says("<", done=True)]),
         ([says("<th", "Hm"), says("ink>a")], [says("", "Hm"), says("", "a")]),
-        # A message begins afresh, after a done chunk and after another speaker.
+        # A message starts from the beginning, after a done chunk and after another role.
         ([says("<think>a", done=True), says("b")], [says("", "a", done=True), says("b")]),
         (
             [says("<think>a</", model="m"), ChatChunk(message=Message("tool", "<think>")), says("b")],
@@ -112,7 +112,7 @@ NUMBER = Logprob("a", -0.5)
                 says("b"),
             ],
         ),
-        # A chunk without a role goes on with the speaker before it.
+        # A chunk without a role continues the message before it.
         (
             [says("<think>a<"), ChatChunk(message=Message("", "b"))],
             [says("", "a"), ChatChunk(message=Message("", thinking="<b"))],
@@ -133,14 +133,14 @@ NUMBER = Logprob("a", -0.5)
                 ChatChunk(message=Message("tool", "b")),
             ],
         ),
-        # Thinking goes on after a call.
+        # Thinking continues after a call.
         ([says("<think>a", "", CALL), says("b</think>c")], [says("", "a", CALL), says("c", "b")]),
-        # A tag that is all of a chunk leaves an empty one.
+        # A chunk that is only a tag becomes an empty one.
         ([says("<think>"), says("a")], [NOTHING, says("", "a")]),
     ],
 )
 def test_chunks(chunks: list[ChatChunk], expected: list[ChatChunk]) -> None:
-    """What a chunk says stays in the order of reading, and rides with what came with it."""
+    """The texts of a chunk keep their reading order and the other fields of the chunk."""
     assert received(chunks) == expected
 
 
@@ -158,7 +158,7 @@ def test_chunks(chunks: list[ChatChunk], expected: list[ChatChunk]) -> None:
     ],
 )
 def test_options(options: dict[str, Any], chunks: list[ChatChunk], expected: list[str]) -> None:
-    """Tags, the side on which a message begins, and whether later tags count can be chosen, for each message."""
+    """The arguments for the tags, the side on which a message begins, and later tags hold for each message."""
     got = received(chunks, **options)
 
     texts = ["".join(chunk.message.thinking for chunk in got), "".join(chunk.message.content for chunk in got)]
@@ -170,7 +170,7 @@ def test_options(options: dict[str, Any], chunks: list[ChatChunk], expected: lis
 
 @pytest.mark.parametrize(("start", "end", "field"), [("", "b", "start"), ("a", "", "end"), (None, "b", "start")])
 def test_no_tag(start: Any, end: Any, field: str) -> None:
-    """An empty tag is refused at the call, by name."""
+    """An empty tag is refused at the call, with the argument's name."""
     with pytest.raises(InvalidValueError) as caught:
         extract_thinking(start, end)
 
@@ -186,13 +186,13 @@ def test_no_tag(start: Any, end: Any, field: str) -> None:
     ],
 )
 def test_recorded(name: str, thinking: str) -> None:
-    """The inline thinking of a recorded answer is moved, and prose about tags is left alone."""
+    """The inline thinking of a recorded answer is moved, and prose about tags is not changed."""
     chunks, expect = recorded(name)
     responses: list[ChatResponse] = []
     reactivex.from_iterable(received(chunks, first_only=True)).pipe(collect()).subscribe(responses.append)
 
     [response] = responses
-    told: str = expect["content"]
+    content: str = expect["content"]
     assert response.message.thinking == thinking
-    assert response.message.content == (told.removeprefix(f"<think>{thinking}</think>") if thinking else told)
+    assert response.message.content == (content.removeprefix(f"<think>{thinking}</think>") if thinking else content)
     assert (response.done, response.metrics.eval_count) == (True, expect["eval_count"])

@@ -1,4 +1,4 @@
-"""Inline thinking is found wherever a chat is cut into chunks."""
+"""Inline thinking is found however a chat is cut into chunks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CALL = ToolCall(Function("look"))
 
 
 def says(content: str = "", thinking: str = "", *calls: ToolCall, **fields: Any) -> ChatChunk:
-    """Build a chunk of the assistant's."""
+    """Return a chunk of the assistant."""
     return ChatChunk(message=Message("assistant", content, thinking, tool_calls=calls), **fields)
 
 
 def received(chunks: list[ChatChunk], **options: Any) -> list[ChatChunk]:
-    """Gather what comes of chunks that come at once."""
+    """Return what an operator emits for chunks that arrive at once."""
     found: list[ChatChunk] = []
     reactivex.from_iterable(chunks).pipe(extract_thinking(**options)).subscribe(found.append)
     return found
@@ -43,7 +43,7 @@ OPTIONS = st.fixed_dictionaries({"inside": st.booleans(), "first_only": st.boole
 
 
 def chunk_of(word: Word) -> ChatChunk:
-    """Say one word in a chunk."""
+    """Return a chunk with one part of an answer."""
     kind, text = word
     if kind == "tool":
         return ChatChunk(message=Message("tool", text))
@@ -54,7 +54,7 @@ def chunk_of(word: Word) -> ChatChunk:
 
 @st.composite
 def regrouped(draw: st.DrawFn) -> tuple[list[ChatChunk], list[ChatChunk]]:
-    """Make a chat of whole words, and the same chat with words cut and put together anywhere."""
+    """Draw a chat of whole parts, and the same chat with its parts cut and joined anywhere."""
     words = draw(WORDS)
     cut: list[ChatChunk] = []
     rank, ranks = 0, {"thinking": 1, "content": 2, "call": 3, "done": 4}
@@ -69,7 +69,7 @@ def regrouped(draw: st.DrawFn) -> tuple[list[ChatChunk], list[ChatChunk]]:
 
 
 def read(chunks: list[ChatChunk]) -> list[Word]:
-    """Read chunks aloud: all words in order, with neighbours of a kind joined."""
+    """Return the parts of chunks in reading order, with neighbours of the same kind joined."""
     words: list[Word] = []
     for chunk in chunks:
         message = chunk.message
@@ -83,7 +83,7 @@ def read(chunks: list[ChatChunk]) -> list[Word]:
 
 @given(regrouped(), OPTIONS)
 def test_any_cut(chats: tuple[list[ChatChunk], list[ChatChunk]], options: dict[str, bool]) -> None:
-    """However a chat is cut into chunks, it reads the same afterwards, and adds up to the same response."""
+    """However a chat is cut into chunks, the result has the same parts and the same response."""
     whole, cut = (received(chunks, **options) for chunks in chats)
 
     assert read(whole) == read(cut)
@@ -91,7 +91,7 @@ def test_any_cut(chats: tuple[list[ChatChunk], list[ChatChunk]], options: dict[s
 
 
 def responses(chunks: list[ChatChunk]) -> list[ChatResponse]:
-    """Reduce chunks."""
+    """Return the response of chunks."""
     found: list[ChatResponse] = []
     reactivex.from_iterable(chunks).pipe(collect()).subscribe(found.append)
     return found
@@ -99,7 +99,7 @@ def responses(chunks: list[ChatChunk]) -> list[ChatResponse]:
 
 @given(regrouped())
 def test_only_tags_go(chats: tuple[list[ChatChunk], list[ChatChunk]]) -> None:
-    """Nothing but whole tags is gone, and all else stands between the same calls and ends as before."""
+    """Only whole tags are removed, and the rest stays between the same calls and ends."""
     before, after = read(chats[1]), read(received(chats[1]))
 
     letters = [Counter(text for word in words for text in word[1]) for words in (before, after)]
@@ -110,5 +110,5 @@ def test_only_tags_go(chats: tuple[list[ChatChunk], list[ChatChunk]]) -> None:
 
 
 def without_tag_letters(words: list[Word]) -> str:
-    """Read words without the letters of tags, as tags may touch halves of tags; what is no text is read out loud."""
+    """Return texts without the letters of tags, as tags may touch halves of tags, and other parts by name."""
     return "".join(text.upper() if kind in MARKS else re.sub("[</think>]", "", text) for kind, text in words)

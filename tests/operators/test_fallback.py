@@ -1,4 +1,4 @@
-"""Another source answers where the one before fails with nothing to see."""
+"""Another source answers if the one before fails with nothing visible."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ ANSWER = [on_next(10, HEL), on_next(20, LO), on_next(30, DONE), on_completed(40)
 
 
 def always(_: Exception) -> bool:
-    """Go on whatever happened."""
+    """Return True for every error."""
     return True
 
 
 def never(_: Exception) -> bool:
-    """Never go on."""
+    """Return False for every error."""
     return False
 
 
@@ -52,7 +52,7 @@ def never(_: Exception) -> bool:
 
 
 def test_no_failure() -> None:
-    """What does not fail is passed on as it is, and nothing else is asked."""
+    """A source that does not fail is passed on unchanged, and no other is subscribed."""
     stage = Stage()
     source, other = stage.source(on_next(5, EMPTY), *ANSWER), stage.source()
     played = stage.play(source.pipe(fallback(other)))
@@ -64,7 +64,7 @@ def test_no_failure() -> None:
 
 
 def test_others_in_turn() -> None:
-    """The others are asked in their order, each when the one before failed, and only the last one's chunks come."""
+    """Each source is subscribed when the one before failed, and only the last one's chunks are emitted."""
     stage = Stage()
     source = stage.source(on_next(5, EMPTY), on_error(10, GONE))
     second = stage.source(on_next(5, EMPTY), on_error(20, ConnectionFailedError("refused")))
@@ -81,7 +81,7 @@ def test_others_in_turn() -> None:
 
 @pytest.mark.parametrize("chunk", [HM, HEL, CALL, DONE])
 def test_not_once_there_was_something_to_see(chunk: ChatChunk) -> None:
-    """After thinking, content, a tool call or the end of a message an error is passed on."""
+    """An error after thinking, content, a tool call or the end of a message is passed on."""
     stage = Stage()
     source, other = stage.source(on_next(10, chunk), on_error(20, GONE)), stage.source(*ANSWER)
 
@@ -90,7 +90,7 @@ def test_not_once_there_was_something_to_see(chunk: ChatChunk) -> None:
 
 
 def test_all_fail() -> None:
-    """The last one's error comes, after what it sent ahead of an answer, and tells of those before it."""
+    """The last source's error follows the chunks that it sent before, and has notes of the errors before."""
     stage = Stage()
     last = ReportedError("reported")
     source = stage.source(on_next(5, EMPTY), on_error(10, NotFoundError("no such model", status=404)))
@@ -103,7 +103,7 @@ def test_all_fail() -> None:
 
 
 def test_never() -> None:
-    """A source that never sends is waited for."""
+    """A source that never sends stays subscribed."""
     stage = Stage()
 
     assert stage.play(stage.source().pipe(fallback(stage.source()))) == []
@@ -111,7 +111,7 @@ def test_never() -> None:
 
 
 def test_disposed() -> None:
-    """Disposed, the source whose turn it is is let go."""
+    """Dispose disposes the current source."""
     stage = Stage()
     source, other = stage.source(on_error(10, GONE)), stage.source(*ANSWER)
     played = stage.play(source.pipe(fallback(other)), disposed=225)
@@ -135,7 +135,7 @@ def test_disposed() -> None:
     ],
 )
 def test_where_it_can_help(error: Exception) -> None:
-    """Another model or another host can help wherever a stream failed."""
+    """By default another source is subscribed after every `StreamError`."""
     stage = Stage()
 
     assert chunks_of(stage.play(stage.source(on_error(1, error)).pipe(fallback(stage.source(*ANSWER))))) == [
@@ -147,14 +147,14 @@ def test_where_it_can_help(error: Exception) -> None:
 
 @pytest.mark.parametrize("error", [ClientClosedError("closed"), MINE])
 def test_where_it_cannot_help(error: Exception) -> None:
-    """Who closes the client wants nothing more, and what the caller's own functions raise is no stream's failure."""
+    """By default no other source is subscribed after the client was closed, or after a foreign exception."""
     stage = Stage()
 
     assert stage.play(stage.source(on_error(1, error)).pipe(fallback(stage.source(*ANSWER)))) == [on_error(201, error)]
 
 
 def test_when() -> None:
-    """A function may say where another source can help."""
+    """`when` decides whether another source is subscribed."""
     stage = Stage()
     kept, other = stage.source(on_error(1, GONE)), stage.source(*ANSWER)
     assert stage.play(kept.pipe(fallback(other, when=never))) == [on_error(201, GONE)]
@@ -165,7 +165,7 @@ def test_when() -> None:
 
 
 def test_a_function_that_fails() -> None:
-    """What the given function raises ends the stream, and the error that it was asked about is noted."""
+    """An exception of `when` ends the stream, and the error before it is in its notes."""
     mine = KeyError("mine")
 
     def when(_: Exception) -> bool:
@@ -179,7 +179,7 @@ def test_a_function_that_fails() -> None:
 
 
 def test_with_retry() -> None:
-    """Each source may be asked several times before the next one's turn."""
+    """`retry` before `fallback` tries each source several times."""
     stage = Stage()
     refused = ConnectionFailedError("refused")
     source, other = stage.source(on_error(1, refused)), stage.source(*ANSWER)
@@ -194,24 +194,24 @@ def test_with_retry() -> None:
 
 
 def ends(time: int) -> SearchStrategy[Recorded[Any]]:
-    """Draw an end: well, or with an error where another source can help, or where it cannot."""
+    """Draw a completion, an error that another source may help, or one that it may not."""
     return st.sampled_from([on_completed(time), on_error(time, GONE), on_error(time, MINE)])
 
 
 @given(st.lists(scripts(ends), min_size=2, max_size=4))
-def test_one_source_comes_out(told: list[list[Recorded[Any]]]) -> None:
-    """What comes out is one source, whole: the first that begins, completes or cannot be helped, else the last."""
+def test_one_source_comes_out(sent: list[list[Recorded[Any]]]) -> None:
+    """One source is emitted as a whole: the first that answers, completes or may not be replaced, else the last."""
     stage = Stage()
-    source, *others = [stage.source(*script) for script in told]
+    source, *others = [stage.source(*script) for script in sent]
     played = stage.play(source.pipe(fallback(*others)))
 
-    chosen = next(filter(is_final, told), told[-1])
+    chosen = next(filter(is_final, sent), sent[-1])
     assert chunks_of(played) == chunks_of(chosen)
     assert played[-1].value == chosen[-1].value
 
 
 def is_final(script: list[Recorded[Any]]) -> bool:
-    """Tell whether no other source is asked after this one."""
+    """Return whether no other source is subscribed after this one."""
     return any(chunk.visible or chunk.done for chunk in chunks_of(script)) or transcript(script)[-1][1] is not GONE
 
 
@@ -219,7 +219,7 @@ def is_final(script: list[Recorded[Any]]) -> bool:
 
 
 def failing(seen: list[abc.SchedulerBase | None]) -> Observable[ChatChunk]:
-    """Make a source that fails at once, and notes the scheduler that it is given."""
+    """Return a source that records its scheduler and fails at once."""
 
     def subscribe(
         observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
@@ -244,7 +244,7 @@ def test_scheduler_is_passed_on() -> None:
 
 
 def test_each_subscription_has_its_own_others() -> None:
-    """The same pipeline subscribed twice asks the others each time."""
+    """A pipeline that is subscribed twice subscribes the other sources each time."""
     pipeline = reactivex.throw(GONE).pipe(fallback(reactivex.of(HEL, DONE)))
     taken: list[ChatChunk] = []
     pipeline.subscribe(taken.append)
@@ -254,7 +254,7 @@ def test_each_subscription_has_its_own_others() -> None:
 
 
 def test_sources_that_end_while_they_are_subscribed() -> None:
-    """Sources that fail or answer at once, without any scheduler, are let go in their order."""
+    """Sources that fail or answer during `subscribe` are subscribed and disposed in their order."""
     seen: list[abc.SchedulerBase | None] = []
     taken: list[ChatChunk] = []
     failing(seen).pipe(fallback(failing(seen), reactivex.of(HEL, DONE))).subscribe(taken.append)
@@ -264,7 +264,7 @@ def test_sources_that_end_while_they_are_subscribed() -> None:
 
 
 def test_disposed_while_it_is_decided() -> None:
-    """Disposed while it is decided what to do after a failure, nothing else is asked."""
+    """No other source is subscribed if `when` disposes the subscription."""
     source: Subject[ChatChunk] = Subject()
     seen: list[abc.SchedulerBase | None] = []
 
@@ -282,7 +282,7 @@ def test_disposed_while_it_is_decided() -> None:
 
 
 def test_failing_subscriber() -> None:
-    """What a subscriber raises reaches the producer as it is, and is no reason to ask elsewhere."""
+    """An exception of a subscriber reaches the producer unchanged, and no other source is subscribed."""
     source: Subject[ChatChunk] = Subject()
     taken: list[ChatChunk] = []
     errors: list[Exception] = []
@@ -302,7 +302,7 @@ def test_failing_subscriber() -> None:
 
 
 def test_nobody_handles_the_error() -> None:
-    """An error that no subscriber handles reaches the last one's producer."""
+    """An error without a handler reaches the last source's producer."""
     source: Subject[ChatChunk] = Subject()
     other: Subject[ChatChunk] = Subject()
     source.pipe(fallback(other)).subscribe()
@@ -332,7 +332,7 @@ def test_refused(others: Any, when: Any, message: str) -> None:
 
 
 def test_refused_text_is_not_shown() -> None:
-    """What is given in place of an observable may be what people write, and is not shown."""
+    """A text that is given instead of a source may be private, and is not shown."""
     words: Any = "Tell nobody."
     with pytest.raises(InvalidValueError) as refused:
         fallback(words)

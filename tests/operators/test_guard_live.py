@@ -1,4 +1,4 @@
-"""Timeouts, retries, fallbacks and hedges over real sockets: what the servers see of them."""
+"""Timeouts, retries, fallbacks and hedges over real sockets, as the servers see them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ PARSER = "error parsing tool call: raw='{\"city\": Oslo', err=invalid character 
 
 @pytest.fixture
 def second() -> Iterator[ScriptedOllama]:
-    """Run another scripted server."""
+    """Return a second scripted server."""
     with ScriptedOllama() as server:
         yield server
 
 
 @pytest.fixture
 def elsewhere(second: ScriptedOllama) -> Iterator[Ollama]:
-    """Make a client of the other server."""
+    """Return a client for the second server."""
     with Ollama(second.url) as client:
         yield client
 
 
 def test_first_chunk_closes_the_request(server: ScriptedOllama, ollama: Ollama) -> None:
-    """A server that says nothing in time sees the request closed at once."""
+    """A server that sends nothing in time sees the request closed at once."""
 
     def attempt() -> float:
         server.enqueue(SILENT)
@@ -48,7 +48,7 @@ def test_first_chunk_closes_the_request(server: ScriptedOllama, ollama: Ollama) 
 
 
 def test_gap_keeps_what_arrived(server: ScriptedOllama, ollama: Ollama) -> None:
-    """A server that falls silent in mid-answer sees the request closed, and the error has what arrived."""
+    """A server that pauses within an answer sees the request closed, and the error has what arrived."""
     server.enqueue(Reply.answer(["a", "b", "c"]).stalled(2))
     heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=10, gap=0.5)))
     error = heard.failure
@@ -61,7 +61,7 @@ def test_gap_keeps_what_arrived(server: ScriptedOllama, ollama: Ollama) -> None:
 
 
 def test_retry_after(server: ScriptedOllama, ollama: Ollama) -> None:
-    """A server that is busy is asked again, when it said so."""
+    """A request to a busy server is sent again, once the time that the server named is over."""
     busy = Reply.error(503, {"error": "server busy, please try again."}, headers={"retry-after": "0.2"})
     server.enqueue(busy, ANSWER)
     heard = Heard(ollama.chat("m", "Hi").pipe(op.retry(backoff=0))).wait()
@@ -74,7 +74,7 @@ def test_retry_after(server: ScriptedOllama, ollama: Ollama) -> None:
 
 @pytest.mark.parametrize("broken", [ANSWER.dropped(0), ANSWER.reset(0), ANSWER.truncated(0)])
 def test_retry_after_a_break(server: ScriptedOllama, ollama: Ollama, broken: Reply) -> None:
-    """A connection that breaks, or an answer that ends, before there was anything to see is tried again."""
+    """A request whose connection breaks before anything was visible is sent again."""
     server.enqueue(broken, ANSWER)
     response = run(ollama.chat("m", "Hi").pipe(op.retry(backoff=0), op.collect()))
 
@@ -83,7 +83,7 @@ def test_retry_after_a_break(server: ScriptedOllama, ollama: Ollama, broken: Rep
 
 
 def test_no_retry_within_an_answer(server: ScriptedOllama, ollama: Ollama) -> None:
-    """An answer that breaks off once something was seen is not asked for again."""
+    """A request is not sent again if the answer breaks off after something was visible."""
     server.enqueue(ANSWER.truncated(1), ANSWER)
     heard = Heard(ollama.chat("m", "Hi").pipe(op.retry(backoff=0))).wait()
 
@@ -93,7 +93,7 @@ def test_no_retry_within_an_answer(server: ScriptedOllama, ollama: Ollama) -> No
 
 
 def test_no_retry_after_a_parser_failure(server: ScriptedOllama, ollama: Ollama) -> None:
-    """A tool call that the server could not parse is not asked for again."""
+    """A request is not sent again if the server could not parse a tool call."""
     server.enqueue(Reply.error(500, {"error": PARSER}), ANSWER)
 
     with pytest.raises(ServerFailureError, match="parsing tool call"):
@@ -102,7 +102,7 @@ def test_no_retry_after_a_parser_failure(server: ScriptedOllama, ollama: Ollama)
 
 
 def test_retries_of_a_slow_server(server: ScriptedOllama, ollama: Ollama) -> None:
-    """A time limit before the retry is one for each attempt, and each request that is given up is closed."""
+    """`timeouts` before `retry` limits each attempt, and each abandoned request is closed."""
     server.enqueue(SILENT, SILENT)
     server.always(ANSWER)
     response = run(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=0.3), op.retry(9, backoff=0), op.collect()))
@@ -113,7 +113,7 @@ def test_retries_of_a_slow_server(server: ScriptedOllama, ollama: Ollama) -> Non
 
 
 def test_fallback_to_another_model(server: ScriptedOllama, ollama: Ollama) -> None:
-    """A model that is not there is replaced by another."""
+    """A missing model is replaced by another one."""
     server.enqueue(Reply.error(404, {"error": "model 'big' not found"}), ANSWER)
     other = ollama.chat("small", "Hi")
     response = run(ollama.chat("big", "Hi").pipe(op.fallback(other), op.collect()))
@@ -125,7 +125,7 @@ def test_fallback_to_another_model(server: ScriptedOllama, ollama: Ollama) -> No
 def test_fallback_to_another_host(
     server: ScriptedOllama, ollama: Ollama, second: ScriptedOllama, elsewhere: Ollama
 ) -> None:
-    """A host that is gone is replaced by another; where that fails as well, its error tells of the first."""
+    """An unreachable host is replaced by another one, whose error has a note of the first."""
     server.stop()
     second.enqueue(ANSWER)
     pipeline = ollama.chat("m", "Hi").pipe(op.fallback(elsewhere.chat("m", "Hi")))
@@ -138,7 +138,7 @@ def test_fallback_to_another_host(
 
 
 async def test_hedge_closes_the_first(server: ScriptedOllama, second: ScriptedOllama) -> None:
-    """The host that is silent for too long loses against the other, and sees its request closed."""
+    """A host that is silent for too long loses, and sees its request closed."""
     server.enqueue(SILENT)
     second.enqueue(ANSWER)
     async with Ollama(server.url) as ollama, Ollama(second.url) as elsewhere:
@@ -152,7 +152,7 @@ async def test_hedge_closes_the_first(server: ScriptedOllama, second: ScriptedOl
 def test_hedge_closes_at_once(
     server: ScriptedOllama, ollama: Ollama, second: ScriptedOllama, elsewhere: Ollama
 ) -> None:
-    """The loser sees its request closed as soon as the winner begins, while the winner goes on."""
+    """The loser sees its request closed as soon as the winner begins, and the winner continues."""
 
     def attempt() -> float:
         server.enqueue(SILENT)
@@ -169,7 +169,7 @@ def test_hedge_closes_at_once(
 
 
 def test_hedge_is_not_needed(server: ScriptedOllama, ollama: Ollama, second: ScriptedOllama, elsewhere: Ollama) -> None:
-    """A host that answers in time is the only one that is asked."""
+    """The second host gets no request if the first one answers in time."""
     server.enqueue(ANSWER)
     hedged = ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=30))
 

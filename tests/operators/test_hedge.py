@@ -1,4 +1,4 @@
-"""A second source starts when the first is silent, and the one that begins to answer first is taken."""
+"""A second source starts if the first is silent, and the one that answers first wins."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ANSWER = [on_next(10, HEL), on_next(20, LO), on_next(30, DONE), on_completed(40)
 
 
 def test_the_first_is_in_time() -> None:
-    """Where the first begins in time, the second is never asked."""
+    """The second source is never subscribed if the first answers in time."""
     stage = Stage()
     source, other = stage.source(on_next(5, EMPTY), *ANSWER), stage.source(*ANSWER)
     played = stage.play(source.pipe(hedge(other, after=15, scheduler=stage.clock)))
@@ -51,7 +51,7 @@ def test_the_first_is_in_time() -> None:
 
 @pytest.mark.parametrize("chunk", [HM, HEL, CALL, DONE])
 def test_the_second_wins(chunk: ChatChunk) -> None:
-    """Where the second begins first, the first is let go at once, and nothing of it comes."""
+    """If the second answers first, the first is disposed at once, and nothing of it is emitted."""
     stage = Stage()
     source = stage.source(on_next(5, EMPTY), on_next(50, LO))
     other = stage.source(on_next(5, EMPTY), on_next(10, chunk), on_next(20, LO), on_completed(40))
@@ -62,7 +62,7 @@ def test_the_second_wins(chunk: ChatChunk) -> None:
 
 
 def test_the_first_wins_late() -> None:
-    """Where the first begins while the second is silent, the second is let go at once, and nothing of it comes."""
+    """If the first answers while the second is silent, the second is disposed, and nothing of it is emitted."""
     stage = Stage()
     source = stage.source(on_next(5, EMPTY), on_next(20, HEL), on_error(30, LOST))
     other = stage.source(on_next(1, EMPTY), *ANSWER)
@@ -73,7 +73,7 @@ def test_the_first_wins_late() -> None:
 
 
 def test_the_first_fails() -> None:
-    """Where the first fails before its time is over, the second is started at once."""
+    """If the first fails early, the second is started at once."""
     stage = Stage()
     source, other = stage.source(on_next(5, EMPTY), on_error(10, LOST)), stage.source(*ANSWER)
     played = stage.play(source.pipe(hedge(other, after=15, scheduler=stage.clock)))
@@ -84,7 +84,7 @@ def test_the_first_fails() -> None:
 
 
 def test_the_first_fails_late() -> None:
-    """Where the first fails while the second is silent, the second is waited for."""
+    """If the first fails while the second is silent, the second continues."""
     stage = Stage()
     source, other = stage.source(on_error(20, LOST)), stage.source(*ANSWER)
     played = stage.play(source.pipe(hedge(other, after=15)))
@@ -94,7 +94,7 @@ def test_the_first_fails_late() -> None:
 
 
 def test_the_second_fails() -> None:
-    """Where the second fails, the first is waited for."""
+    """If the second fails, the first continues."""
     stage = Stage()
     source, other = stage.source(on_next(50, HEL), on_completed(60)), stage.source(on_next(1, EMPTY), on_error(2, LOST))
     played = stage.play(source.pipe(hedge(other, after=15)))
@@ -105,7 +105,7 @@ def test_the_second_fails() -> None:
 
 @pytest.mark.parametrize("first", [5, 20, 30])
 def test_both_fail(first: int) -> None:
-    """Where both fail, the first one's error comes, after what it sent, and tells of the other's."""
+    """If both fail, the first one's error follows its chunks, and has a note of the other's."""
     stage = Stage()
     error = NotFoundError("no such model", status=404)
     source = stage.source(on_next(5, EMPTY), on_error(first, error))
@@ -120,7 +120,7 @@ def test_both_fail(first: int) -> None:
 
 @pytest.mark.parametrize("winner", ["first", "second"])
 def test_an_end_wins(winner: str) -> None:
-    """A source that completes with nothing to see wins as well: it has said all it had to say."""
+    """A source that completes with nothing visible wins as well."""
     stage = Stage()
     empty = [on_next(1, EMPTY), on_completed(5)]
     source = stage.source(*(empty if winner == "first" else []))
@@ -133,7 +133,7 @@ def test_an_end_wins(winner: str) -> None:
 
 
 def test_both_at_once() -> None:
-    """With no time at all both start together."""
+    """With `after=0` both start together."""
     stage = Stage()
     source, other = stage.source(), stage.source(*ANSWER)
 
@@ -142,7 +142,7 @@ def test_both_at_once() -> None:
 
 
 def test_never() -> None:
-    """Where neither ever sends, both are waited for."""
+    """Both sources stay subscribed if neither sends."""
     stage = Stage()
 
     assert stage.play(stage.source().pipe(hedge(stage.source(), after=15))) == []
@@ -151,7 +151,7 @@ def test_never() -> None:
 
 @pytest.mark.parametrize("disposed", [210, 220])
 def test_disposed(disposed: int) -> None:
-    """Disposed, both are let go, and what has not begun never does."""
+    """Dispose disposes both sources, and the second one is not started any more."""
     stage = Stage()
     source = stage.source(on_next(5, EMPTY), on_next(50, HEL))
     played = stage.play(source.pipe(hedge(stage.source(*ANSWER), after=15, scheduler=stage.clock)), disposed=disposed)
@@ -168,13 +168,13 @@ def test_disposed(disposed: int) -> None:
 
 
 def ends(time: int) -> SearchStrategy[Recorded[Any]]:
-    """Draw an end."""
+    """Draw a completion or an error."""
     return st.sampled_from([on_completed(time), on_error(time, LOST)])
 
 
 @given(scripts(ends), scripts(ends), st.integers(0, 30))
 def test_one_source_comes_out(first: list[Recorded[Any]], second: list[Recorded[Any]], after: int) -> None:
-    """What comes out is one source, whole: the first to begin, else the first one where both fail."""
+    """One source is emitted as a whole: the first to answer, or the first one if both fail."""
     stage = Stage()
     source, other = stage.source(*first), stage.source(*second)
     played = stage.play(source.pipe(hedge(other, after=after + 0.5)))
@@ -187,7 +187,7 @@ def test_one_source_comes_out(first: list[Recorded[Any]], second: list[Recorded[
 
 
 def beginning(script: list[Recorded[Any]]) -> float:
-    """Tell when a source begins to answer or completes; infinity where it fails before."""
+    """Return when a source answers or completes; infinity if it fails before."""
     for time, heard in transcript(script):
         if heard == "end" or (isinstance(heard, ChatChunk) and (heard.visible or heard.done)):
             return time
@@ -196,7 +196,7 @@ def beginning(script: list[Recorded[Any]]) -> float:
 
 @given(scripts(ends), scripts(ends), st.sampled_from([1000.0, 215.0]))
 def test_one_timer(first: list[Recorded[Any]], second: list[Recorded[Any]], disposed: float) -> None:
-    """There is one timer, and none after the end or after dispose."""
+    """There is one timer, and none after the end or dispose."""
     stage = Stage()
     source, other = stage.source(*first), stage.source(*second)
     stage.play(source.pipe(hedge(other, after=10.5, scheduler=stage.clock)), disposed=disposed)
@@ -234,7 +234,7 @@ def test_time_as_timedelta() -> None:
 
 
 def test_background_loop() -> None:
-    """Subscribed from outside of any loop, the second is started on the background loop."""
+    """Without a running loop the second source is started on the background loop."""
     heard = Heard(reactivex.never().pipe(hedge(reactivex.of(HEL, DONE), after=0.01))).wait()
 
     assert heard.items == [HEL, DONE]
@@ -242,12 +242,12 @@ def test_background_loop() -> None:
 
 
 async def test_running_loop() -> None:
-    """Awaited, the second is started on the loop that awaits."""
+    """In a coroutine the second source is started on the running loop."""
     assert await reactivex.never().pipe(hedge(reactivex.of(HEL, DONE), after=0.01)) == HEL + DONE
 
 
 def test_each_subscription_has_its_own_race() -> None:
-    """The same pipeline subscribed twice may have two winners."""
+    """Each subscription of a pipeline has its own winner."""
     stage = Stage()
     first = stage.in_turn([on_next(1, HEL), on_completed(2)], [])
     pipeline = first.pipe(hedge(stage.source(on_next(1, LO), on_completed(2)), after=5))
@@ -256,7 +256,7 @@ def test_each_subscription_has_its_own_race() -> None:
 
 
 def test_clock_that_cannot_wait() -> None:
-    """A scheduler that takes no timers is told to the subscriber."""
+    """The subscriber gets the error of a scheduler that cannot set timers."""
     scheduler = EventLoopScheduler()
     scheduler.dispose()
     errors: list[Exception] = []
@@ -266,15 +266,15 @@ def test_clock_that_cannot_wait() -> None:
 
 
 class Deaf(Observable[ChatChunk]):
-    """Be a source that goes on sending after it was disposed, as one on another thread may for a moment."""
+    """A source that sends after dispose, as one on another thread may do for a moment."""
 
     def __init__(self) -> None:
         super().__init__()
         self.disposed = 0
 
-    def subscribe(self, *told: Any, **_: Any) -> abc.DisposableBase:
-        """Take the three functions as they are, with nothing between that would stop them."""
-        self.on_next, self.on_error, self.on_completed = told
+    def subscribe(self, *heard: Any, **_: Any) -> abc.DisposableBase:
+        """Return a subscriber's functions without the checks that reactivex puts around them."""
+        self.on_next, self.on_error, self.on_completed = heard
 
         def dispose() -> None:
             self.disposed += 1
@@ -283,11 +283,11 @@ class Deaf(Observable[ChatChunk]):
 
 
 def test_a_loser_that_does_not_hear() -> None:
-    """Whatever a loser still sends, from whichever thread, is passed over."""
+    """Items that a loser sends after dispose are ignored."""
     source, other = Deaf(), Deaf()
-    told: list[object] = []
+    heard: list[object] = []
     pipeline = source.pipe(hedge(other, after=0, scheduler=(clock := VirtualTimeScheduler())))
-    pipeline.subscribe(told.append, told.append, lambda: told.append("end"))
+    pipeline.subscribe(heard.append, heard.append, lambda: heard.append("end"))
     clock.advance_by(1)
     source.on_next(HEL)
     assert (source.disposed, other.disposed) == (0, 1)
@@ -297,11 +297,11 @@ def test_a_loser_that_does_not_hear() -> None:
     other.on_error(LOST)
     other.on_completed()
     source.on_completed()
-    assert told == [HEL, "end"]
+    assert heard == [HEL, "end"]
 
 
 def test_a_race_of_threads() -> None:
-    """Whichever of two threads is faster, the chunks of one source come, and never two calls at once."""
+    """With two threads, the chunks of one source are emitted, and calls never overlap."""
     for _ in range(50):
         source, other = Subject[ChatChunk](), Subject[ChatChunk]()
         clock, taken, busy = VirtualTimeScheduler(), list[ChatChunk](), threading.Lock()
@@ -333,7 +333,7 @@ def test_a_race_of_threads() -> None:
 
 
 def test_failing_subscriber() -> None:
-    """What a subscriber raises reaches the winner's producer as it is, and the loser stays away."""
+    """An exception of a subscriber reaches the winner's producer unchanged, and the loser stays disposed."""
     source: Subject[ChatChunk] = Subject()
     stage = Stage()
     errors: list[Exception] = []
@@ -352,7 +352,7 @@ def test_failing_subscriber() -> None:
 
 
 def test_nobody_handles_the_error(reported: Callable[[], list[BaseException]]) -> None:
-    """An error that comes as the second is started, and that no subscriber handles, is reported."""
+    """An error without a handler that the second source raises when it is started is reported."""
     clock = VirtualTimeScheduler()
     source: Subject[ChatChunk] = Subject()
 

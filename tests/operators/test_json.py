@@ -1,4 +1,4 @@
-"""JSON that comes in pieces is read as `json.loads` reads the whole, and every beginning of it as it says."""
+"""JSON in pieces is read as `json.loads` reads the whole, and each prefix as far as it is decided."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rxollama.operators._json import JsonFault, JsonReader
 NOTHING = object()
 DEPTH = 250
 
-# What a text may be cut short by: with brackets behind it, one of these makes JSON of any good beginning.
+# One of these, followed by closing brackets, completes any prefix of JSON.
 _WORDS = ("true", "false", "null")
 _CLOSED_TEXTS = ('"', *(escape + '"' for escape in ("n", "u0000", "0000", "000", "00", "0")))
 _ENDINGS = (
@@ -36,17 +36,17 @@ _UNFINISHED_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u[dD][89abAB][0-9a-fA-F]{2}(
 
 
 def refuse(constant: str) -> None:
-    """Refuse what is no JSON, though Python reads it."""
+    """Raise `ValueError` for a constant that Python reads and JSON does not have."""
     raise ValueError(constant)
 
 
 def loads(text: str) -> Any:
-    """Read JSON the well-known way."""
+    """Return the value of a JSON text, by the standard library."""
     return json.loads(text, parse_constant=refuse)
 
 
 def brackets(beginning: str) -> tuple[bool, str]:
-    """Tell whether a beginning stops within a text, and the brackets that are open, the other way round."""
+    """Return whether a prefix ends within a string, and its closing brackets, innermost first."""
     within, escaped, closing = False, False, ""
     for char in beginning:
         if within:
@@ -62,7 +62,7 @@ def brackets(beginning: str) -> tuple[bool, str]:
 
 
 def value_of(beginning: str) -> Any:
-    """Read the beginning of JSON: as much of it as only has to be closed."""
+    """Return the value of a prefix of JSON that needs nothing but closing, by the standard library."""
     within, _ = brackets(beginning)
     kept = _UNFINISHED_PAIR.sub(r"\1", beginning) if within else _UNFINISHED_NUMBER.sub("", beginning)
     for end in range(len(kept), -1, -1):
@@ -75,7 +75,7 @@ def value_of(beginning: str) -> Any:
 
 
 def is_beginning(text: str) -> bool:
-    """Tell whether JSON may begin with a text."""
+    """Return whether a text is a prefix of JSON."""
     _, closing = brackets(text)
     for ending in _ENDINGS:
         try:
@@ -87,7 +87,7 @@ def is_beginning(text: str) -> bool:
 
 
 class Outcome(NamedTuple):
-    """What came of pieces: the snapshots, and the fault, if any."""
+    """The result of reading pieces: the snapshots, and the fault, if any."""
 
     snapshots: list[PartialJson]
     fault: tuple[str, int, bool] | None
@@ -99,7 +99,7 @@ class Outcome(NamedTuple):
 
 
 def read(pieces: Iterable[str], *, ends: bool = True) -> Outcome:
-    """Read pieces, and take a snapshot after each that changes the value."""
+    """Read pieces, and return a snapshot for each that changes the value."""
     reader = JsonReader()
     snapshots: list[PartialJson] = []
     fault = None
@@ -122,13 +122,13 @@ def read(pieces: Iterable[str], *, ends: bool = True) -> Outcome:
 
 
 def cut(text: str, random: Random) -> list[str]:
-    """Cut a text in a few pieces of any size, empty ones among them."""
+    """Return a text as a few pieces of any size, empty ones included."""
     places = sorted(random.randrange(len(text) + 1) for _ in range(random.choice((0, 1, 3, 9))))
     return [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
 
 
 def grows(one: Any, other: Any) -> bool:
-    """Tell whether a value may have become another without taking anything back."""
+    """Return whether a value may have grown into another one."""
     if type(one) is type(other) is str:
         return str(other).startswith(one)
     if type(one) is type(other) is list:
@@ -139,7 +139,7 @@ def grows(one: Any, other: Any) -> bool:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Compare values with their types, in which 1, 1.0 and True differ."""
+    """Return whether two values and their types are equal: 1, 1.0 and True differ."""
     return repr(one) == repr(other)
 
 
@@ -158,21 +158,21 @@ _TEXTS = st.lists(st.text(_RAW, max_size=3) | _ESCAPED.map("\\".__add__), max_si
 
 @st.composite
 def joined(draw: DrawFn, parts: list[str], around: str) -> str:
-    """Draw the blanks between the parts of a list or an object."""
+    """Draw the items of a list or an object with white space between them."""
     inside = ",".join(draw(_BLANKS) + part + draw(_BLANKS) for part in parts) or draw(_BLANKS)
     return around[0] + inside + around[1]
 
 
 @st.composite
 def pairs(draw: DrawFn, values: SearchStrategy[str], *, once: bool) -> list[str]:
-    """Draw what stands in an object; a key may come twice."""
+    """Draw a member of an object; a key may occur twice."""
     keys = draw(st.lists(_TEXTS, max_size=3, unique_by=loads if once else None))
     return [key + draw(_BLANKS) + ":" + draw(_BLANKS) + draw(values) for key in keys]
 
 
 @st.composite
 def documents(draw: DrawFn, *, once: bool = False) -> str:
-    """Draw JSON in any spelling."""
+    """Draw JSON in any notation."""
     plain = st.sampled_from(_WORDS) | _NUMBERS | _TEXTS
 
     def nested(values: SearchStrategy[str]) -> SearchStrategy[str]:
@@ -185,7 +185,7 @@ def documents(draw: DrawFn, *, once: bool = False) -> str:
 
 @st.composite
 def broken(draw: DrawFn) -> str:
-    """Draw JSON in which a few characters were changed, lost or added."""
+    """Draw JSON in which a few characters are changed, removed or added."""
     text = draw(documents())
     for _ in range(draw(st.integers(1, 2))):
         at = draw(st.integers(0, len(text)))
@@ -198,11 +198,11 @@ def broken(draw: DrawFn) -> str:
 
 
 class TestValue:
-    """The value, and what it was on the way."""
+    """The value, and its snapshots."""
 
     @given(documents(), st.randoms(use_true_random=False))
     def test_whole(self, text: str, random: Random) -> None:
-        """However JSON is cut, it is in the end what `json.loads` makes of the whole."""
+        """However JSON is cut, its value is that of `json.loads`."""
         outcome = read(cut(text, random))
 
         assert outcome.fault is None
@@ -211,7 +211,7 @@ class TestValue:
 
     @given(documents())
     def test_every_beginning(self, text: str) -> None:
-        """Every beginning is what only closing it makes of it."""
+        """The value of each prefix is that of the closed prefix."""
         for end in range(len(text) + 1):
             expected = value_of(text[:end])
             outcome = read([text[:end]], ends=False)
@@ -221,7 +221,7 @@ class TestValue:
 
     @given(documents(once=True))
     def test_character_by_character(self, text: str) -> None:
-        """There is a snapshot whenever the value changed, and only then; each stays true whatever comes later."""
+        """There is a snapshot for each change and for nothing else, and it does not change later."""
         expected: list[Any] = []
         for end in range(len(text) + 1):
             value = value_of(text[:end])
@@ -232,21 +232,21 @@ class TestValue:
         *growing, last = read(text).snapshots
 
         assert [last] == [snapshot for snapshot in [*growing, last] if snapshot.complete]
-        # The last bracket or quotation mark changes nothing but that the value is complete.
+        # The last bracket or quotation mark only makes the value complete.
         shown = [snapshot.value for snapshot in growing]
         assert same(expected, shown) or same(expected, [*shown, last.value])
         assert same(loads(text), last.value)
 
     @given(documents(once=True), st.randoms(use_true_random=False))
     def test_nothing_is_taken_back(self, text: str, random: Random) -> None:
-        """A value only grows, where no key comes twice."""
+        """A value only grows if no key occurs twice."""
         values = [snapshot.value for snapshot in read(cut(text, random)).snapshots]
 
         assert all(map(grows, values, values[1:]))
 
     @given(documents(), st.randoms(use_true_random=False))
     def test_path(self, text: str, random: Random) -> None:
-        """The path leads to a text, a list or an object that is the last one in all that it stands in."""
+        """The path leads to a string, list or object that is the last one in each container around it."""
         for snapshot in read(cut(text, random)).snapshots:
             before, value = snapshot.path, snapshot.value
             assert before == snapshot.path
@@ -258,7 +258,7 @@ class TestValue:
 
     @given(documents(), st.randoms(use_true_random=False))
     def test_cuts(self, text: str, random: Random) -> None:
-        """The last value does not depend on the cuts, nor on which snapshots were read before."""
+        """The last value depends neither on the cuts nor on which snapshots were read before."""
         end = random.randrange(len(text) + 1)
         one, other = read([text[:end]], ends=False), read(cut(text[:end], random), ends=False)
         for snapshot in other.snapshots:
@@ -268,14 +268,14 @@ class TestValue:
         assert one.last is other.last is NOTHING or same(one.last, other.last)
 
     def test_a_key_that_comes_twice(self) -> None:
-        """The last one counts, in the place of the first; what was shown of the first stays as it was."""
+        """The last of equal keys counts, in the place of the first, and older snapshots do not change."""
         snapshots = read(['{"a": [1], "b": 2, ', '"a": "x', '"}']).snapshots
 
         assert [{"a": [1], "b": 2}, {"a": "x", "b": 2}, {"a": "x", "b": 2}] == [each.value for each in snapshots]
         assert ["a", "b"] == list(snapshots[-1].value)
 
     def test_what_is_not_shown_yet(self) -> None:
-        """A key without a value, a number that may go on, half a word and half a pair wait."""
+        """A key without a value, an unfinished number or word, and half a surrogate pair are not shown."""
         shown = [
             snapshot.value
             for snapshot in read(
@@ -287,32 +287,32 @@ class TestValue:
 
     @pytest.mark.parametrize("text", ["12", "-0", "-0.0", "1e5", "0.1", "1E400", "-1e-400"])
     def test_a_number_alone(self, text: str) -> None:
-        """A number that is the whole value is known at the end."""
+        """A number that is the whole value is complete at the end."""
         outcome = read([text])
 
         assert outcome.fault is None
         assert same([loads(text)], [snapshot.value for snapshot in outcome.snapshots])
 
     def test_finished_parts_are_shared(self) -> None:
-        """Snapshots share what is finished, and each has its own of what is open."""
+        """Snapshots share finished parts, and each has its own copy of the open ones."""
         one, other = read(['{"rows": [{"a": 1}', ', {"b": "']).snapshots
 
         assert one.value["rows"][0] is other.value["rows"][0]
         assert one.value["rows"] is not other.value["rows"]
 
     def test_keys_are_kept_once(self) -> None:
-        """Objects that have the same keys have the very same."""
+        """Objects with equal keys share the key strings."""
         first, second = read(['[{"some key": 1}, {"some', ' key": 2}]']).last
 
         assert next(iter(first)) is next(iter(second))
 
 
 class TestFaults:
-    """What is no JSON, and where it ceases to be."""
+    """The texts that are not JSON, and the position of the fault."""
 
     @given(broken(), st.randoms(use_true_random=False))
     def test_position(self, text: str, random: Random) -> None:
-        """What `json.loads` refuses is refused, at every cut where no JSON begins with one more character."""
+        """A text that `json.loads` refuses is refused, at the first character with which no JSON continues."""
         try:
             expected = loads(text)
         except ValueError:
@@ -351,8 +351,8 @@ class TestFaults:
         ],
     )
     def test_garbage(self, text: str, position: int) -> None:
-        """What is no JSON is refused where it ceases to be, also character by character."""
-        with pytest.raises(ValueError):  # noqa: PT011 - Each of Python's own kinds will do.
+        """A text that is not JSON is refused at its fault, also character by character."""
+        with pytest.raises(ValueError):  # noqa: PT011 - Any of Python's own errors may come.
             loads(text)
 
         for pieces in ([text], list(text)):
@@ -364,12 +364,12 @@ class TestFaults:
         "text", ["", " ", "[", "{", '{"a', '{"a"', '{"a":', "[1", "[1,", '"', '"\\', '"\\u1', "-", "1.", "tru"]
     )
     def test_too_early(self, text: str) -> None:
-        """What ends too early is told from what is wrong, at the end only."""
+        """A text that ends too early is not called wrong, and is refused only at the end."""
         assert read([text], ends=False).fault is None
         assert ("it ends too early", len(text), True) == read([text]).fault
 
     def test_reason_shows_nothing(self) -> None:
-        """A reason has no word of the text."""
+        """A reason quotes nothing of the text."""
         reader = JsonReader()
 
         with pytest.raises(JsonFault) as caught:
@@ -379,7 +379,7 @@ class TestFaults:
         assert "secret" not in str(caught.value)
 
     def test_digits(self) -> None:
-        """A whole number of more digits than Python reads is refused where it starts; one of as many is read."""
+        """An integer with more digits than Python reads is refused where it starts; one with as many is read."""
         most = sys.get_int_max_str_digits()
 
         assert 10 ** (most - 1) == read(["1" + "0" * (most - 1)]).last
@@ -395,7 +395,7 @@ class TestFaults:
 
     @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
     def test_depth(self, opening: str, closing: str) -> None:
-        """What is nested too deeply is refused; what is not can be compared, copied and written."""
+        """A value that is nested too deeply is refused; any other can be compared, copied and encoded."""
         deep = opening * DEPTH + "0" + closing * DEPTH
 
         assert loads(deep) == read([deep]).last
@@ -405,11 +405,11 @@ class TestFaults:
 
 
 class TestFence:
-    """Markdown around the JSON."""
+    """The Markdown fence around JSON."""
 
     @given(documents(), st.sampled_from(["", "json", " JSON \r", "json5"]), st.randoms(use_true_random=False))
     def test_passed_over(self, text: str, info: str, random: Random) -> None:
-        """A fence around it changes nothing, with or without its end."""
+        """A fence around JSON changes nothing, with or without its end."""
         for end in ("```", "```\n", "``", ""):
             outcome = read(cut(f"\n```{info}\n{text}\n{end}", random))
 
@@ -424,7 +424,7 @@ class TestFence:
         ],
     )
     def test_refused(self, text: str, position: int) -> None:
-        """What is half a fence, or a fence in the wrong place, is refused."""
+        """Half a fence, or a fence in the wrong place, is refused."""
         for pieces in ([text], list(text)):
             fault = read(pieces).fault
             assert fault is not None
@@ -432,7 +432,7 @@ class TestFence:
 
 
 class TestWatching:
-    """The elements of a list, taken out while it grows."""
+    """The elements of a list, removed while it grows."""
 
     @pytest.mark.parametrize(
         ("text", "path"),
@@ -445,7 +445,7 @@ class TestWatching:
         ],
     )
     def test_found(self, text: str, path: tuple[str | int, ...]) -> None:
-        """Each element is there once it is whole, and only those of the list that was meant."""
+        """Each element of the watched list is found once it is whole, and no others are."""
         for pieces in ([text], list(text)):
             reader, found = JsonReader(path), list[Any]()
             for piece in pieces:
@@ -459,14 +459,14 @@ class TestWatching:
 
     @pytest.mark.parametrize("text", ['{"rows": 1}', '{"rows": {"rows": [1]}}', '{"row": [1]}', "[1]", '"rows"'])
     def test_not_found(self, text: str) -> None:
-        """Where there is no such list, none is found."""
+        """Nothing is found if there is no such list."""
         reader = JsonReader(("rows",))
         reader.feed(text)
 
         assert reader.found is None
 
     def test_twice(self) -> None:
-        """A list whose elements were taken out cannot be replaced by another any more."""
+        """A second list at the watched path is refused."""
         reader = JsonReader(("rows",))
 
         with pytest.raises(JsonFault, match="a second time") as caught:
@@ -479,7 +479,7 @@ class TestPartialJson:
     """`PartialJson` is a value."""
 
     def test_is_a_value(self) -> None:
-        """It can be compared, shown, copied and sent, and not be changed."""
+        """It can be compared, shown, copied and pickled, but not changed."""
         partial = read(['{"rows": [{"name": "Os']).snapshots[0]
         same_ = PartialJson({"rows": [{"name": "Os"}]}, path=("rows", 0, "name"))
 

@@ -1,4 +1,4 @@
-"""The log of a chat: what happens, and never what is said unless asked."""
+"""The log of a chat, which has texts only if they are asked for."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ CLOCKED = {"wall_duration", "time_to_first_token", "chat"}
 
 
 class Lines:
-    """Be a logger that keeps its lines, and fails when told to."""
+    """A logger that keeps its lines, and raises if it is given an error."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.lines: list[dict[str, Any]] = []
@@ -93,17 +93,17 @@ class Lines:
 
     @property
     def events(self) -> list[str]:
-        """What happened."""
+        """The events of the lines."""
         return [line["event"] for line in self.lines]
 
     @property
     def steady(self) -> list[dict[str, Any]]:
-        """The lines without what differs each time."""
+        """The lines without the values that differ each time."""
         return [{key: value for key, value in line.items() if key not in CLOCKED} for line in self.lines]
 
 
 def logged(*chunks: ChatChunk, error: Exception | None = None, content: bool = False) -> Lines:
-    """Tell what is logged of a chat."""
+    """Return the logger of a chat that has ended."""
     lines = Lines()
     end: Observable[ChatChunk] = reactivex.empty() if error is None else reactivex.throw(error)
     reactivex.concat(reactivex.from_iterable(chunks), end).pipe(log(lines, content=content)).subscribe(
@@ -112,11 +112,11 @@ def logged(*chunks: ChatChunk, error: Exception | None = None, content: bool = F
     return lines
 
 
-# What passes through.
+# Items and ends.
 
 
 def test_completes() -> None:
-    """The chat passes as it is, and the last line is the end with all that is known."""
+    """The chat is passed on unchanged, and the last line has everything that is known."""
     lines = Lines()
     played = play(log(lines), on_next(10, HM), on_next(20, YES), on_next(30, DONE), on_completed(40))
 
@@ -159,7 +159,7 @@ def test_one_time_to_first_token(error: Exception | None) -> None:
 
 
 def test_one_time_to_first_token_when_disposed() -> None:
-    """So has the line of a chat that is disposed, once there was a token."""
+    """The last line of a disposed chat has the time to the first token as well."""
     lines = Lines()
     source: Subject[ChatChunk] = Subject()
     subscription = source.pipe(log(lines)).subscribe()
@@ -170,7 +170,7 @@ def test_one_time_to_first_token_when_disposed() -> None:
 
 
 def test_errs() -> None:
-    """An error passes, and is logged with what was received."""
+    """An error is passed on, and is logged with what was received."""
     lines = Lines()
     played = play(log(lines), on_next(10, YES), on_error(20, LOST))
 
@@ -193,7 +193,7 @@ def test_errs() -> None:
 
 
 def test_never() -> None:
-    """A silent chat is logged as started, and as cancelled when it is let go."""
+    """A silent chat is logged as started, and as cancelled when it is disposed."""
     lines = Lines()
     played = play(log(lines))
 
@@ -203,7 +203,7 @@ def test_never() -> None:
 
 
 def test_disposed() -> None:
-    """What was received until dispose is logged, once."""
+    """What was received before dispose is logged once."""
     lines = Lines()
     played = play(log(lines), on_next(10, HM), on_next(20, YES), on_completed(30), disposed=215)
 
@@ -223,7 +223,7 @@ def test_disposed() -> None:
 
 
 def test_disposed_twice() -> None:
-    """Who disposes twice, or after the end, is logged once."""
+    """A second dispose, or one after the end, is not logged."""
     lines = Lines()
     source: Subject[ChatChunk] = Subject()
     subscription = source.pipe(log(lines)).subscribe()
@@ -236,7 +236,7 @@ def test_disposed_twice() -> None:
 
 
 def test_one_end_from_threads() -> None:
-    """Where a chat ends on one thread and is let go on others there is one last line."""
+    """A chat that ends on one thread and is disposed on others has one last line."""
     for _ in range(50):
         lines, gate = Lines(), threading.Barrier(3)
         source: Subject[ChatChunk] = Subject()
@@ -269,12 +269,12 @@ def test_scheduler_is_passed_on() -> None:
     assert seen == [scheduler]
 
 
-# What is told.
+# The lines.
 
 
 @pytest.mark.parametrize(("chunk", "kind"), [(HM, "thinking"), (YES, "content"), (ASKS, "tool_call")])
 def test_first_token(chunk: ChatChunk, kind: str) -> None:
-    """The first thinking, content or call is told once, an empty chunk is none."""
+    """The first thinking, content or call is logged once, and an empty chunk does not count."""
     lines = logged(ChatChunk(model="qwen3"), chunk, HM, YES, DONE).steady
 
     first = [line for line in lines if line["event"] == "chat_first_token"]
@@ -282,12 +282,12 @@ def test_first_token(chunk: ChatChunk, kind: str) -> None:
 
 
 def test_no_token() -> None:
-    """Of an answer without a word no first token is told."""
+    """An empty answer has no line for the first token."""
     assert logged(DONE).events == ["chat_started", "chat_finished"]
 
 
 def test_tool_calls() -> None:
-    """Each call is told by its name and id."""
+    """Each call is logged by name and id."""
     both = ChatChunk(model="qwen3", message=Message("assistant", tool_calls=(CALL, ToolCall(Function("get_time")))))
     lines = logged(both, ASKS, DONE).steady
 
@@ -299,7 +299,7 @@ def test_tool_calls() -> None:
 
 
 def test_conversation() -> None:
-    """A conversation with tools is one chat: numbers of all rounds, words of the assistant, one line for each call."""
+    """A conversation with tools is one chat, with the numbers of all rounds and a line for each call."""
     lines = logged(HM, ASKS, DONE, RESULT, ChatChunk(done=True, eval_count=99), ASKS, DONE, FAILED, YES, DONE)
 
     assert lines.events == [
@@ -319,20 +319,20 @@ def test_conversation() -> None:
 
 
 def test_tools() -> None:
-    """What comes of a call is a line, with its words only where they are wanted; how far it is, is none."""
+    """Each tool result has a line, with its text only if that is asked for; tool progress has none."""
     half = ChatChunk(message=Message("tool", tool_name="get_weather"), tool_progress="half")
-    told = [logged(ASKS, DONE, half, RESULT, FAILED, content=content).steady[-3:-1] for content in (False, True)]
+    lines = [logged(ASKS, DONE, half, RESULT, FAILED, content=content).steady[-3:-1] for content in (False, True)]
     result = {"event": "chat_tool_result", "level": "info", "result_length": 14}
     failed = {"event": "chat_tool_failed", "level": "warning", "result_length": 12}
     call = {"model": "qwen3", "tool_name": "get_weather", "tool_call_id": "call_1"}
 
-    assert told[0] == [result | call, failed | call]
-    assert told[1] == [result | call | {"result": "3 °C, a secret"}, failed | call | {"result": "no such city"}]
+    assert lines[0] == [result | call, failed | call]
+    assert lines[1] == [result | call | {"result": "3 °C, a secret"}, failed | call | {"result": "no such city"}]
 
 
 @given(conversation=conversations())
 def test_numbers_are_the_responses(conversation: list[list[ChatChunk]]) -> None:
-    """The numbers of the last line are those of the response."""
+    """The numbers in the last line are those of the response."""
     chunks = [chunk for message in conversation for chunk in message]
     builder = ResponseBuilder()
     for chunk in chunks:
@@ -352,7 +352,7 @@ def test_numbers_are_the_responses(conversation: list[list[ChatChunk]]) -> None:
 
 
 def test_words_after_a_result() -> None:
-    """Words without a role are the assistant's once a tool's message is done, and the tool's before that."""
+    """Text without a role is the assistant's once a tool's message is done, and the tool's before."""
     tool, done = Message.tool("secret", name="f"), True
     ended = logged(ChatChunk(message=tool, done=done), ChatChunk(message=Message("", "Yes"))).lines[-1]
     goes_on = logged(ChatChunk(message=tool), ChatChunk(message=Message("", "more"))).lines[-1]
@@ -362,7 +362,7 @@ def test_words_after_a_result() -> None:
 
 
 def test_without_numbers() -> None:
-    """What nobody knows is left out, and what passed through is counted."""
+    """Unknown numbers are left out, and chunks are counted."""
     end = logged(YES).steady[-1]
 
     assert "tokens_per_second" not in end
@@ -371,7 +371,7 @@ def test_without_numbers() -> None:
 
 
 def test_ids() -> None:
-    """The lines of a subscription share an id, which no other has."""
+    """The lines of a subscription share a unique id."""
     lines = Lines()
     chat = reactivex.of(YES, DONE).pipe(log(lines))
     chat.subscribe()
@@ -384,7 +384,7 @@ def test_ids() -> None:
 
 
 def test_error_of_a_request() -> None:
-    """An error that comes before any chunk is told with its model, endpoint, status and phase."""
+    """An error before any chunk is logged with its model, endpoint, status and phase."""
     missing = NotFoundError(
         "no", status=404, detail="model 'qwen3' not found", model="qwen3", endpoint="POST /api/chat"
     )
@@ -397,7 +397,7 @@ def test_error_of_a_request() -> None:
 
 
 def test_a_subscribers_error() -> None:
-    """A subscriber that fails is told of as a failure, by the error's kind."""
+    """An exception of a subscriber is logged as a failure, by its type."""
     lines = Lines()
 
     def fail(_: ChatChunk) -> NoReturn:
@@ -410,12 +410,12 @@ def test_a_subscribers_error() -> None:
     assert "error_message" not in lines.lines[-1]
 
 
-# What is not told.
+# What is not logged.
 
 
 @given(secret=st.text("§¶", min_size=3, max_size=8), ending=st.sampled_from(["finished", "cancelled", "lost", "mine"]))
 def test_keeps_secrets(secret: str, ending: str) -> None:
-    """No line holds anything of what is said, thought, passed to tools, brought by them, or quoted by an error."""
+    """No line quotes content, thinking, tool arguments, tool results or an error that may quote them."""
     lines = Lines()
     source: Subject[ChatChunk] = Subject()
     subscription = source.pipe(log(lines)).subscribe(on_error=lambda _: None)
@@ -436,7 +436,7 @@ def test_keeps_secrets(secret: str, ending: str) -> None:
 
 
 def test_keeps_what_a_server_quotes() -> None:
-    """An error in which a server quotes the model, as it really does, is told by its kind alone."""
+    """An error in which the server quotes the model is logged by its type alone."""
     chunks, expect = recorded("tool-call-bad")
     error = ReportedError("error parsing tool call: raw='{\"city\": Oslo'", detail="error parsing tool call", model="m")
     end = logged(*chunks, error=error).lines[-1]
@@ -448,7 +448,7 @@ def test_keeps_what_a_server_quotes() -> None:
 
 @pytest.mark.parametrize("kind", [ToolArgumentsError, ToolDeniedError])
 def test_keeps_what_a_call_quotes(kind: type[ToolError]) -> None:
-    """So is an error that quotes the arguments of a call, or who did not allow it."""
+    """An error that quotes tool arguments, or why a call was denied, is logged by its type alone."""
     end = logged(HM, error=kind("Invalid enum value 'secret' - at `$.unit`", model="m")).lines[-1]
 
     assert end["error"] == kind.__name__
@@ -456,7 +456,7 @@ def test_keeps_what_a_call_quotes(kind: type[ToolError]) -> None:
 
 
 def test_content() -> None:
-    """What is said, thought and passed to tools, and any error's words, are told where that is asked for."""
+    """With `content=True` content, thinking, tool arguments and all error messages are logged."""
     finished = logged(HM, YES, ASKS, DONE, RESULT, YES, DONE, content=True).lines
     failed = logged(HM, error=MINE, content=True).lines[-1]
 
@@ -470,7 +470,7 @@ def test_content() -> None:
 
 
 def test_failing_logger(reported: Callable[[], list[BaseException]]) -> None:
-    """A logger that fails is reported once, and the chat passes as it is."""
+    """A logger that raises is reported once, and the chat is passed on unchanged."""
     heard: list[object] = []
     chat = reactivex.of(HM, YES, DONE).pipe(log(Lines(MINE)))
     chat.subscribe(heard.append, heard.append, lambda: heard.append("completed"))
@@ -480,16 +480,16 @@ def test_failing_logger(reported: Callable[[], list[BaseException]]) -> None:
 
 
 class Asynchronous:
-    """Log by coroutines, which nobody would await."""
+    """A logger with async methods, which nobody would await."""
 
     async def info(self, event: str, **fields: Any) -> None:
-        """Keep nothing."""
+        """Log nothing."""
 
     warning = error = info
 
 
 class Opaque:
-    """Log by methods that do not tell what they take."""
+    """A logger whose methods have no signature."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -576,7 +576,7 @@ def test_async_default_logger() -> None:
 
 
 def test_opaque_logger() -> None:
-    """A logger that does not tell what it takes is taken at its word."""
+    """A logger whose methods have no signature is accepted."""
     opaque = Opaque()
     reactivex.of(DONE).pipe(log(cast("Logger", opaque))).subscribe()
 
@@ -588,7 +588,7 @@ EVENTS = ["chat_started", "chat_first_token", "chat_tool_call", "chat_finished"]
 
 @pytest.fixture
 def _configured() -> Iterator[None]:
-    """Leave structlog's settings as they were."""
+    """Restore structlog's configuration after the test."""
     before = structlog.get_config()
     yield
     structlog.configure(**before)
@@ -596,7 +596,7 @@ def _configured() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_configured")
 def test_default_logger(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a logger it is structlog's own, with the settings of the moment at which it logs."""
+    """The default is structlog's own logger, with the configuration at the time of the line."""
     chat = reactivex.of(ASKS, DONE).pipe(log())
     capture = LogCapture()
     structlog.configure(processors=[capture])
@@ -608,7 +608,7 @@ def test_default_logger(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("_configured")
 def test_json_lines() -> None:
-    """Native loggers with orjson write lines that are valid JSON."""
+    """A native logger with orjson writes valid JSON lines."""
     written = io.BytesIO()
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer(serializer=orjson.dumps)],
@@ -624,7 +624,7 @@ def test_json_lines() -> None:
 
 
 def test_print_logger() -> None:
-    """Native loggers that print work, bound values included."""
+    """A native logger that prints works, bound values included."""
     written = io.StringIO()
     logger = structlog.wrap_logger(
         structlog.PrintLogger(written),
@@ -639,7 +639,7 @@ def test_print_logger() -> None:
 
 
 def test_filtered_logger() -> None:
-    """A level that is filtered out costs nothing and is no error."""
+    """A level that is filtered out writes nothing and raises nothing."""
     written = io.StringIO()
     logger = structlog.wrap_logger(
         structlog.PrintLogger(written), wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR)
@@ -650,7 +650,7 @@ def test_filtered_logger() -> None:
 
 
 def test_stdlib_logger(caplog: pytest.LogCaptureFixture) -> None:
-    """Loggers of structlog over logging write records with the right levels."""
+    """A logger of structlog over `logging` writes records with the right levels."""
     logger: Any = structlog.wrap_logger(
         logging.getLogger("rxollama.tests"),
         processors=[structlog.stdlib.filter_by_level, structlog.stdlib.render_to_log_kwargs],
@@ -665,7 +665,7 @@ def test_stdlib_logger(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_generic_logger() -> None:
-    """Loggers of structlog that pass any method on work too."""
+    """A logger of structlog that forwards any method works."""
     captured = CapturingLogger()
     logger: Any = structlog.wrap_logger(
         captured, processors=[structlog.processors.EventRenamer("message")], wrapper_class=structlog.BoundLogger

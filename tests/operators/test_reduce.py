@@ -1,4 +1,4 @@
-"""Chunks reduce to a response: after each of them, or once at the end."""
+"""Chunks add up to a response: after each of them, or once at the end."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ CHUNKS = st.lists(
 )
 
 
-def received(told: list[ChatChunk], operator: Operator[ChatChunk, ChatResponse]) -> list[ChatResponse]:
-    """Collect what comes of chunks that come at once."""
+def received(sent: list[ChatChunk], operator: Operator[ChatChunk, ChatResponse]) -> list[ChatResponse]:
+    """Return what an operator emits for chunks that arrive at once."""
     responses: list[ChatResponse] = []
-    reactivex.from_iterable(told).pipe(operator).subscribe(responses.append)
+    reactivex.from_iterable(sent).pipe(operator).subscribe(responses.append)
     return responses
 
 
 def test_accumulate_completes() -> None:
-    """Each chunk brings a snapshot, and the end comes with the source's."""
+    """Each chunk gives a snapshot, and the completion is the source's."""
     played = play(accumulate(), on_next(10, HEL), on_next(20, LO), on_next(30, DONE), on_completed(40))
 
     expected = [on_next(210, AFTER_HEL), on_next(220, AFTER_LO), on_next(230, AFTER_DONE), on_completed(240)]
@@ -59,7 +59,7 @@ def test_accumulate_completes() -> None:
 
 
 def test_accumulate_errors() -> None:
-    """An error comes after the snapshots."""
+    """An error follows the snapshots."""
     played = play(accumulate(), on_next(10, HEL), on_error(20, LOST))
 
     assert played.messages == [on_next(210, AFTER_HEL), on_error(220, LOST)]
@@ -67,7 +67,7 @@ def test_accumulate_errors() -> None:
 
 
 def test_accumulate_disposed() -> None:
-    """Nothing comes after dispose, and the source is let go."""
+    """Nothing is emitted after dispose, and the source is disposed."""
     played = play(accumulate(), on_next(10, HEL), on_next(20, LO), on_completed(30), disposed=215)
 
     assert played.messages == [on_next(210, AFTER_HEL)]
@@ -76,7 +76,7 @@ def test_accumulate_disposed() -> None:
 
 @given(st.lists(st.sampled_from(MESSAGES), max_size=6))
 def test_collect_reads_a_conversation(messages: list[list[ChatChunk]]) -> None:
-    """Each message of a conversation is one of the response, as it would be alone."""
+    """Each message of a conversation is in the response, as it would be alone."""
     whole = received([chunk for message in messages for chunk in message], collect())
     alone = [received(message, collect())[0].messages for message in messages]
 
@@ -84,7 +84,7 @@ def test_collect_reads_a_conversation(messages: list[list[ChatChunk]]) -> None:
 
 
 def test_collect_completes() -> None:
-    """The whole response comes once, with the end."""
+    """The whole response is emitted once, before the completion."""
     played = play(collect(), on_next(10, HEL), on_next(20, LO), on_next(30, DONE), on_completed(40))
 
     assert played.messages == [on_next(240, AFTER_DONE), on_completed(240)]
@@ -92,19 +92,19 @@ def test_collect_completes() -> None:
 
 
 def test_collect_unfinished() -> None:
-    """A source that completes without a done chunk brings a response that is not done."""
+    """A source that completes without a done chunk gives a response that is not done."""
     played = play(collect(), on_next(10, HEL), on_completed(40))
 
     assert played.messages == [on_next(240, AFTER_HEL), on_completed(240)]
 
 
 def test_collect_empty() -> None:
-    """A source without chunks brings no response."""
+    """A source without chunks gives no response."""
     assert play(collect(), on_completed(40)).messages == [on_completed(240)]
 
 
 def test_collect_errors() -> None:
-    """An error is all that comes of a stream that failed."""
+    """A stream that fails gives only the error."""
     played = play(collect(), on_next(10, HEL), on_error(20, LOST))
 
     assert played.messages == [on_error(220, LOST)]
@@ -112,7 +112,7 @@ def test_collect_errors() -> None:
 
 
 def test_collect_disposed() -> None:
-    """Nothing comes after dispose, and the source is let go."""
+    """Nothing is emitted after dispose, and the source is disposed."""
     played = play(collect(), on_next(10, HEL), on_completed(30), disposed=215)
 
     assert played.messages == []
@@ -120,13 +120,13 @@ def test_collect_disposed() -> None:
 
 
 @given(CHUNKS)
-def test_collect_is_the_last_snapshot(told: list[ChatChunk]) -> None:
-    """What is collected is the last of the snapshots, and they stay what they were."""
-    snapshots = received(told, accumulate())
+def test_collect_is_the_last_snapshot(sent: list[ChatChunk]) -> None:
+    """The collected response is the last snapshot, and snapshots do not change later."""
+    snapshots = received(sent, accumulate())
 
-    assert snapshots[-1:] == received(told, collect())
+    assert snapshots[-1:] == received(sent, collect())
     for count, snapshot in enumerate(snapshots, 1):
-        assert received(told[:count], collect()) == [snapshot]
+        assert received(sent[:count], collect()) == [snapshot]
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_collect_is_the_last_snapshot(told: list[ChatChunk]) -> None:
 )
 def test_recorded(name: str) -> None:
     """A recorded answer collects to what its guide says."""
-    told, expect = recorded(name)
-    [response] = received(told, collect())
+    sent, expect = recorded(name)
+    [response] = received(sent, collect())
 
     assert response.message.content == expect["content"]
     assert response.message.thinking == expect["thinking"]

@@ -1,4 +1,4 @@
-"""A failure is met by asking again, while there was nothing to see, and where that can help."""
+"""A failure is followed by another attempt, while nothing was visible and if that may help."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LOST = ConnectionLostError("lost")
 BUSY = BusyError("busy", status=503)
 MINE = KeyError("mine")
 ANSWER = [on_next(10, HEL), on_next(20, LO), on_next(30, DONE), on_completed(40)]
-# What servers say when a parser of theirs does not understand the model.
+# Messages of servers whose parser does not understand the model.
 PARSERS = [
     "error parsing tool call: raw='{\"city\": Oslo', err=invalid character 'O' looking for beginning of value",
     "failed to parse JSON: invalid character 'O' looking for beginning of value",
@@ -59,7 +59,7 @@ PARSERS = [
 
 
 def always(_: Exception) -> bool:
-    """Ask again whatever happened."""
+    """Return True for every error."""
     return True
 
 
@@ -67,7 +67,7 @@ def always(_: Exception) -> bool:
 
 
 def test_no_failure() -> None:
-    """What does not fail is passed on as it is, and is asked for once."""
+    """A source that does not fail is passed on unchanged, and is subscribed once."""
     stage = Stage()
     played = stage.play(stage.source(on_next(5, EMPTY), *ANSWER).pipe(retry()))
 
@@ -78,7 +78,7 @@ def test_no_failure() -> None:
 
 
 def test_asks_again() -> None:
-    """After a failure without anything to see the source is subscribed again, and nothing of the failed one comes."""
+    """After a failure with nothing visible the source is subscribed again, and no failed chunk is emitted."""
     stage = Stage()
     source = stage.in_turn([on_next(10, EMPTY), on_error(20, LOST)], [on_next(5, EMPTY), *ANSWER])
     played = stage.play(source.pipe(retry(backoff=80, max_backoff=80, jitter=0)))
@@ -91,7 +91,7 @@ def test_asks_again() -> None:
 
 @pytest.mark.parametrize("chunk", [HM, HEL, CALL, DONE])
 def test_not_once_there_was_something_to_see(chunk: ChatChunk) -> None:
-    """After thinking, content, a tool call or the end of a message an error is passed on."""
+    """An error after thinking, content, a tool call or the end of a message is passed on."""
     stage = Stage()
     played = stage.play(stage.source(on_next(5, EMPTY), on_next(10, chunk), on_error(20, LOST)).pipe(retry()))
 
@@ -100,7 +100,7 @@ def test_not_once_there_was_something_to_see(chunk: ChatChunk) -> None:
 
 
 def test_held_back_until_the_error() -> None:
-    """What the last attempt sent ahead of an answer comes before its error."""
+    """Chunks that the last attempt sent before an answer are emitted before its error."""
     stage = Stage()
     source = stage.in_turn(
         [on_next(1, EMPTY), on_next(2, EMPTY), on_error(9, LOST)], [on_next(5, EMPTY), on_error(9, LOST)]
@@ -111,7 +111,7 @@ def test_held_back_until_the_error() -> None:
 
 
 def test_held_back_until_completion() -> None:
-    """What came without an answer comes before the completion."""
+    """Chunks without an answer are emitted before the completion."""
     stage = Stage()
 
     assert stage.play(stage.source(on_next(5, EMPTY), on_completed(9)).pipe(retry())) == [
@@ -120,7 +120,7 @@ def test_held_back_until_completion() -> None:
 
 
 def test_never() -> None:
-    """A source that never sends is waited for."""
+    """A source that never sends stays subscribed."""
     stage = Stage()
 
     assert stage.play(stage.source().pipe(retry())) == []
@@ -128,7 +128,7 @@ def test_never() -> None:
 
 
 def test_disposed_within_an_attempt() -> None:
-    """Disposed, the running attempt is let go."""
+    """Dispose disposes the running attempt."""
     stage = Stage()
     source = stage.in_turn([on_error(10, LOST)], [on_next(10, EMPTY), on_next(50, HEL)])
     played = stage.play(source.pipe(retry(backoff=5, jitter=0, scheduler=stage.clock)), disposed=240)
@@ -139,7 +139,7 @@ def test_disposed_within_an_attempt() -> None:
 
 
 def test_disposed_within_a_wait() -> None:
-    """Disposed, the wait is cancelled, and nothing is asked again."""
+    """Dispose cancels the wait, and there is no further attempt."""
     stage = Stage()
     source = stage.source(on_error(10, LOST)).pipe(retry(backoff=25, jitter=0, scheduler=stage.clock))
     outstanding: list[int] = []
@@ -155,12 +155,12 @@ def test_disposed_within_a_wait() -> None:
 
 
 def begun(stage: Stage) -> list[float]:
-    """Tell when the only source of a stage was subscribed, counted from the beginning."""
+    """Return when the only source of a stage was subscribed, relative to the first time."""
     return [subscription.subscribe - 200 for subscription in stage.subscriptions[0]]
 
 
 def test_waits_grow() -> None:
-    """Each wait is longer than the one before, up to the longest."""
+    """Each wait is longer than the one before, up to `max_backoff`."""
     stage = Stage()
     stage.play(stage.source(on_error(1, LOST)).pipe(retry(6, backoff=2, factor=3, max_backoff=20, jitter=0)))
 
@@ -168,7 +168,7 @@ def test_waits_grow() -> None:
 
 
 def test_the_first_wait_is_bounded_too() -> None:
-    """No wait is longer than the longest, the first one included."""
+    """No wait is longer than `max_backoff`, the first one included."""
     stage = Stage()
     stage.play(stage.source(on_error(1, LOST)).pipe(retry(2, backoff=20, max_backoff=5, jitter=0)))
 
@@ -176,7 +176,7 @@ def test_the_first_wait_is_bounded_too() -> None:
 
 
 def test_jitter_shortens() -> None:
-    """A part of each wait is left to chance, which can be given."""
+    """`jitter` shortens each wait by a random part, which `random` gives."""
     stage, chances = Stage(), iter([0.0, 0.5, 1.0])
     operator = retry(4, backoff=8, factor=1, jitter=0.25, random=lambda: next(chances))
     stage.play(stage.source(on_error(1, LOST)).pipe(operator))
@@ -186,7 +186,7 @@ def test_jitter_shortens() -> None:
 
 @given(st.floats(0, 1), st.integers(1, 5))
 def test_chance_by_itself(jitter: float, backoff: int) -> None:
-    """Without a given chance a wait is between its shortest and its longest."""
+    """With the default `random` a wait is between its shortest and its longest."""
     stage = Stage()
     stage.play(stage.source(on_error(1, LOST)).pipe(retry(2, backoff=backoff, jitter=jitter)))
     [_, second] = stage.subscriptions[0]
@@ -196,7 +196,7 @@ def test_chance_by_itself(jitter: float, backoff: int) -> None:
 
 @pytest.mark.parametrize(("asked", "waited"), [(None, 10), (0, 10), (5, 10), (50, 50)])
 def test_the_server_says_when(asked: float | None, waited: float) -> None:
-    """No wait is shorter than the server asks, whatever the longest is, and none is shorter for its asking."""
+    """No wait is shorter than the server asks for, and none is shorter than `backoff` for that."""
     stage = Stage()
     busy = BusyError("busy", status=503, retry_after=asked)
     stage.play(stage.source(on_error(1, busy)).pipe(retry(2, backoff=10, max_backoff=10, jitter=0)))
@@ -206,7 +206,7 @@ def test_the_server_says_when(asked: float | None, waited: float) -> None:
 
 @pytest.mark.parametrize(("longest", "waited"), [({}, [0, 61]), ({"max_retry_after": 100}, [0, 61])])
 def test_the_server_asks_for_what_is_allowed(longest: dict[str, Any], waited: list[float]) -> None:
-    """A wait of a minute is granted to the server without being asked for in the call."""
+    """The server may ask for a wait of up to a minute by default."""
     stage = Stage()
     busy = BusyError("busy", status=503, retry_after=60)
     stage.play(stage.source(on_error(1, busy)).pipe(retry(2, max_backoff=1, jitter=0, **longest)))
@@ -228,7 +228,7 @@ def test_the_server_asks_for_too_much(asked: float) -> None:
 
 
 def test_too_much_after_other_failures() -> None:
-    """The attempts before the one that is not followed by another are told in the notes as well."""
+    """The notes have the attempts before that error as well."""
     stage = Stage()
     busy = BusyError("busy", status=503, retry_after=0.5)
     source = stage.in_turn([on_error(1, LOST)], [on_error(1, busy)])
@@ -257,7 +257,7 @@ def test_waits_as_timedelta() -> None:
 
 
 def test_very_many_attempts() -> None:
-    """However many attempts there are, and with no wait at all, neither numbers nor the stack overflow."""
+    """Neither numbers nor the stack overflow with very many attempts, even without waits."""
     stage = Stage()
     stage.play(reactivex.throw(LOST).pipe(retry(3000, factor=1e300, backoff=0)))
     played = stage.play(reactivex.throw(LOST).pipe(retry(2000, factor=10, max_backoff=0.1)), disposed=1e6)
@@ -266,11 +266,11 @@ def test_very_many_attempts() -> None:
 
 
 @given(st.lists(scripts(lambda time: st.just(on_error(time, LOST))), min_size=1, max_size=4), st.booleans())
-def test_one_timer(told: list[list[Recorded[Any]]], disposed: bool) -> None:
-    """There is never more than one timer, and none after the end or after dispose."""
+def test_one_timer(sent: list[list[Recorded[Any]]], disposed: bool) -> None:
+    """There is at most one timer, and none after the end or dispose."""
     stage = Stage()
     operator = retry(4, backoff=3, scheduler=stage.clock)
-    stage.play(stage.in_turn(*told).pipe(operator), disposed=215 if disposed else 1000)
+    stage.play(stage.in_turn(*sent).pipe(operator), disposed=215 if disposed else 1000)
 
     assert stage.clock.most <= 1
     assert stage.clock.outstanding == 0
@@ -293,7 +293,7 @@ def test_one_timer(told: list[list[Recorded[Any]]], disposed: bool) -> None:
     ],
 )
 def test_where_it_can_help(error: Exception) -> None:
-    """Where the network or the server failed, another attempt can help."""
+    """By default there is another attempt if the network or the server failed."""
     stage = Stage()
     stage.play(stage.source(on_error(1, error)).pipe(retry(2)))
 
@@ -315,7 +315,7 @@ def test_where_it_can_help(error: Exception) -> None:
     ids=repr,
 )
 def test_where_it_cannot_help(error: Exception) -> None:
-    """Where the request is at fault, or the server's parser failed, an error is passed on at once."""
+    """By default an error is passed on if the request is at fault or the server's parser failed."""
     stage = Stage()
 
     assert stage.play(stage.source(on_error(1, error)).pipe(retry())) == [on_error(201, error)]
@@ -323,7 +323,7 @@ def test_where_it_cannot_help(error: Exception) -> None:
 
 
 def test_model_names_are_no_words_of_the_server() -> None:
-    """A model whose name speaks of parsing is no parser's failure."""
+    """A model whose name contains "parser" does not count as a parser's failure."""
     stage = Stage()
     error = ServerFailureError("failed", status=500, detail="out of memory", model="json-parser")
     stage.play(stage.source(on_error(1, error)).pipe(retry(2)))
@@ -332,7 +332,7 @@ def test_model_names_are_no_words_of_the_server() -> None:
 
 
 def test_when() -> None:
-    """A function may say where another attempt can help; it is not asked when none is left."""
+    """`when` decides whether there is another attempt, and is not called when none is left."""
     asked: list[Exception] = []
 
     def when(error: Exception) -> bool:
@@ -352,7 +352,7 @@ def test_when() -> None:
 
 @pytest.mark.parametrize("argument", ["when", "random"])
 def test_a_function_that_fails(argument: str) -> None:
-    """What a given function raises ends the stream, and the error that it was asked about is noted."""
+    """An exception of `when` or `random` ends the stream, and the error before it is in its notes."""
     mine = KeyError("mine")
 
     def function(*_: object) -> Any:
@@ -366,16 +366,16 @@ def test_a_function_that_fails(argument: str) -> None:
     assert notes_of(mine) == ["attempt 1 failed: ConnectionLostError: lost"]
 
 
-# What the error tells.
+# Notes.
 
 
 def notes_of(error: Exception) -> list[str]:
-    """Read the notes of an error."""
+    """Return the notes of an error."""
     return list(getattr(error, "__notes__", ()))
 
 
 def test_every_error_is_kept() -> None:
-    """The last error tells of the ones before in its notes."""
+    """The last error has the ones before in its notes."""
     stage = Stage()
     last = TruncatedError("cut", model="m")
     source = stage.in_turn(
@@ -388,7 +388,7 @@ def test_every_error_is_kept() -> None:
 
 
 def test_kept_also_after_a_beginning() -> None:
-    """An attempt that began to answer, and then failed, tells of the ones before."""
+    """An attempt that fails after it began to answer has notes of the ones before."""
     stage = Stage()
     last = ReportedError("reported")
     source = stage.in_turn([on_error(1, LOST)], [on_next(1, HEL), on_error(2, last)])
@@ -399,7 +399,7 @@ def test_kept_also_after_a_beginning() -> None:
 
 
 def test_the_same_error_every_time() -> None:
-    """A source that raises the same error every time does not pile up notes."""
+    """A source that raises the same error object every time does not repeat notes."""
     error = ConnectionLostError("lost")
     for _ in range(2):
         stage = Stage()
@@ -409,7 +409,7 @@ def test_the_same_error_every_time() -> None:
 
 
 def test_a_single_attempt() -> None:
-    """With one attempt nothing is asked again, and nothing noted."""
+    """With `attempts=1` there is no second attempt and no note."""
     stage = Stage()
     error = ConnectionLostError("lost")
 
@@ -421,24 +421,24 @@ def test_a_single_attempt() -> None:
 
 
 def ends(time: int) -> SearchStrategy[Recorded[Any]]:
-    """Draw an end: well, or with an error where another attempt can help, or where it cannot."""
+    """Draw a completion, an error after which another attempt may help, or one after which it may not."""
     return st.sampled_from([on_completed(time), on_error(time, LOST), on_error(time, MINE)])
 
 
 @given(st.lists(scripts(ends), min_size=1, max_size=4), st.integers(1, 4))
-def test_one_attempt_comes_out(told: list[list[Recorded[Any]]], attempts: int) -> None:
-    """What comes out is one attempt, whole: the first that begins, completes or cannot be helped, else the last."""
+def test_one_attempt_comes_out(sent: list[list[Recorded[Any]]], attempts: int) -> None:
+    """One attempt is emitted as a whole: the first that answers, completes or may not be repeated, else the last."""
     stage = Stage()
-    played = stage.play(stage.in_turn(*told).pipe(retry(attempts, backoff=1)))
+    played = stage.play(stage.in_turn(*sent).pipe(retry(attempts, backoff=1)))
 
-    possible = [told[min(number, len(told) - 1)] for number in range(attempts)]
+    possible = [sent[min(number, len(sent) - 1)] for number in range(attempts)]
     chosen = next(filter(is_final, possible), possible[-1])
     assert chunks_of(played) == chunks_of(chosen)
     assert played[-1].value == chosen[-1].value
 
 
 def is_final(script: list[Recorded[Any]]) -> bool:
-    """Tell whether there is no attempt after this one."""
+    """Return whether no attempt follows this one."""
     return any(chunk.visible or chunk.done for chunk in chunks_of(script)) or transcript(script)[-1][1] is not LOST
 
 
@@ -464,7 +464,7 @@ def test_scheduler_is_passed_on() -> None:
 
 
 def test_each_subscription_has_its_own_attempts() -> None:
-    """The same pipeline subscribed twice asks as often each time."""
+    """Each subscription of a pipeline has its own attempts."""
     stage = Stage()
     pipeline = stage.source(on_error(1, LOST)).pipe(retry(2, backoff=1, jitter=0))
     stage.play(reactivex.merge(pipeline, pipeline))
@@ -473,7 +473,7 @@ def test_each_subscription_has_its_own_attempts() -> None:
 
 
 def test_background_loop() -> None:
-    """Subscribed from outside of any loop, the next attempt is made on the background loop."""
+    """Without a running loop the next attempt is made on the background loop."""
     heard = Heard(reactivex.throw(LOST).pipe(retry(2, backoff=0.01)))
 
     assert heard.failure is LOST
@@ -481,13 +481,13 @@ def test_background_loop() -> None:
 
 
 async def test_running_loop() -> None:
-    """Awaited, the next attempt is made on the loop that awaits."""
+    """In a coroutine the next attempt is made on the running loop."""
     with pytest.raises(ConnectionLostError):
         await reactivex.throw(LOST).pipe(retry(2, backoff=0.01))
 
 
 def test_clock_that_cannot_wait() -> None:
-    """A scheduler that takes no timers is told to the subscriber, with the error before it."""
+    """The subscriber gets the error of a scheduler that cannot set timers, with a note of the one before."""
     scheduler = EventLoopScheduler()
     scheduler.dispose()
     errors: list[Exception] = []
@@ -498,7 +498,7 @@ def test_clock_that_cannot_wait() -> None:
 
 
 def test_disposed_from_within_the_predicate() -> None:
-    """Disposed while it is decided what to do after a failure, nothing is asked again."""
+    """There is no further attempt if `when` disposes the subscription."""
     source: Subject[ChatChunk] = Subject()
     asked: list[Exception] = []
 
@@ -519,7 +519,7 @@ def test_disposed_from_within_the_predicate() -> None:
 
 
 def test_failing_subscriber() -> None:
-    """What a subscriber raises reaches the producer as it is, and is no reason to ask again."""
+    """An exception of a subscriber reaches the producer unchanged, and there is no further attempt."""
     source: Subject[ChatChunk] = Subject()
     taken: list[ChatChunk] = []
     errors: list[Exception] = []
@@ -539,7 +539,7 @@ def test_failing_subscriber() -> None:
 
 
 def test_subscriber_failing_at_the_end() -> None:
-    """A subscriber that fails on what was held back is told of its own error in place of the end."""
+    """A subscriber that fails on a held-back chunk gets its own error instead of the end."""
     source: Subject[ChatChunk] = Subject()
     errors: list[Exception] = []
 
@@ -554,7 +554,7 @@ def test_subscriber_failing_at_the_end() -> None:
 
 
 def test_nobody_handles_the_error(reported: Callable[[], list[BaseException]]) -> None:
-    """An error of a later attempt that no subscriber handles is reported, and takes no scheduler down."""
+    """An error of a later attempt without a handler is reported, and does not break the scheduler."""
     clock = VirtualTimeScheduler()
     reactivex.throw(LOST).pipe(retry(2, scheduler=clock)).subscribe()
     clock.start()

@@ -1,4 +1,4 @@
-"""A chat is split into what is thought, what is said, and what happens."""
+"""A chat is split into thinking, content and events."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ LOST = ConnectionError("lost")
 
 
 def says(content: str = "", thinking: str = "", *calls: ToolCall, done: bool = False) -> ChatChunk:
-    """Build a chunk of the assistant's."""
+    """Return a chunk of the assistant."""
     return ChatChunk(message=Message("assistant", content, thinking, tool_calls=calls), done=done)
 
 
 def returns(content: str, *, failed: bool = False) -> ChatChunk:
-    """Build a tool's result."""
+    """Return a chunk with the result of a tool."""
     return ChatChunk(message=Message.tool(content, call=CALL), tool_failed=failed)
 
 
@@ -60,14 +60,14 @@ SAID = (ContentStarted(), ContentEnded())
 
 
 def received(chunks: list[ChatChunk], operator: Callable[[Observable[ChatChunk]], Observable[Any]]) -> list[Any]:
-    """Gather what comes of chunks that come at once."""
+    """Return what an operator emits for chunks that arrive at once."""
     found: list[Any] = []
     reactivex.from_iterable(chunks).pipe(operator).subscribe(found.append)
     return found
 
 
 def test_content_completes() -> None:
-    """Content deltas come as they arrive, without empty ones and without a tool's results."""
+    """Content deltas are emitted as they arrive, without empty ones and tool results."""
     played = play(
         content(),
         on_next(10, says("", "Hm")),
@@ -83,7 +83,7 @@ def test_content_completes() -> None:
 
 
 def test_thinking_completes() -> None:
-    """Thinking deltas come as they arrive, without empty ones, also after content."""
+    """Thinking deltas are emitted as they arrive, without empty ones, also after content."""
     played = play(
         thinking(),
         on_next(10, says("", "Hm")),
@@ -99,7 +99,7 @@ def test_thinking_completes() -> None:
 
 @pytest.mark.parametrize("operator", [content, thinking])
 def test_texts_error(operator: Any) -> None:
-    """An error comes after the deltas that arrived."""
+    """An error follows the deltas that arrived."""
     played = play(operator(), on_next(10, says("a", "a")), on_error(20, LOST))
 
     assert played.messages == [on_next(210, "a"), on_error(220, LOST)]
@@ -108,7 +108,7 @@ def test_texts_error(operator: Any) -> None:
 
 @pytest.mark.parametrize("operator", [content, thinking])
 def test_texts_disposed(operator: Any) -> None:
-    """Nothing comes after dispose, and the source is let go."""
+    """Nothing is emitted after dispose, and the source is disposed."""
     played = play(operator(), on_next(10, says("a", "a")), on_next(20, says("b", "b")), disposed=215)
 
     assert played.messages == [on_next(210, "a")]
@@ -117,29 +117,29 @@ def test_texts_disposed(operator: Any) -> None:
 
 @given(CHUNKS)
 def test_no_word_is_lost(chunks: list[ChatChunk]) -> None:
-    """Deltas joined are the texts of the chunks, one by one or as events."""
-    told: list[ChatEvent] = received(chunks, events())
+    """The joined deltas are the texts of the chunks, from `content`, `thinking` and `events`."""
+    built: list[ChatEvent] = received(chunks, events())
     spoken = [chunk.message for chunk in chunks if chunk.message.role != "tool"]
 
     said = "".join(message.content for message in spoken)
     thought = "".join(message.thinking for message in spoken)
     assert "".join(received(chunks, content())) == said
-    assert "".join(event.text for event in told if isinstance(event, ContentDelta)) == said
+    assert "".join(event.text for event in built if isinstance(event, ContentDelta)) == said
     assert "".join(received(chunks, thinking())) == thought
-    assert "".join(event.text for event in told if isinstance(event, ThinkingDelta)) == thought
+    assert "".join(event.text for event in built if isinstance(event, ThinkingDelta)) == thought
 
 
 @pytest.mark.parametrize("name", ["thinking-reopens", "thinking-boundary", "native-calls", "harmony-call"])
 def test_recorded(name: str) -> None:
     """A recorded answer has the texts, the calls and the end that its guide says."""
     chunks, expect = recorded(name)
-    told: list[ChatEvent] = received(chunks, events())
+    built: list[ChatEvent] = received(chunks, events())
 
     assert "".join(received(chunks, content())) == expect["content"]
     assert "".join(received(chunks, thinking())) == expect["thinking"]
-    assert sum(isinstance(event, ToolCalled) for event in told) == len(expect["tool_calls"])
-    assert told.count(THOUGHT[0]) == (2 if name == "thinking-reopens" else bool(expect["thinking"]))
-    assert isinstance(told[-1], Finished)
+    assert sum(isinstance(event, ToolCalled) for event in built) == len(expect["tool_calls"])
+    assert built.count(THOUGHT[0]) == (2 if name == "thinking-reopens" else bool(expect["thinking"]))
+    assert isinstance(built[-1], Finished)
 
 
 def test_split() -> None:
@@ -165,7 +165,7 @@ def test_split() -> None:
 
 @pytest.mark.parametrize("end", [on_completed(30), on_error(30, LOST)])
 def test_split_ends(end: Any) -> None:
-    """Both end with the source."""
+    """Both streams end with the source."""
     scheduler = TestScheduler()
     source = scheduler.create_cold_observable(on_next(10, says("a", "b")), end)
     observers = [scheduler.create_observer(), scheduler.create_observer()]

@@ -1,4 +1,4 @@
-"""Answers that are JSON become values: as they grow, element by element, or all at once."""
+"""Answers that are JSON become values: as they grow, element by element, or as a whole."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Model(pydantic.BaseModel):
 
 
 class Mood(Enum):
-    """A word of a few."""
+    """One of a few words."""
 
     GOOD = "good"
     BAD = "bad"
@@ -115,12 +115,12 @@ class PositiveModel(pydantic.BaseModel):
 
 
 class Failing(msgspec.Struct):
-    """A type whose own code fails."""
+    """A type whose own code raises."""
 
     name: str
 
     def __post_init__(self) -> None:
-        """Fail in a way that has nothing to do with the value."""
+        """Raise an error that is not about the value."""
         raise KeyError("mine")
 
 
@@ -140,23 +140,23 @@ OPERATORS: list[Callable[[], Operator[ChatChunk, Any]]] = [
 def says(
     content: str = "", *, thinking: str = "", calls: tuple[ToolCall, ...] = (), role: str = "assistant"
 ) -> ChatChunk:
-    """Build a chunk of an answer."""
+    """Return a chunk of an answer."""
     return ChatChunk(model="m", message=Message(role, content, thinking, tool_calls=calls))
 
 
 def done(reason: str = "stop", content: str = "", calls: tuple[ToolCall, ...] = ()) -> ChatChunk:
-    """Build the end of an answer."""
+    """Return the last chunk of an answer."""
     message = Message("assistant", content, tool_calls=calls)
     return ChatChunk(model="m", message=message, done=True, done_reason=reason)
 
 
 def returns(content: str = "3 °C") -> ChatChunk:
-    """Build a tool's result."""
+    """Return a chunk with the result of a tool."""
     return ChatChunk(message=Message.tool(content, name="get_weather"), done=True)
 
 
 def received(chunks: Iterable[ChatChunk], operator: Operator[ChatChunk, Any]) -> tuple[list[Any], Exception | None]:
-    """Gather what comes of chunks that come at once, and the error."""
+    """Return what an operator emits for chunks that arrive at once, and the error."""
     found: list[Any] = []
     ended: list[Exception | None] = []
     source = reactivex.from_iterable(chunks).pipe(operator)
@@ -166,23 +166,23 @@ def received(chunks: Iterable[ChatChunk], operator: Operator[ChatChunk, Any]) ->
 
 
 def refused(chunks: Iterable[ChatChunk], operator: Operator[ChatChunk, Any]) -> StructuredOutputError:
-    """Gather the error of an answer that is not what was asked for."""
+    """Return the `StructuredOutputError` of chunks that arrive at once."""
     _, error = received(chunks, operator)
     assert isinstance(error, StructuredOutputError)
     return error
 
 
 def pieces(text: str, random: Random) -> list[ChatChunk]:
-    """Say a text in pieces."""
+    """Return chunks with the pieces of a text."""
     places = sorted(random.randrange(len(text) + 1) for _ in range(random.choice((0, 1, 3, 9))))
     return [says(text[start:end]) for start, end in zip([0, *places], [*places, len(text)], strict=True)]
 
 
 class TestParse:
-    """`parse()` gives the value, or says why not."""
+    """`parse()` emits the value, or the reason why there is none."""
 
     def test_completes(self) -> None:
-        """The value comes with the completion."""
+        """The value is emitted before the completion."""
         played = play(
             parse(Row),
             on_next(10, says(thinking="Hm")),
@@ -196,7 +196,7 @@ class TestParse:
         assert [Subscription(200, 250)] == played.subscriptions
 
     def test_errors(self) -> None:
-        """The source's error is passed on, whatever the JSON is by then."""
+        """The source's error is passed on, whatever the answer is so far."""
         for content in ('{"name": "Os', '{"name": "Oslo"}', "Sorry"):
             played = play(parse(Row), on_next(10, says(content)), on_error(20, LOST))
 
@@ -204,7 +204,7 @@ class TestParse:
             assert [Subscription(200, 220)] == played.subscriptions
 
     def test_disposed(self) -> None:
-        """Nothing comes after dispose, and the source is let go."""
+        """Nothing is emitted after dispose, and the source is disposed."""
         played = play(parse(Row), on_next(10, says('{"name": "Oslo"}')), on_completed(20), disposed=215)
 
         assert [] == played.messages
@@ -229,11 +229,11 @@ class TestParse:
         ],
     )
     def test_types(self, kind: Any, text: str, value: object) -> None:
-        """Any type that JSON can be read into will do, blanks and a fence around it or not."""
+        """Any type that JSON can be read into is accepted, with white space and a fence or without."""
         assert ([value], None) == received([*map(says, text), done()], parse(kind))
 
     def test_the_value_is_its_own(self) -> None:
-        """Who changes a value changes nothing of the next subscriber's."""
+        """Each subscriber gets its own value."""
         source = reactivex.of(says("[[]]"), done()).pipe(parse(list[list[int]]))
         first: list[list[list[int]]] = []
         source.subscribe(lambda value: value[0].append(1))
@@ -242,7 +242,7 @@ class TestParse:
         assert [[[]]] == first
 
     def test_whole_though_cut_off(self) -> None:
-        """A value that is whole is good, also where only blanks were cut off."""
+        """A whole value is emitted, even if white space after it was cut off."""
         assert ([{"a": 1}], None) == received([says('{"a": 1}\n\n\n'), done("length")], parse(dict[str, int]))
 
     def test_misfit(self) -> None:
@@ -267,7 +267,7 @@ class TestParse:
         ],
     )
     def test_misfit_shows_no_words(self, kind: Any, text: str, path: str, shown: str) -> None:
-        """A misfit's text has no word of the answer."""
+        """The message of a misfit quotes nothing of the answer."""
         error = refused([says(text), done()], parse(kind))
 
         assert path == error.path
@@ -298,13 +298,13 @@ class TestParse:
         ],
     )
     def test_no_internal_causes(self, kind: Any, text: str) -> None:
-        """Nothing is shown above an error whose message says it all, and no traceback of the library's own."""
+        """An error without a check of the user's own has no cause, no context and no internal traceback."""
         error = refused([says(text), done()], parse(kind))
 
         assert (None, None, None) == (error.__cause__, error.__context__, error.__traceback__)
 
     def test_traceback(self) -> None:
-        """What a script shows is its own line, the check's line, and nothing between."""
+        """A script shows its own line and that of the check, and no internal exception."""
 
         # Not `reactivex.of`, which completes within an `except` of its own.
         def subscribe(observer: abc.ObserverBase[ChatChunk], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
@@ -324,7 +324,7 @@ class TestParse:
 
     @pytest.mark.parametrize("operator", [parse(list[Failing]), elements(Failing)])
     def test_failing_type(self, operator: Operator[ChatChunk, Any]) -> None:
-        """What a type's own code raises is the error of the stream."""
+        """Any other exception of a type's own code is the error of the stream."""
         source: Subject[ChatChunk] = Subject()
         ended: list[Exception] = []
         source.pipe(operator).subscribe(on_error=ended.append)
@@ -347,7 +347,7 @@ class TestParse:
 
     @pytest.mark.parametrize("wrong", [object, 5, "Row", complex])
     def test_wrong_type(self, wrong: Any) -> None:
-        """What is no type that JSON can be read into is refused at the call."""
+        """A type that cannot be read from JSON is refused at the call."""
         for operator in (parse, elements):
             with pytest.raises(InvalidValueError) as caught:
                 operator(wrong)
@@ -356,7 +356,7 @@ class TestParse:
 
 
 class TestReasons:
-    """Each operator says why there is no answer, when the source completes."""
+    """Each operator gives the reason why there is no answer when the source completes."""
 
     @pytest.mark.parametrize("operator", OPERATORS)
     @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ class TestReasons:
         ],
     )
     def test_reason(self, operator: Any, chunks: list[ChatChunk], reason: str) -> None:
-        """The reason is told, with what was answered."""
+        """The error has the reason and the answer."""
         error = refused(chunks, operator())
 
         assert error.reason.startswith(reason)
@@ -393,27 +393,27 @@ class TestReasons:
 
 
 class TestMessages:
-    """The last message of the assistant is the answer."""
+    """The answer is the last message of the assistant."""
 
     ROUNDS = (says("Let me see."), says(calls=(CALL,)), done(), returns("[5]"))
 
     @pytest.mark.parametrize("operator", OPERATORS)
     def test_tools(self, operator: Any) -> None:
-        """What is said beside tool calls, and what tools say, is no answer."""
+        """Text beside tool calls, and tool results, are not the answer."""
         alone = received([says("{}"), done()], operator())
         error = received([*self.ROUNDS, says("{}"), done()], operator())
 
         assert str(alone) == str(error)
 
     def test_grows_anew(self) -> None:
-        """Each message starts anew."""
+        """Each message is a new value."""
         found, error = received([says('{"a": '), *self.ROUNDS, says("["), says("1]"), done()], partial_json())
 
         assert error is None
         assert [{}, [], [1]] == [snapshot.value for snapshot in found]
 
     def test_elements_anew(self) -> None:
-        """The elements of a list in a message before were emitted, and another list may follow."""
+        """Elements of an earlier message stay emitted, and another list may follow."""
         chunks = [says("[1, 2]"), says(calls=(CALL,)), done(), returns(), says('[3, "4"]'), done()]
         found, error = received(chunks, elements(int))
 
@@ -438,12 +438,12 @@ class TestMessages:
         ],
     )
     def test_speakers(self, chunks: list[ChatChunk], value: list[int]) -> None:
-        """Another speaker ends a message; what says nothing begins none."""
+        """Another role ends a message, and an empty chunk does not begin one."""
         assert ([value], None) == received(chunks, parse(list[int]))
 
     @given(conversations(), st.sampled_from(["", "[1", "[1]", '{"a": 1}', "12"]))
     def test_agrees_with_the_response(self, spoken: list[list[ChatChunk]], text: str) -> None:
-        """What comes of a conversation comes of the last message of its response."""
+        """A conversation gives the same as the last message of its response."""
         chunks = [*(chunk for message in spoken for chunk in message)]
         chunks.insert(max(0, len(chunks) - 1), says(text))
         [response], _ = received(chunks, collect())
@@ -458,10 +458,10 @@ class TestMessages:
 
 
 class TestPartialJson:
-    """`partial_json()` shows the value as it grows."""
+    """`partial_json()` emits the value as it grows."""
 
     def test_completes(self) -> None:
-        """A snapshot comes with each chunk that adds to the value, and none with others."""
+        """A snapshot is emitted for each chunk that changes the value, and for no other."""
         played = play(
             partial_json(),
             on_next(10, says(thinking="Hm")),
@@ -486,13 +486,13 @@ class TestPartialJson:
         assert [Subscription(200, 290)] == played.subscriptions
 
     def test_number_at_the_end(self) -> None:
-        """A number that stands alone is known at the end."""
+        """A number that stands alone is emitted at the end."""
         played = play(partial_json(), on_next(10, says("1")), on_next(20, done(content="2")), on_completed(30))
 
         assert [on_next(230, PartialJson(12, complete=True)), on_completed(230)] == played.messages
 
     def test_errors(self) -> None:
-        """The source's error comes after the last snapshot."""
+        """The source's error follows the last snapshot."""
         played = play(partial_json(), on_next(10, says('["a')), on_next(15, says("b")), on_error(20, LOST))
 
         assert [
@@ -503,14 +503,14 @@ class TestPartialJson:
         assert [Subscription(200, 220)] == played.subscriptions
 
     def test_disposed(self) -> None:
-        """Nothing comes after dispose, and the source is let go."""
+        """Nothing is emitted after dispose, and the source is disposed."""
         played = play(partial_json(), on_next(10, says("[")), on_next(20, says("1,")), disposed=215)
 
         assert [on_next(210, PartialJson([]))] == played.messages
         assert [Subscription(200, 215)] == played.subscriptions
 
     def test_fault(self) -> None:
-        """What was good before a fault is shown, and nothing behind it; the error comes at the end."""
+        """The JSON before a fault is shown, nothing after it is, and the error comes at the end."""
         found, error = received([says('["a", "b" "c'), says('", "d"]'), done()], partial_json())
 
         assert [PartialJson(["a", "b"])] == found
@@ -520,7 +520,7 @@ class TestPartialJson:
 
     @given(json_values(), st.booleans(), st.randoms(use_true_random=False))
     def test_last_is_the_whole(self, value: Any, ascii_: bool, random: Random) -> None:
-        """However an answer is cut, the last snapshot has what was said, and each stays what it was."""
+        """However an answer is cut, the last snapshot has the whole value, and none changes later."""
         text = json.dumps(value, ensure_ascii=ascii_)
         seen: list[str] = []
         operator = partial_json()
@@ -534,10 +534,10 @@ class TestPartialJson:
 
 
 class TestElements:
-    """`elements()` gives each element as soon as it is whole."""
+    """`elements()` emits each element as soon as it is whole."""
 
     def test_completes(self) -> None:
-        """An element comes with the chunk that ends it."""
+        """An element is emitted with the chunk that ends it."""
         played = play(
             elements(Row, "rows"),
             on_next(10, says('{"note": [1], "rows": [{"name"')),
@@ -553,21 +553,21 @@ class TestElements:
         assert [Subscription(200, 260)] == played.subscriptions
 
     def test_errors(self) -> None:
-        """The source's error comes after the elements that were whole."""
+        """The source's error follows the elements that were whole."""
         played = play(elements(int), on_next(10, says("[1, 2")), on_error(20, LOST))
 
         assert [on_next(210, 1), on_error(220, LOST)] == played.messages
         assert [Subscription(200, 220)] == played.subscriptions
 
     def test_disposed(self) -> None:
-        """Nothing comes after dispose, and the source is let go."""
+        """Nothing is emitted after dispose, and the source is disposed."""
         played = play(elements(int), on_next(10, says("[1,")), on_next(20, says("2,")), disposed=215)
 
         assert [on_next(210, 1)] == played.messages
         assert [Subscription(200, 215)] == played.subscriptions
 
     def test_misfit(self) -> None:
-        """An element that does not fit ends it at once, after those before; the source is let go."""
+        """An element that does not fit ends the stream at once, after those before, and disposes the source."""
         text = '{"rows": [{"name": "a"}, {"name": "b", "price": 1}, {"name": "c", "price": "x"}, {"name": "d"}'
         played = play(elements(Row, "rows"), on_next(10, says(text)), on_next(20, says("]}")), on_completed(30))
         one, other, failed = played.messages
@@ -582,7 +582,7 @@ class TestElements:
         assert [Subscription(200, 210)] == played.subscriptions
 
     def test_misfit_of_a_source_that_goes_on(self) -> None:
-        """What a source still sends after that is passed over."""
+        """Items that the source sends after that are ignored."""
         found: list[Any] = []
 
         def subscribe(observer: abc.ObserverBase[ChatChunk], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
@@ -599,7 +599,7 @@ class TestElements:
 
     @pytest.mark.parametrize("path", ["rows", ("result", "rows"), ("result", 0)])
     def test_no_list(self, path: Any) -> None:
-        """An answer without the list is refused by the path at which it was looked for."""
+        """An answer without the list is refused with the path of the list."""
         found, error = received([says('{"result": {}}'), done()], elements(int, path))
 
         assert [] == found
@@ -608,11 +608,11 @@ class TestElements:
         assert f"there is no list at {error.path}" == error.reason
 
     def test_empty_list(self) -> None:
-        """An empty list has no elements, and nothing is wrong with it."""
+        """An empty list gives no elements and no error."""
         assert ([], None) == received([says('{"rows": []}'), done()], elements(int, ["rows"]))
 
     def test_cut_off(self) -> None:
-        """The elements that came are delivered, and the error says that there were more."""
+        """The whole elements of an answer that was cut off are emitted, before the error."""
         found, error = received([says('[{"name": "a"}, {"name": "b'), done("length")], elements(Row))
 
         assert [Row("a")] == found
@@ -621,7 +621,7 @@ class TestElements:
 
     @pytest.mark.parametrize("wrong", [1, None, b"rows", ("rows", None), (-1,), (True,), {"rows": 1}, iter(["rows"])])
     def test_wrong_path(self, wrong: Any) -> None:
-        """What is no path is refused at the call."""
+        """An invalid path is refused at the call."""
         with pytest.raises(InvalidValueError) as caught:
             elements(int, wrong)
 
@@ -629,7 +629,7 @@ class TestElements:
 
     @given(st.lists(json_values(), max_size=5), st.sampled_from([(), ("rows",), ("a", 1)]), st.randoms())
     def test_agrees_with_parse(self, values: list[Any], path: tuple[str | int, ...], random: Random) -> None:
-        """However an answer is cut, its elements are those of the list that `parse()` gives."""
+        """However an answer is cut, its elements are those of the list that `parse()` emits."""
         whole: Any = values
         for step in reversed(path):
             whole = {step: whole} if isinstance(step, str) else [None, whole]
@@ -641,7 +641,7 @@ class TestElements:
         assert (parsed, None) == received(chunks, elements(ANYTHING, path))
 
     def test_elements_are_not_kept(self) -> None:
-        """An element that was emitted is the subscriber's own."""
+        """Each emitted element is the subscriber's own."""
         found, _ = received([says("[[1], [2]"), says("]"), done()], elements(list[int]))
         found[0].append(5)
 
@@ -649,11 +649,11 @@ class TestElements:
 
 
 class TestSubscribers:
-    """What every operator keeps."""
+    """The contract of every operator."""
 
     @pytest.mark.parametrize("operator", OPERATORS)
     def test_never(self, operator: Any) -> None:
-        """A source that never sends brings nothing, until it is disposed."""
+        """Nothing is emitted if the source never sends, and the source stays subscribed until dispose."""
         played = play(operator())
 
         assert [] == played.messages
@@ -661,7 +661,7 @@ class TestSubscribers:
 
     @pytest.mark.parametrize("operator", OPERATORS)
     def test_each_subscription_starts_afresh(self, operator: Any) -> None:
-        """The same pipeline subscribed twice brings the same twice."""
+        """A pipeline that is subscribed twice emits the same twice."""
         made = operator()
         chunks = [says("[1"), says(", 2]"), done()]
 
@@ -683,7 +683,7 @@ class TestSubscribers:
 
     @pytest.mark.parametrize("operator", OPERATORS[1:])
     def test_failing_subscriber(self, operator: Any) -> None:
-        """What a subscriber raises reaches the producer as it is."""
+        """An exception of a subscriber reaches the producer unchanged."""
         source: Subject[ChatChunk] = Subject()
 
         def fail(_: object) -> None:
@@ -696,7 +696,7 @@ class TestSubscribers:
 
     @pytest.mark.parametrize("operator", [parse(int), partial_json()])
     def test_subscriber_failing_at_the_end(self, operator: Operator[ChatChunk, Any]) -> None:
-        """A subscriber that fails at a last item is told of its own error instead of the end, the producer of none."""
+        """A subscriber that fails on a last item gets its own error instead of the end; the producer gets none."""
         source: Subject[ChatChunk] = Subject()
         mine = KeyError("mine")
         ended: list[Exception | None] = []
@@ -711,7 +711,7 @@ class TestSubscribers:
         assert [mine] == ended
 
     def test_with_a_paced_response(self) -> None:
-        """Chunks may be added up before: fewer snapshots, the same end."""
+        """Chunks that are added up before give fewer snapshots and the same last one."""
         chunks = [says('{"a"'), says(': "b'), says('c"}'), done()]
         responses, _ = received(chunks, accumulate())
         total = sum(chunks[1:], chunks[0])

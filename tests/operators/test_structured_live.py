@@ -1,4 +1,4 @@
-"""Structured output over real sockets: what was asked for, and what a real server answered."""
+"""Structured output over real sockets, with recorded answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rxollama.testing import Recording, Reply, ScriptedOllama
 
 
 class Person(msgspec.Struct, frozen=True):
-    """What the recordings tell of a person."""
+    """The type of the recorded persons."""
 
     name: str
     born: int
@@ -30,7 +30,7 @@ class Person(msgspec.Struct, frozen=True):
 
 
 class City(msgspec.Struct, frozen=True):
-    """What the recordings tell of a city."""
+    """The type of the recorded cities."""
 
     name: str
     celsius: int
@@ -42,7 +42,7 @@ CITIES = [City("Oslo", -3), City("Zürich", 5), City("東京", 14)]
 
 @pytest.mark.parametrize("name", ["format-json", "format-schema", "format-thinking"])
 def test_recorded_object(server: ScriptedOllama, ollama: Ollama, recordings: dict[str, Recording], name: str) -> None:
-    """A recorded object becomes a value, which grew on the way."""
+    """A recorded object becomes a value, and its snapshots grow."""
     server.enqueue(*[Reply.of(recordings[name], speed=None)] * 2)
     chat = ollama.chat("m", "Go on.", format=Person)
 
@@ -56,7 +56,7 @@ def test_recorded_object(server: ScriptedOllama, ollama: Ollama, recordings: dic
 
 
 def test_recorded_list(server: ScriptedOllama, ollama: Ollama, recordings: dict[str, Recording]) -> None:
-    """The elements of a recorded list come one by one, and a misfit among them closes the request."""
+    """The elements of a recorded list are emitted one by one, and a misfit closes the request."""
     reply = Reply.of(recordings["format-schema-list"], speed=None)
     server.enqueue(reply, reply, reply)
     chat = ollama.chat("m", "Go on.", format={"type": "object"})
@@ -71,7 +71,7 @@ def test_recorded_list(server: ScriptedOllama, ollama: Ollama, recordings: dict[
 
 
 def test_misfit_closes_the_request(server: ScriptedOllama, ollama: Ollama) -> None:
-    """A server whose answer does not fit sees the client leave, though there is more to say."""
+    """A server whose answer does not fit sees the client disconnect before the end."""
     server.enqueue(Reply.answer(['["a",', " 5,", ' "b"', "]"]).stalled(2))
     heard = Heard(ollama.chat("m", "Hi", format=list[str]).pipe(op.elements(str)))
 
@@ -84,7 +84,7 @@ def test_misfit_closes_the_request(server: ScriptedOllama, ollama: Ollama) -> No
 def test_recorded_length(
     server: ScriptedOllama, ollama: Ollama, recordings: dict[str, Recording], operator: Any
 ) -> None:
-    """An answer that was cut off says so."""
+    """The error of an answer that was cut off says so."""
     server.enqueue(Reply.of(recordings["length"], speed=None))
     error = Heard(ollama.chat("m", "Go on.").pipe(operator)).failure
 
@@ -105,7 +105,7 @@ def test_recorded_load(server: ScriptedOllama, ollama: Ollama, recordings: dict[
 
 
 def test_recorded_rounds(server: ScriptedOllama, ollama: Ollama, recordings: dict[str, Recording]) -> None:
-    """An answer that ends with tool calls is none yet, and is told as such."""
+    """An answer that ends with tool calls is refused with that reason."""
     server.enqueue(Reply.of(recordings["tool-call"], speed=None))
     error = Heard(ollama.chat("m", "Hi").pipe(op.parse(Person))).failure
 
@@ -116,7 +116,7 @@ def test_recorded_rounds(server: ScriptedOllama, ollama: Ollama, recordings: dic
 
 
 def test_connection_lost(server: ScriptedOllama, ollama: Ollama) -> None:
-    """A connection that breaks in the middle is told, after what came; no word of JSON."""
+    """A connection that breaks is the error, after the elements that came."""
     server.enqueue(Reply.answer(['[{"name": "Oslo", "celsius": 1},', " {"]).stalled(2).dropped(250))
     heard = Heard(ollama.chat("m", "Hi").pipe(op.elements(City)))
 
@@ -125,7 +125,7 @@ def test_connection_lost(server: ScriptedOllama, ollama: Ollama) -> None:
 
 
 def test_generate(server: ScriptedOllama, ollama: Ollama, recordings: dict[str, Recording]) -> None:
-    """A bare generation takes a type as well, and its answer is read in the same way."""
+    """`generate` takes a type as well, and its answer is read in the same way."""
     server.enqueue(Reply.of(recordings["generate"], speed=None))
     error = Heard(ollama.generate("m", "Hi", format=list[City]).pipe(op.parse(list[City]))).failure
 
@@ -135,7 +135,7 @@ def test_generate(server: ScriptedOllama, ollama: Ollama, recordings: dict[str, 
 
 
 def test_with_other_operators(server: ScriptedOllama, ollama: Ollama) -> None:
-    """A retry stands before, and a pace behind."""
+    """`retry` works before these operators, and `throttle` after them."""
     reply = Reply.answer(['{"name": "Os', 'lo", "celsius": -3}'])
     server.enqueue(reply.dropped(0), reply)
     chat = ollama.chat("m", [Message.user("Hi")], format=City)
@@ -145,7 +145,7 @@ def test_with_other_operators(server: ScriptedOllama, ollama: Ollama) -> None:
 
 
 def test_asking_again(server: ScriptedOllama, ollama: Ollama) -> None:
-    """An answer that is none may be asked for again, by reactivex's own means."""
+    """The `retry` of reactivex asks again after an answer that does not fit."""
     server.enqueue(Reply.answer("Sorry."), Reply.answer('{"name": "Oslo", "celsius": -3}'))
 
     assert City("Oslo", -3) == run(ollama.chat("m", "Hi", format=City).pipe(op.parse(City)).pipe(rx.retry(2)))
@@ -153,7 +153,7 @@ def test_asking_again(server: ScriptedOllama, ollama: Ollama) -> None:
 
 
 def test_document(server: ScriptedOllama) -> None:
-    """The example of the document runs as it stands, without a word on stderr."""
+    """The example of the document runs unchanged, with nothing on stderr."""
     text = (Path(__file__).parents[2] / "docs" / "structured.md").read_text("utf-8")
     [block] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     reply = Reply.answer('{"summary": "Cold.", "cities": [{"name": "Oslo", "celsius": -3}]}')

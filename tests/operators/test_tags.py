@@ -1,4 +1,4 @@
-"""A text with tags is split the same, wherever it is cut."""
+"""A text with tags is split the same way, wherever it is cut."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rxollama.operators._tags import CONTENT, THINKING, Kind, Piece, TagSplitter
 
 
 class Mode(NamedTuple):
-    """How a splitter is set up."""
+    """The arguments of a splitter."""
 
     start: str = "<think>"
     end: str = "</think>"
@@ -21,7 +21,7 @@ class Mode(NamedTuple):
     first_only: bool = False
 
     def splitter(self) -> TagSplitter:
-        """Set one up."""
+        """Return a splitter."""
         return TagSplitter(self.start, self.end, inside=self.inside, first_only=self.first_only)
 
 
@@ -39,34 +39,34 @@ TAGS = [
     ("\n<t", "t\n"),
 ]
 MODES = st.sampled_from([Mode(*tags, *flags) for tags in TAGS for flags in product([False, True], repeat=2)])
-# Few letters, and those of the tags: so that halves of tags are common.
+# Few letters, all of them from the tags, so that halves of tags are common.
 FRAGMENTS = ["<", ">", "</", "<think", "think", "a", "b", "ab", "*", "**", " ", "\n", "\n<t", "é", *chain(*TAGS)]
 TEXTS = st.lists(st.sampled_from(FRAGMENTS), max_size=24).map("".join)
 
 
 @st.composite
 def cut_texts(draw: st.DrawFn) -> tuple[str, list[str]]:
-    """Make a text, and the same text cut anywhere."""
+    """Draw a text, and the same text cut anywhere."""
     text = draw(TEXTS)
     cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=12)))
     return text, [text[start:stop] for start, stop in pairwise([0, *cuts, len(text)])]
 
 
 def split(mode: Mode, texts: list[str]) -> list[Piece]:
-    """Split a text that comes in parts."""
+    """Return the pieces of a text that comes in parts."""
     splitter = mode.splitter()
     pieces = [piece for text in texts for piece in splitter.feed(text)]
     return pieces + splitter.flush()
 
 
 def sides(pieces: list[Piece]) -> tuple[str, str]:
-    """Join what is outside, and what is between the tags."""
+    """Return the joined text outside the tags, and that between them."""
     content = "".join(text for kind, text in pieces if kind == CONTENT)
     return content, "".join(text for kind, text in pieces if kind == THINKING)
 
 
 def whole(mode: Mode, text: str) -> tuple[str, str]:
-    """Say what the two sides of a whole text are, in other words than the splitter's."""
+    """Return the two sides of a whole text, by another algorithm than the splitter's."""
     content = thinking = ""
     if mode.inside:
         thinking, _, text = text.partition(mode.end)
@@ -87,7 +87,7 @@ def whole(mode: Mode, text: str) -> tuple[str, str]:
 @example(Mode(inside=True, first_only=True), ("a</think>b", ["a</", "think>b"]))
 @example(FIRST, ("a <think>", ["a <", "think>"]))
 def test_any_cut(mode: Mode, texts: tuple[str, list[str]]) -> None:
-    """Both sides of a text are the same for any cut, and those of the whole text."""
+    """Both sides of a text are those of the whole text, for any cut."""
     text, parts = texts
 
     assert whole(mode, text) == sides(split(mode, parts)) == sides(split(mode, [text]))
@@ -95,7 +95,7 @@ def test_any_cut(mode: Mode, texts: tuple[str, list[str]]) -> None:
 
 @given(st.lists(st.text("<>/thin"), min_size=1, max_size=8), st.booleans(), st.data())
 def test_nothing_lost(between: list[str], inside: bool, data: st.DataObject) -> None:
-    """What is put between and around tags comes out again, in order, and only the tags are gone."""
+    """The texts between and around tags come out in order, and only the tags are removed."""
     kinds: list[Kind] = [THINKING, CONTENT] if inside else [CONTENT, THINKING]
     put: list[Piece] = [(kinds[place % 2], text) for place, text in enumerate(between)]
     text = between[0]
@@ -111,7 +111,7 @@ def test_nothing_lost(between: list[str], inside: bool, data: st.DataObject) -> 
 
 @given(MODES, cut_texts())
 def test_holds_little(mode: Mode, texts: tuple[str, list[str]]) -> None:
-    """Less than one tag is held back, at any time, so that no text is looked at twice; no piece is empty."""
+    """At any time less than one tag is held back, and no piece is empty."""
     splitter = mode.splitter()
     for part in texts[1]:
         pieces = splitter.feed(part)
@@ -121,7 +121,7 @@ def test_holds_little(mode: Mode, texts: tuple[str, list[str]]) -> None:
 
 
 def test_hostile_text() -> None:
-    """A long text of nothing but beginnings of tags comes through, whole or in single characters."""
+    """A long text of beginnings of tags is split, whole or in single characters."""
     text = "<" * 100_000
 
     assert THINK.splitter().feed(text) == [(CONTENT, text[:-1])]
@@ -154,12 +154,12 @@ def test_hostile_text() -> None:
     ],
 )
 def test_pieces(mode: Mode, texts: list[str], expected: list[Piece]) -> None:
-    """A text is told as soon as it can be, and only what may become a tag waits."""
+    """A text is released as soon as it is decided, and only what may become a tag is held back."""
     assert split(mode, texts) == expected
 
 
 def test_flush_is_no_tag() -> None:
-    """What was held back when something else came between is no tag, and what follows is not the first any more."""
+    """Text that is flushed is not a tag, and the text after it is not the first in the message."""
     splitter = FIRST.splitter()
 
     assert splitter.feed("<thi") == []
@@ -169,7 +169,7 @@ def test_flush_is_no_tag() -> None:
 
 
 def test_restart() -> None:
-    """Another text begins afresh, without what was held back of the one before."""
+    """Another text starts without the held text of the one before."""
     splitter = INSIDE.splitter()
     splitter.feed("a</think>b<")
     splitter.restart()

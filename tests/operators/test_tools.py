@@ -1,4 +1,4 @@
-"""Tool calls come one by one, or all of a message at once."""
+"""Tool calls are emitted one by one, or all of a message at once."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ LOST = ConnectionError("lost")
 
 
 def says(*calls: ToolCall, role: str = "assistant", done: bool = False, content: str = "") -> ChatChunk:
-    """Build a chunk that calls tools."""
+    """Return a chunk with tool calls."""
     return ChatChunk(message=Message(role, content, tool_calls=calls), done=done)
 
 
 def returns(content: str = "3 °C", *, done: bool = False) -> ChatChunk:
-    """Build a tool's result."""
+    """Return a chunk with the result of a tool."""
     return ChatChunk(message=Message("tool", content, tool_name="get_weather"), done=done)
 
 
@@ -49,14 +49,14 @@ CHUNKS = st.lists(
 
 
 def received(chunks: list[ChatChunk], operator: Operator[ChatChunk, Any]) -> list[Any]:
-    """Gather what comes of chunks that come at once."""
+    """Return what an operator emits for chunks that arrive at once."""
     found: list[Any] = []
     reactivex.from_iterable(chunks).pipe(operator).subscribe(found.append)
     return found
 
 
 def test_tool_calls_completes() -> None:
-    """Each call comes when it arrives, also two of one chunk, and those of the done chunk."""
+    """Each call is emitted when it arrives, also two of one chunk, and those of a done chunk."""
     played = play(
         tool_calls(),
         on_next(10, says(content="Let me see.")),
@@ -71,7 +71,7 @@ def test_tool_calls_completes() -> None:
 
 
 def test_tool_calls_errors() -> None:
-    """An error comes after the calls that arrived."""
+    """An error follows the calls that arrived."""
     played = play(tool_calls(), on_next(10, says(OSLO)), on_error(20, LOST))
 
     assert played.messages == [on_next(210, OSLO), on_error(220, LOST)]
@@ -79,7 +79,7 @@ def test_tool_calls_errors() -> None:
 
 
 def test_tool_calls_disposed() -> None:
-    """Nothing comes after dispose, and the source is let go."""
+    """Nothing is emitted after dispose, and the source is disposed."""
     played = play(tool_calls(), on_next(10, says(OSLO)), on_next(20, says(ROME)), disposed=215)
 
     assert played.messages == [on_next(210, OSLO)]
@@ -87,7 +87,7 @@ def test_tool_calls_disposed() -> None:
 
 
 def test_gather_completes() -> None:
-    """The calls of a message come at its done chunk, and a message without calls brings an empty tuple."""
+    """The calls of a message are emitted at its done chunk, as an empty tuple if there are none."""
     played = play(
         gather_tool_calls(),
         on_next(10, says(OSLO)),
@@ -103,14 +103,14 @@ def test_gather_completes() -> None:
 
 
 def test_gather_unfinished() -> None:
-    """A message that does not say that it is done brings its calls at the end."""
+    """The calls of a message that is not done are emitted at the completion."""
     played = play(gather_tool_calls(), on_next(10, says(OSLO)), on_completed(20))
 
     assert played.messages == [on_next(220, (OSLO,)), on_completed(220)]
 
 
 def test_gather_errors() -> None:
-    """The calls of a message that failed are not for acting on: only the error comes."""
+    """The calls of a message that failed are not emitted, only the error is."""
     played = play(
         gather_tool_calls(),
         on_next(10, says(OSLO, done=True)),
@@ -123,7 +123,7 @@ def test_gather_errors() -> None:
 
 
 def test_gather_disposed() -> None:
-    """Nothing comes after dispose, and the source is let go."""
+    """Nothing is emitted after dispose, and the source is disposed."""
     played = play(gather_tool_calls(), on_next(10, says(OSLO)), on_completed(20), disposed=215)
 
     assert played.messages == []
@@ -131,7 +131,7 @@ def test_gather_disposed() -> None:
 
 
 def test_gather_empty() -> None:
-    """A source without chunks has no message, and so no tuple."""
+    """A source without chunks gives no tuple."""
     assert play(gather_tool_calls(), on_completed(10)).messages == [on_completed(210)]
 
 
@@ -150,13 +150,13 @@ def test_gather_empty() -> None:
     ],
 )
 def test_gather_speakers(chunks: list[ChatChunk], expected: list[tuple[ToolCall, ...]]) -> None:
-    """Another speaker ends a message, a chunk without a role goes on with it, and a tool's results call nothing."""
+    """Another role ends a message, a chunk without a role continues it, and a tool result gives no tuple."""
     assert received(chunks, gather_tool_calls()) == expected
 
 
 @given(CHUNKS)
 def test_gather_agrees_with_the_response(chunks: list[ChatChunk]) -> None:
-    """There is one tuple for each message of the assistant in the response, with the same calls."""
+    """There is one tuple for each message of the assistant in the response, with its calls."""
     responses: list[ChatResponse] = received(chunks, collect())
 
     messages = responses[0].messages if any(chunk != ChatChunk() for chunk in chunks) else ()
@@ -166,13 +166,13 @@ def test_gather_agrees_with_the_response(chunks: list[ChatChunk]) -> None:
 
 @given(CHUNKS)
 def test_no_call_is_lost(chunks: list[ChatChunk]) -> None:
-    """Every call comes once, in order."""
+    """Every call is emitted once, in order."""
     assert received(chunks, tool_calls()) == [call for chunk in chunks for call in chunk.message.tool_calls]
 
 
 @pytest.mark.parametrize("name", ["harmony-call", "native-calls", "tool-calls-parallel", "tool-calls-same"])
 def test_recorded(name: str) -> None:
-    """The calls of a recorded answer are found, one by one and together."""
+    """The calls of a recorded answer are emitted, one by one and together."""
     chunks, expect = recorded(name)
 
     [gathered] = received(chunks, gather_tool_calls())
