@@ -10,12 +10,14 @@ from textwrap import dedent
 
 _PATIENCE = 20.0
 _PRELUDE = """
+import logging
 import signal
 import sys
 
 # Shells make background jobs ignore Ctrl-C, and their children inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import rxollama._http  # Loaded on the loop, it would take so long that asyncio's debug mode reports it.
+# asyncio's debug mode reports each step of more than 0.1 s, which on a busy machine is any step.
+logging.getLogger("asyncio").addFilter(lambda record: not record.msg.startswith("Executing "))
 """
 
 # asyncio's debug mode reports callbacks that took 0.1 s, which on a busy machine any may take.

@@ -251,10 +251,6 @@ class TestExit:
         server.enqueue(Reply.answer("Good bye"))
         program = start(
             """
-            import sys
-            del sys.modules["rxollama._http"], sys.modules["rxollama._runtime._loop"]
-            for name in [name for name in sys.modules if name.startswith("rxollama")]:
-                del sys.modules[name]
             sys.modules["uvloop"] = None
             from rxollama import Ollama, run
             from rxollama._runtime import background
