@@ -168,4 +168,6 @@ def test_document(server: ScriptedOllama) -> None:
     )
 
     assert (0, "") == (done.returncode, done.stderr)
-    assert done.stdout.startswith("Oslo -3\n")
+    first, second, *snapshots = done.stdout.splitlines()
+    assert ("Cold. 1", "Oslo -3") == (first, second)
+    assert "{'summary': 'Cold.', 'cities': [{'name': 'Oslo', 'celsius': -3}]}" == snapshots[-1]
