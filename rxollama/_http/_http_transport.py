@@ -33,8 +33,6 @@ _CONNECT_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 60.0
 _AGENT = f"rxollama/{version('rxollama')} python/{python_version()}"
 
-# A model may load for minutes before the first byte, so only connecting has a limit.
-_PATIENT = httpx.Timeout(None, connect=_CONNECT_SECONDS)
 _HTTPX_DEFAULT = httpx.Timeout(5.0)
 
 
@@ -56,6 +54,8 @@ class HttpTransport:
         headers: More headers for each request. An `authorization` among them replaces the key.
         client: A client to use instead. Its timeouts apply, unless they are httpx's default of five seconds, in which
             no model loads.
+        connect_seconds: The limit for connecting. Nothing else has one, since a model may load for minutes before the
+            first byte.
     """
 
     def __init__(
@@ -65,8 +65,10 @@ class HttpTransport:
         api_key: str = "",
         headers: Mapping[str, str] | None = None,
         client: httpx.AsyncClient | None = None,
+        connect_seconds: float = _CONNECT_SECONDS,
     ) -> None:
         self._base_url = base_url
+        self._timeout = httpx.Timeout(None, connect=connect_seconds)
         self._given = client
         self._headers = {"user-agent": _AGENT, "accept-encoding": "identity"}
         if api_key:
@@ -87,7 +89,7 @@ class HttpTransport:
         await asyncio.sleep(0)
         with self.translating("headers"):
             client = self._given or await self._client()
-            timeout = _PATIENT if client.timeout == _HTTPX_DEFAULT else client.timeout
+            timeout = self._timeout if client.timeout == _HTTPX_DEFAULT else client.timeout
             body = Pieces.of(content)
             built = client.build_request(request.method, url, content=body, headers=headers, timeout=timeout)
             response = await client.send(built, stream=True, follow_redirects=False)
@@ -125,7 +127,7 @@ class HttpTransport:
         if kept is None:
             for ended in [known for known in list(self._kept) if known.is_closed()]:
                 self._kept.pop(ended, None)
-            keeper = _keep(self._transport())
+            keeper = _keep(httpx.AsyncClient(transport=self._transport(), timeout=self._timeout))
             kept = self._kept[loop] = _Kept(await anext(keeper), keeper)
         return kept.client
 
@@ -186,14 +188,14 @@ class HttpTransport:
         self._kept = {}
 
 
-async def _keep(transport: AiohttpTransport) -> AsyncGenerator[httpx.AsyncClient, None]:
+async def _keep(client: httpx.AsyncClient) -> AsyncGenerator[httpx.AsyncClient, None]:
     """
     Yield an open client, and close it when the generator is closed.
 
     A loop that ends closes its async generators: `asyncio.run` calls `loop.shutdown_asyncgens`. At no other moment can
     connections be closed for a client that nobody closed.
     """
-    async with httpx.AsyncClient(transport=transport, timeout=_PATIENT) as client:
+    async with client:
         yield client
 
 
