@@ -9,7 +9,7 @@ from typing import Literal
 from reactivex import Observable, abc
 
 from .._runtime import Operator, Stream, chunks_of
-from ..messages import ChatChunk, ChatEvent
+from ..messages import ChatChunk, ChatEvent, Value
 from ._ending import emit_and_end
 from ._event_builder import EventBuilder
 from ._share import share
@@ -211,6 +211,7 @@ def events() -> Operator[ChatChunk, ChatEvent]:
 
             return source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
-        return Stream(subscribe)
+        # The events have no closer base class, because `match` over a union is checked for completeness.
+        return Stream(subscribe, items=Value)
 
     return apply

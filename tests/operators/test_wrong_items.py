@@ -17,7 +17,7 @@ from reactivex.testing.subscription import Subscription
 from rxollama import Stream
 from rxollama import operators as op
 from rxollama.errors import InvalidValueError
-from rxollama.messages import ChatChunk, ChatResponse, PartialJson, ToolCall
+from rxollama.messages import ChatChunk, ChatResponse, PartialJson, ToolCall, Value
 
 on_next = ReactiveTest.on_next
 
@@ -50,7 +50,7 @@ OPERATORS: dict[str, Maker] = {
     "tool_calls()": op.tool_calls,
 }
 WITH_SPLIT: dict[str, Maker] = {**OPERATORS, "split()": op.split}
-OTHERS: dict[str, Maker] = {"str": op.content, "ChatResponse": op.collect, "ToolCall": op.tool_calls}
+OTHERS: dict[str, Maker] = {"str": op.content, "ChatResponse": op.collect, "Value": op.events}
 
 
 @pytest.mark.parametrize("other", OTHERS)
@@ -116,6 +116,7 @@ def test_foreign_observable_split() -> None:
         (op.hedge(NEVER, after=1), ChatChunk, True),
         (op.log(Quiet()), ChatChunk, True),
         (op.accumulate(), ChatResponse, False),
+        (op.events(), Value, False),
         (op.collect(), ChatResponse, False),
         (op.tool_calls(), ToolCall, False),
         (op.gather_tool_calls(), tuple, False),
