@@ -266,11 +266,15 @@ def test_clock_that_cannot_wait() -> None:
     assert len(errors) == 1
 
 
+def _unused(_: abc.ObserverBase[ChatChunk], __: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+    raise NotImplementedError
+
+
 class SendsAfterDispose(Stream[ChatChunk]):
     """A source that sends after dispose, as one on another thread may do for a moment."""
 
     def __init__(self) -> None:
-        super().__init__(lambda *_: Disposable(), items=ChatChunk, deltas=True)
+        super().__init__(_unused, items=ChatChunk, deltas=True)
         self.disposed = 0
 
     def subscribe(self, *heard: Any, **_: Any) -> abc.DisposableBase:
