@@ -20,7 +20,7 @@ from rxollama._invalid_value import invalid_value
 from rxollama._runtime._blocking import check_asyncio, check_no_loop
 from rxollama._runtime._loop import call_on
 from rxollama._runtime._whole import without_internals
-from rxollama.messages import Backlog
+from rxollama.messages import Backlog, Latest, Queue
 
 __all__ = ("AsyncIteration", "Iteration", "Overflow")
 
@@ -38,33 +38,7 @@ class _Waiting(Protocol[T]):
     def take(self) -> list[T]: ...
 
 
-class _Kept(Generic[T]):
-    """A queue of every item."""
-
-    def __init__(self) -> None:
-        self._items: list[T] = []
-        self.add = self._items.append
-
-    def take(self) -> list[T]:
-        taken = self._items.copy()
-        self._items.clear()
-        return taken
-
-
-class _Latest(Generic[T]):
-    """A place for the latest item."""
-
-    def __init__(self) -> None:
-        self._items: deque[T] = deque(maxlen=1)
-        self.add = self._items.append
-
-    def take(self) -> list[T]:
-        taken = list(self._items)
-        self._items.clear()
-        return taken
-
-
-_OVERFLOWS: dict[str, Callable[[], _Waiting[Any]]] = {"sum": Backlog, "keep": _Kept, "latest": _Latest}
+_OVERFLOWS: dict[str, Callable[[], _Waiting[Any]]] = {"sum": Backlog, "keep": Queue, "latest": Latest}
 
 
 class _Inbox(Generic[T]):
@@ -131,7 +105,7 @@ class _Inbox(Generic[T]):
         self.begun = self._closed = True
         self._ready.clear()
         # A source that ignores its disposal must not fill the memory.
-        self._waiting = _Latest()
+        self._waiting = Latest()
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             subscription.dispose()

@@ -1,7 +1,7 @@
 """The values: messages, chunks, requests, responses, metrics and events."""
 
 from rxollama._public import publish
-from rxollama.messages._backlog import Backlog, is_summable
+from rxollama.messages._backlog import Backlog, Latest, Queue, is_summable
 from rxollama.messages._catalog import Embeddings, ModelCard, ModelDetails, ModelEntry, Progress, RunningModel
 from rxollama.messages._chunk import ChatChunk, Logprob, TokenLogprob, metrics_of
 from rxollama.messages._events import (
@@ -57,6 +57,7 @@ __all__ = (
     "GenerateRequest",
     "Image",
     "KeepAlive",
+    "Latest",
     "Logprob",
     "Message",
     "MessageBoundary",
@@ -71,6 +72,7 @@ __all__ = (
     "Options",
     "PartialJson",
     "Progress",
+    "Queue",
     "ResponseBuilder",
     "RunningModel",
     "StreamTotal",

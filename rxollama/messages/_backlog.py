@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from io import StringIO
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from rxollama.messages._chunk import ChatChunk, ChunkSum
 
-__all__ = ("Backlog", "is_summable")
+__all__ = ("Backlog", "Latest", "Queue", "is_summable")
 
 T = TypeVar("T")
 
@@ -116,6 +117,60 @@ class Backlog(Generic[T]):
         last = self._open[0] if self._sum is None else cast("T", self._sum.total())
         self._sum = None
         return last
+
+
+class Queue(Generic[T]):
+    """
+    A queue of every item.
+
+    .. versionadded:: 0.1
+    """
+
+    __slots__ = ("_items", "add")
+
+    def __init__(self) -> None:
+        self._items: list[T] = []
+        self.add = self._items.append
+
+    def take(self) -> list[T]:
+        """Remove and return everything."""
+        taken = self._items.copy()
+        self._items.clear()
+        return taken
+
+
+class Latest(Generic[T]):
+    """
+    A place for the latest item: for snapshots, each of which holds all that came before.
+
+    .. versionadded:: 0.1
+    """
+
+    __slots__ = ("_items",)
+
+    has_finished = False
+    """Whether an item waits that no other can replace: never."""
+
+    def __init__(self) -> None:
+        self._items: deque[T] = deque(maxlen=1)
+
+    def __bool__(self) -> bool:
+        """Return whether an item waits."""
+        return bool(self._items)
+
+    def add(self, item: T) -> None:
+        """Replace the item that waits."""
+        self._items.append(item)
+
+    def take(self) -> list[T]:
+        """Remove and return the item."""
+        taken = list(self._items)
+        self._items.clear()
+        return taken
+
+    def take_finished(self) -> list[T]:
+        """Return nothing, since the latest item may yet be replaced."""
+        return []
 
 
 def _sum_from(item: object) -> _Sum | None:

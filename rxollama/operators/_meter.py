@@ -1,31 +1,35 @@
-"""Live metrics of a chat, beside it."""
+"""The meter: live metrics of a chat, beside it."""
 
 from __future__ import annotations
 
 import math
 import threading
+from datetime import timedelta
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
+from .._checks import check_seconds
 from .._runtime import Operator, Stream, chunks_of
 from ..messages import ChatChunk, MeterReading
-from ._ending import end_safely
 from ._meter_state import MeterState
 from ._timing.clock import Clock, clock_of, given_clock
-from ._timing.timer import EARLY, Timer, check_seconds
+from ._timing.outlet import Outlet
+from ._timing.timer import EARLY, Timer
 
 __all__ = ("meter",)
 
 
-def meter(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Operator[ChatChunk, MeterReading]:
+def meter(
+    seconds: float | timedelta, *, scheduler: abc.SchedulerBase | None = None
+) -> Operator[ChatChunk, MeterReading]:
     """
-    Tell how a chat goes while it goes: its phase, its pace, its silences; see `MeterReading`.
+    Measure a chat while it runs: its phase, its speed, its silences; see `MeterReading`.
 
-    A reading comes at once, whenever the phase changes or another answer is done, and else each interval, also while
-    the server is silent; the last one says `done` or `failed`, and holds all that came. Between two answers of one
-    stream nothing is told. It is used beside the chat, over one request: `answer = chat.pipe(share())`, and then
-    `answer.pipe(meter(0.5))`.
+    A reading is emitted at once, at each change of phase, at the end of each further answer, and otherwise once per
+    interval, also while the server is silent. The last reading has the phase `done` or `failed` and counts everything
+    that came. Between two answers of one stream nothing is emitted. Use it beside the chat, over one request:
+    `answer = chat.pipe(share())`, then `answer.pipe(meter(0.5))`.
 
     .. marbles::
 
@@ -44,22 +48,21 @@ def meter(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Oper
     Args:
         seconds: The longest time between two readings.
         scheduler: The clock, and where to emit, such as a desktop toolkit's scheduler: each reading hops there. None
-            takes the subscriber's scheduler, unless that can only wait by blocking, else the loop that the stream
-            lives on.
+            takes the subscriber's scheduler, unless that waits by blocking, else the loop that the stream lives on.
 
     Returns:
         The operator.
 
     Raises:
-        InvalidValueError: At this call, when *seconds* is no positive number.
+        InvalidValueError: At this call if *seconds* is not a positive time.
 
-    Completes: with the source, after a reading that says `done`.
-    Errors: with the source, after a reading that says `failed`.
+    Completes: with the source, after a reading with the phase `done`.
+    Errors: with the source, after a reading with the phase `failed`.
     Disposed: the source is disposed, and the timer is cancelled.
 
     .. versionadded:: 0.1
     """
-    check_seconds("seconds", seconds)
+    interval = check_seconds("seconds", seconds)
 
     def apply(source: Observable[ChatChunk]) -> Stream[MeterReading]:
         source = chunks_of(source, "meter()")
@@ -67,7 +70,7 @@ def meter(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Oper
         def subscribe(
             observer: abc.ObserverBase[MeterReading], scheduler_: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            running = _Meter(observer, seconds, given_clock(scheduler, scheduler_) or clock_of(None))
+            running = _Meter(observer, interval, given_clock(scheduler, scheduler_) or clock_of(None))
             running.upstream.disposable = source.subscribe(
                 running.on_next, running.on_error, running.on_completed, scheduler=scheduler_
             )
@@ -81,26 +84,23 @@ def meter(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Oper
 
 class _Meter:
     """
-    Drive one subscription, with one timer.
+    One metered subscription, with one timer.
 
-    Chunks come from the source's thread; readings go out on the clock's, one at a time. Nothing is called downstream
-    while the lock is held. A subscriber that fails is told so, and ends its own subscription.
+    Chunks arrive on the source's thread, and readings are emitted on the clock's.
     """
 
     def __init__(self, observer: abc.ObserverBase[MeterReading], seconds: float, clock: Clock) -> None:
-        now = clock.now()
-        self._observer = observer
         self._seconds = seconds
         self._clock = clock
         self._now = clock.now
         self._timer = Timer(clock)
         self._lock = threading.Lock()
-        self._state = MeterState(now, seconds)
+        self._state = MeterState(clock.now(), seconds)
         self._goes_on = self._state.goes_on
-        self._ready: list[MeterReading] = []
-        self._told = -math.inf
-        self._emitting = self._ended = self._over = False
-        self._error: Exception | None = None
+        self._read_at = -math.inf
+        self._ended = False
+        self._outlet: Outlet[MeterReading] = Outlet(observer, self._leave)
+        self.dispose = self._outlet.close
         self.upstream = SingleAssignmentDisposable()
 
     def begin(self) -> None:
@@ -113,11 +113,11 @@ class _Meter:
             self._take(chunk)
 
     def on_error(self, error: Exception) -> None:
-        """Tell the last reading, then the error."""
+        """Emit the last reading, then the error."""
         self._end(error)
 
     def on_completed(self) -> None:
-        """Tell the last reading, then complete."""
+        """Emit the last reading, then complete."""
         self._end(None)
 
     def _take(self, chunk: ChatChunk) -> None:
@@ -134,23 +134,24 @@ class _Meter:
         with self._lock:
             if self._ended:
                 return
-            self._ended, self._error = True, error
+            self._ended = True
             now = self._now()
             if self._state.end(now, failed=error is not None):
                 self._read(now)
+            self._outlet.put_end(error)
         self._settle()
 
     def _read(self, now: float) -> None:
-        self._ready.append(self._state.read(now))
-        self._told = now
+        self._outlet.put(self._state.read(now))
+        self._read_at = now
 
     def _due(self, now: float) -> float:
-        """Tell when the next reading is due; a clock on the wall may be put back, and nothing waits the longer."""
-        self._told = min(self._told, now)
-        return math.inf if self._state.phase == "done" else self._told + self._seconds
+        """Return when the next reading is due; if the clock is put back, nothing waits the longer for it."""
+        self._read_at = min(self._read_at, now)
+        return math.inf if self._state.phase == "done" else self._read_at + self._seconds
 
     def _settle(self) -> None:
-        """Emit what is ready, if that may be here and now, or see to it that it will be."""
+        """Emit what waits, if this is the place for it, or set the timer."""
         if self._clock.is_here():
             self._ring()
         else:
@@ -159,61 +160,26 @@ class _Meter:
     def _arm(self, due: float) -> None:
         try:
             self._timer.set(due, self._ring)
-        except Exception as error:  # noqa: BLE001 - A loop that is closed, a scheduler that cannot wait.
-            self._break(error)
+        except Exception as error:  # noqa: BLE001 - The loop is closed, or the scheduler cannot wait.
+            self._outlet.fail(error)
 
     def _ring(self) -> None:
-        """Emit what is ready or due, here and now, and see to it that the next will be."""
+        """Emit what waits and what is due, then set the timer."""
         with self._lock:
             now = self._now()
-            if not (self._emitting or self._ended or self._ready) and self._due(now) - now <= EARLY:
+            # One at most: a subscriber slower than the interval must not hold the loop.
+            if self._outlet.is_free and self._due(now) - now <= EARLY:
                 self._read(now)
-        # What is due after that has a turn of its own: a subscriber that is slow must not hold the loop for ever.
-        while self._emit_ready():
-            pass
-
-    def _emit_ready(self) -> bool:
-        """Emit what is ready, and tell whether there may be more."""
+        self._outlet.flush()
         with self._lock:
-            if self._emitting or self._over:
-                return False
-            ready, self._ready = self._ready, []
-            ended = self._over = self._ended
-            self._emitting = bool(ready)
+            if not self._outlet.is_free:
+                # Whoever is emitting sets the timer afterwards, or it is over.
+                return
             due = self._due(self._now())
-        if not self._hand_out(ready):
-            return False
-        if ended:
-            self._timer.put_off()
-            end_safely(self._observer, self._error)
-        elif not ready:
-            self._arm(due)
-        return bool(ready) and not ended
+        self._arm(due)
 
-    def _hand_out(self, ready: list[MeterReading]) -> bool:
-        if not ready:
-            return True
-        try:
-            for reading in ready:
-                self._observer.on_next(reading)
-        except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
-            self._break(error)
-            return False
-        except BaseException:
-            self.dispose()
-            raise
+    def _leave(self) -> None:
         with self._lock:
-            self._emitting = False
-        return True
-
-    def dispose(self) -> None:
-        """Emit nothing more, and dispose the source."""
-        with self._lock:
-            self._ended = self._over = True
-            self._ready = []
+            self._ended = True
         self._timer.put_off()
         self.upstream.dispose()
-
-    def _break(self, error: Exception) -> None:
-        self.dispose()
-        end_safely(self._observer, error)

@@ -1,31 +1,39 @@
-"""Pacing: fewer items for a screen, never a lost word."""
+"""The pacing operators: fewer items for a screen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import TIMEOUT_MAX
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from .._invalid_value import invalid_value
+from .._checks import check_seconds
+from .._invalid_value import InvalidValueError
 from .._runtime import Stream
-from ..messages import Backlog, is_summable
+from ..messages import Backlog, ChatChunk, Latest, is_summable
 from ._timing.clock import given_clock
-from ._timing.pacer import Latest, Pacer, QuietRhythm, Rhythm, WindowRhythm
+from ._timing.pacer import Pacer, QuietRhythm, Rhythm, WindowRhythm
 
 __all__ = ("coalesce", "debounce", "throttle")
 
 T = TypeVar("T")
 
+_ADD_UP = "a stream of str or ChatChunk, which add up"
+_SNAPSHOTS = "snapshots such as those of accumulate()"
+_USE_THROTTLE = "for snapshots use throttle()"
+_USE_COALESCE = "use coalesce(), which loses nothing"
 
-def coalesce(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Callable[[Observable[T]], Stream[T]]:
+
+def coalesce(
+    seconds: float | timedelta, *, scheduler: abc.SchedulerBase | None = None
+) -> Callable[[Observable[T]], Stream[T]]:
     """
-    Emit at once, then at most one sum per interval: what a screen needs of a chat.
+    Emit the first item at once, then at most one sum per interval.
 
-    Texts are joined and chunks added up. Where a sum would change the order of reading, as with thinking after
-    content, the first part is emitted and the rest starts anew.
+    A screen cannot show a hundred updates a second, and must not lose a word. Texts are joined and chunks are added up.
+    Where a sum would change the order of reading, as with thinking after content, the first part is emitted at once.
 
     .. marbles::
 
@@ -42,14 +50,14 @@ def coalesce(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> C
     Args:
         seconds: The interval.
         scheduler: Where to emit, such as a desktop toolkit's scheduler: each emission hops there. None takes the
-            subscriber's scheduler, unless that can only wait by blocking, else the loop that the stream lives on.
+            subscriber's scheduler, unless that waits by blocking, else the loop that the stream lives on.
 
     Returns:
-        The operator. Fewer items come out, with the same sum.
+        The operator. It emits fewer items with the same sum.
 
     Raises:
-        InvalidValueError: At this call when *seconds* is no positive number; to the subscriber when the items do not
-            add up: for snapshots use `throttle`.
+        InvalidValueError: At this call if *seconds* is not a positive time. In `pipe` if the items are known not to add
+            up, otherwise to the subscriber at the first such item: for snapshots use `throttle`.
 
     Completes: after what waits.
     Errors: after what waits.
@@ -57,15 +65,18 @@ def coalesce(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> C
 
     .. versionadded:: 0.1
     """
-    _check("seconds", seconds)
-    return _paced(lambda: WindowRhythm(seconds), lambda: _Addable("coalesce"), scheduler)
+    interval = check_seconds("seconds", seconds)
+    return _summing("coalesce()", lambda: WindowRhythm(interval), scheduler)
 
 
 def debounce(
-    seconds: float, *, max_wait: float | None = None, scheduler: abc.SchedulerBase | None = None
+    seconds: float | timedelta,
+    *,
+    max_wait: float | timedelta | None = None,
+    scheduler: abc.SchedulerBase | None = None,
 ) -> Callable[[Observable[T]], Stream[T]]:
     """
-    Emit the sum of what came once it has been quiet for a while.
+    Emit the sum of the items after a quiet time.
 
     .. marbles::
 
@@ -79,31 +90,35 @@ def debounce(
         X = "Hello"
 
     Args:
-        seconds: The quiet spell.
-        max_wait: The longest that anything may wait, in seconds; None for as long as there is no quiet.
+        seconds: The quiet time.
+        max_wait: The longest time that an item waits; None for no limit.
         scheduler: Where to emit, see `coalesce`.
 
     Returns:
-        The operator. Fewer items come out, with the same sum; see `coalesce`.
+        The operator. It emits fewer items with the same sum; see `coalesce`.
 
     Raises:
         InvalidValueError: See `coalesce`.
 
     Completes: after what waits.
-    Errors: after what waits; reactivex's own operator of this name would lose it.
+    Errors: after what waits. reactivex's own operator of this name would lose it.
     Disposed: the source is disposed, the timer is cancelled, and what waits is dropped.
 
     .. versionadded:: 0.1
     """
-    _check("seconds", seconds)
-    if max_wait is not None:
-        _check("max_wait", max_wait)
-    return _paced(lambda: QuietRhythm(seconds, max_wait), lambda: _Addable("debounce"), scheduler)
+    quiet = check_seconds("seconds", seconds)
+    longest = None if max_wait is None else check_seconds("max_wait", max_wait)
+    return _summing("debounce()", lambda: QuietRhythm(quiet, longest), scheduler)
 
 
-def throttle(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> Callable[[Observable[T]], Stream[T]]:
+def throttle(
+    seconds: float | timedelta, *, scheduler: abc.SchedulerBase | None = None
+) -> Callable[[Observable[T]], Stream[T]]:
     """
-    Emit at once, then at most the latest item per interval: for snapshots, each of which says all that came before.
+    Emit the first item at once, then at most the latest item per interval.
+
+    It is for snapshots, each of which holds all that came before. Texts and chunks are refused, because the dropped
+    ones would be lost: use `coalesce`. To show snapshots as text, apply `throttle` before they are turned into text.
 
     .. marbles::
 
@@ -111,15 +126,22 @@ def throttle(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> C
         throttle(4)
         --a---c--------d--(e,|)
 
+        a = {"city": ""}
+        b = {"city": "Par"}
+        c = {"city": "Paris"}
+        d = {"city": "Paris", "country": ""}
+        e = {"city": "Paris", "country": "France"}
+
     Args:
         seconds: The interval.
         scheduler: Where to emit, see `coalesce`.
 
     Returns:
-        The operator. The last item is never dropped.
+        The operator. It never drops the last item.
 
     Raises:
-        InvalidValueError: At this call, when *seconds* is no positive number.
+        InvalidValueError: At this call if *seconds* is not a positive time. In `pipe` if the items are known to be
+            texts or chunks, otherwise to the subscriber at the first such item.
 
     Completes: after the latest item, if it waits.
     Errors: after the latest item, if it waits.
@@ -127,30 +149,47 @@ def throttle(seconds: float, *, scheduler: abc.SchedulerBase | None = None) -> C
 
     .. versionadded:: 0.1
     """
-    _check("seconds", seconds)
-    return _paced(lambda: WindowRhythm(seconds), Latest, scheduler)
+    interval = check_seconds("seconds", seconds)
 
-
-def _paced(
-    rhythm: Callable[[], Rhythm],
-    waiting: Callable[[], Backlog[Any] | Latest[Any]],
-    scheduler: abc.SchedulerBase | None,
-) -> Callable[[Observable[T]], Stream[T]]:
     def apply(source: Observable[T]) -> Stream[T]:
-        def subscribe(observer: abc.ObserverBase[T], scheduler_: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-            pacer = Pacer(observer, waiting(), rhythm(), given_clock(scheduler, scheduler_))
-            pacer.upstream.disposable = source.subscribe(
-                pacer.on_next, pacer.on_error, pacer.on_completed, scheduler=scheduler_
-            )
-            return Disposable(pacer.dispose)
-
-        return Stream.like(source, subscribe)
+        items = _items_of(source)
+        if items is not None and issubclass(items, (str, ChatChunk)):
+            raise _refusal("throttle()", _SNAPSHOTS, f"a stream of {items.__name__}", _USE_COALESCE)
+        return Stream.like(source, _paced(source, _Snapshots, lambda: WindowRhythm(interval), scheduler))
 
     return apply
 
 
-class _Addable(Backlog[T]):
-    """Let only what adds up wait."""
+def _summing(
+    operator: str, rhythm: Callable[[], Rhythm], scheduler: abc.SchedulerBase | None
+) -> Callable[[Observable[T]], Stream[T]]:
+    def apply(source: Observable[T]) -> Stream[T]:
+        items = _items_of(source)
+        if items is not None and not issubclass(items, (str, ChatChunk)):
+            raise _refusal(operator, _ADD_UP, f"a stream of {items.__name__}", _USE_THROTTLE)
+        return Stream(_paced(source, lambda: _Summable(operator), rhythm, scheduler), items=items, deltas=True)
+
+    return apply
+
+
+def _paced(
+    source: Observable[T],
+    waiting: Callable[[], Backlog[Any] | Latest[Any]],
+    rhythm: Callable[[], Rhythm],
+    scheduler: abc.SchedulerBase | None,
+) -> abc.Subscription[T]:
+    def subscribe(observer: abc.ObserverBase[T], scheduler_: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        pacer = Pacer(observer, waiting(), rhythm(), given_clock(scheduler, scheduler_))
+        pacer.upstream.disposable = source.subscribe(
+            pacer.on_next, pacer.on_error, pacer.on_completed, scheduler=scheduler_
+        )
+        return Disposable(pacer.dispose)
+
+    return subscribe
+
+
+class _Summable(Backlog[T]):
+    """A backlog that refuses what does not add up."""
 
     def __init__(self, operator: str) -> None:
         super().__init__()
@@ -158,11 +197,24 @@ class _Addable(Backlog[T]):
 
     def _append(self, item: T) -> None:
         if not is_summable(item):
-            allowed = "items of type str or ChatChunk, which add up (for snapshots use throttle())"
-            raise invalid_value(f"{self._operator}()", item, allowed, show=False)
+            raise _refusal(self._operator, _ADD_UP, f"an item of type {type(item).__name__}", _USE_THROTTLE)
         super()._append(item)
 
 
-def _check(name: str, seconds: object) -> None:
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 < seconds <= TIMEOUT_MAX:
-        raise invalid_value(name, seconds, "a positive number of seconds")
+class _Snapshots(Latest[T]):
+    """A place for the latest snapshot, which refuses texts and chunks."""
+
+    def add(self, item: T) -> None:
+        """Replace the snapshot that waits."""
+        if is_summable(item):
+            raise _refusal("throttle()", _SNAPSHOTS, f"an item of type {type(item).__name__}", _USE_COALESCE)
+        super().add(item)
+
+
+def _items_of(source: Observable[Any]) -> type[Any] | None:
+    return source.items if isinstance(source, Stream) else None
+
+
+def _refusal(operator: str, allowed: str, given: str, advice: str) -> InvalidValueError:
+    message = f"{operator}: expected {allowed}, got {given}: {advice}"
+    return InvalidValueError(message, field=operator, given=given, allowed=allowed)

@@ -1,4 +1,4 @@
-"""One request, many consumers."""
+"""The sharing of one subscription by many subscribers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Generic, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
+from reactivex.observer import Observer
 
 from .._runtime import Stream
 from ..messages import Backlog
-from ._ending import end_safely
+from ._timing.outlet import Outlet
 
 __all__ = ("share",)
 
@@ -20,12 +21,12 @@ T = TypeVar("T")
 
 def share() -> Callable[[Observable[T]], Stream[T]]:
     """
-    Let many subscribers have one subscription of the source, and with it one request.
+    Let many subscribers share one subscription of the source, and with it one request.
 
-    The first subscriber starts it; the last to leave before its end disposes it. Who comes late is first handed the
-    sum of what it missed, then goes on live; after the end it is handed the sum and the end, and no second request is
-    made. Texts and chunks are added up; items that do not add up are replayed. An exception in one subscriber's
-    callback ends the subscription of this one alone.
+    The first subscriber starts it. The last one to leave before its end disposes it. A late subscriber first receives
+    what it missed as one merged item, then every item as it comes. After the end it receives the sum and the end, and
+    no second request is made. Texts and chunks are added up; items that do not add up are repeated. An exception in one
+    subscriber's callback ends the subscription of this one alone.
 
     .. marbles::
 
@@ -44,146 +45,92 @@ def share() -> Callable[[Observable[T]], Stream[T]]:
     """
 
     def apply(source: Observable[T]) -> Stream[T]:
-        hub = _Shared(source)
-        return Stream.like(source, hub.subscribe)
+        return Stream.like(source, _Shared(source).subscribe)
 
     return apply
 
 
 class _Shared(Generic[T]):
-    """Know the run that new subscribers join."""
+    """A source and the connection that new subscribers join."""
 
     def __init__(self, source: Observable[T]) -> None:
         self._source = source
         self._lock = threading.Lock()
-        self._run: _Connection[T] | None = None
+        self._connection: _Connection[T] | None = None
 
     def subscribe(
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        """Join the run, or begin one."""
-        seat = _Subscriber(observer)
-        with self._lock:
-            begins = self._run is None
-            run = self._run = self._run or _Connection()
-            missed = run.join(seat)
-        seat.catch_up(missed)
-        if begins:
-            run.connection.disposable = self._source.subscribe(
-                run.on_next, run.on_error, run.on_completed, scheduler=scheduler
-            )
+        """Join the connection, or begin one."""
 
         def leave() -> None:
             with self._lock:
-                abandoned = run.leave(seat)
+                abandoned = connection.leave(subscriber)
                 if abandoned:
-                    self._run = None
+                    self._connection = None
             if abandoned:
-                run.connection.dispose()
+                connection.outlet.close()
 
-        return Disposable(leave)
+        # What it missed waits in it as a sum, and so does what arrives while it receives that.
+        subscriber = Outlet[T](observer, leave, waiting=Backlog())
+        with self._lock:
+            begins = self._connection is None
+            connection = self._connection = self._connection or _Connection()
+            connection.join(subscriber)
+        subscriber.flush()
+        if begins:
+            outlet = connection.outlet
+            connection.upstream.disposable = self._source.subscribe(
+                outlet.on_next, outlet.end, outlet.end, scheduler=scheduler
+            )
+        return Disposable(subscriber.close)
 
 
 class _Connection(Generic[T]):
-    """Be one subscription of the source, and those who sit at it."""
+    """
+    One subscription of the source, with its subscribers.
+
+    An item reaches every subscriber in one turn, before the next item does. A subscriber's own outlet serves it while
+    it catches up, which it does on its own thread; after that it only passes on.
+    """
 
     def __init__(self) -> None:
-        self.connection = SingleAssignmentDisposable()
+        self.upstream = SingleAssignmentDisposable()
         self._lock = threading.Lock()
         self._past: Backlog[T] = Backlog()
-        self._seats: tuple[_Subscriber[T], ...] = ()
+        self._subscribers: tuple[Outlet[T], ...] = ()
         self._ended = False
         self._error: Exception | None = None
+        everybody = Observer[T](on_error=self._end, on_completed=self._end)
+        self.outlet: Outlet[T] = Outlet(everybody, self.upstream.dispose, emit=self._hand_out)
 
-    def join(self, seat: _Subscriber[T]) -> list[T]:
-        """Give a subscriber a seat, and return what it missed."""
+    def join(self, subscriber: Outlet[T]) -> None:
+        """Add a subscriber, and let what it missed wait in it."""
         with self._lock:
+            subscriber.put(*self._past.look())
             if self._ended:
-                seat.end(self._error)
+                subscriber.put_end(self._error)
             else:
-                self._seats = (*self._seats, seat)
-            return self._past.look()
+                self._subscribers = (*self._subscribers, subscriber)
 
-    def leave(self, seat: _Subscriber[T]) -> bool:
-        """Take a subscriber's seat away, and tell whether nobody is left before the end."""
+    def leave(self, subscriber: Outlet[T]) -> bool:
+        """Remove a subscriber, and return whether it was the last one."""
         with self._lock:
-            self._seats = tuple(other for other in self._seats if other is not seat)
-            return not self._seats and not self._ended
+            if subscriber not in self._subscribers:
+                return False
+            self._subscribers = tuple(other for other in self._subscribers if other is not subscriber)
+            return not self._subscribers
 
-    def on_next(self, item: T) -> None:
-        """Hand an item to everybody."""
+    def _hand_out(self, item: T) -> None:
         with self._lock:
             self._past.add(item)
-            seats = self._seats
-        for seat in seats:
-            seat.on_next(item)
+            subscribers = self._subscribers
+        for subscriber in subscribers:
+            subscriber.pass_on(item)
 
-    def on_error(self, error: Exception) -> None:
-        """End for everybody with an error."""
-        self._end(error)
-
-    def on_completed(self) -> None:
-        """End for everybody."""
-        self._end(None)
-
-    def _end(self, error: Exception | None) -> None:
+    def _end(self, error: Exception | None = None) -> None:
         with self._lock:
             self._ended, self._error = True, error
-            seats, self._seats = self._seats, ()
-        for seat in seats:
-            seat.end(error)
-
-
-class _Subscriber(Generic[T]):
-    """
-    Be one subscriber's place.
-
-    While it is catching up, in its own thread, what the source brings waits here; after that it goes straight on.
-    """
-
-    def __init__(self, observer: abc.ObserverBase[T]) -> None:
-        self._observer = observer
-        self._lock = threading.Lock()
-        self._waiting: Backlog[T] = Backlog()
-        self._live = self._ended = False
-        self._error: Exception | None = None
-
-    def on_next(self, item: T) -> None:
-        """Hand on an item, or let it wait."""
-        if not self._live and self._has_wait(item):
-            return
-        try:
-            self._observer.on_next(item)
-        except Exception as error:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
-            end_safely(self._observer, error)
-
-    def _has_wait(self, item: T) -> bool:
-        with self._lock:
-            if not self._live:
-                self._waiting.add(item)
-            return not self._live
-
-    def end(self, error: Exception | None) -> None:
-        """End, or let the end wait."""
-        with self._lock:
-            self._ended, self._error = True, error
-            if not self._live:
-                return
-        end_safely(self._observer, self._error)
-
-    def catch_up(self, missed: list[T]) -> None:
-        """Hand on what was missed and what waits, and go live."""
-        while True:
-            try:
-                for item in missed:
-                    self._observer.on_next(item)
-            except Exception as error:  # noqa: BLE001 - As above.
-                end_safely(self._observer, error)
-            with self._lock:
-                missed = self._waiting.take()
-                if not missed:
-                    self._live = True
-                    ended = self._ended
-                    break
-        if ended:
-            end_safely(self._observer, self._error)
+            subscribers, self._subscribers = self._subscribers, ()
+        for subscriber in subscribers:
+            subscriber.end(error)

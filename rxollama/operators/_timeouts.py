@@ -1,40 +1,42 @@
-"""How long a stream may take to begin, to go on, and to end."""
+"""The limits on how long a stream takes to begin, to continue and to end."""
 
 from __future__ import annotations
 
 import math
 import threading
+from datetime import timedelta
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
+from .._checks import check_seconds
 from .._invalid_value import invalid_value
 from .._runtime import Operator, Stream, chunks_of
 from ..errors import StreamTimeoutError
 from ..messages import ChatChunk, ResponseBuilder
 from ._attempts import is_answer
-from ._ending import end_safely
 from ._timing.clock import Clock, clock_of, given_clock
-from ._timing.timer import EARLY, Timer, check_seconds
+from ._timing.outlet import Outlet
+from ._timing.timer import EARLY, Timer
 
 __all__ = ("timeouts",)
 
 
 def timeouts(
     *,
-    first_chunk: float | None = None,
-    gap: float | None = None,
-    total: float | None = None,
+    first_chunk: float | timedelta | None = None,
+    gap: float | timedelta | None = None,
+    total: float | timedelta | None = None,
     scheduler: abc.SchedulerBase | None = None,
 ) -> Operator[ChatChunk, ChatChunk]:
     """
-    Fail when a stream is too slow to begin, to go on or to end, and close its request.
+    Fail when a stream takes too long to begin, to continue or to end, and close its request.
 
-    Loading the model, waiting for a free slot and reading the prompt all come before the first chunk, and may take
-    minutes where a gap between two chunks takes a moment: so each phase has a limit of its own. Be generous with
-    `first_chunk`. A client that leaves while the model is being loaded makes the server give up loading
-    (https://github.com/ollama/ollama/issues/8006), so that a short limit with a `retry` behind it never gets a big
-    model loaded, however often it asks; `Ollama.load` loads it beforehand.
+    Loading the model, waiting for a free slot and reading the prompt all come before the first chunk. They may take
+    minutes where a gap between two chunks takes a moment, so each phase has its own limit. Be generous with
+    `first_chunk`. A client that leaves while the model is being loaded makes the server stop loading
+    (https://github.com/ollama/ollama/issues/8006), so a short limit followed by a `retry` never gets a big model
+    loaded. `Ollama.load` loads it beforehand.
 
     .. marbles::
 
@@ -50,17 +52,17 @@ def timeouts(
     Args:
         first_chunk: Seconds from the subscription to the first chunk with something to see (thinking, content, a tool
             call) or with `done`. Empty chunks before it are passed on, and do not count.
-        gap: Seconds between two chunks, empty ones included, once the answer has begun. It counts from the moment that
-            a chunk was handed on, so that a slow callback is not held against the server; and it rests after a `done`
-            chunk and after a tool's result, until the next chunk comes.
+        gap: Seconds between two chunks, empty ones included, once the answer has begun. It counts from the moment at
+            which the subscriber has received a chunk, so a slow callback is not counted as silence of the server. It
+            does not count after a `done` chunk and after a tool's result, until the next chunk comes.
         total: Seconds from the subscription to the end.
         scheduler: The clock. None takes the subscriber's scheduler, else the loop that the stream lives on.
 
     Returns:
-        The operator. A stream that keeps its times is passed on as it is.
+        The operator. It passes every chunk on as it is.
 
     Raises:
-        InvalidValueError: At this call, when no limit is given, or one that is no positive number.
+        InvalidValueError: At this call if no limit is given, or one that is not a positive time.
 
     Completes: with the source.
     Errors: with the source; or with a `StreamTimeoutError` whose `phase` is `first_chunk`, `gap` or `total`, and whose
@@ -69,12 +71,10 @@ def timeouts(
 
     .. versionadded:: 0.1
     """
-    limits = {"first_chunk": first_chunk, "gap": gap, "total": total}
-    if not any(seconds is not None for seconds in limits.values()):
+    given = {"first_chunk": first_chunk, "gap": gap, "total": total}
+    limits = {phase: check_seconds(phase, seconds) for phase, seconds in given.items() if seconds is not None}
+    if not limits:
         raise invalid_value("timeouts()", None, "at least one of first_chunk=, gap= and total=")
-    for phase, seconds in limits.items():
-        if seconds is not None:
-            check_seconds(phase, seconds)
 
     def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
         source = chunks_of(source, "timeouts()")
@@ -83,7 +83,7 @@ def timeouts(
             observer: abc.ObserverBase[ChatChunk], scheduler_: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             clock = given_clock(scheduler, scheduler_) or clock_of(None)
-            watch = _Watch(observer, _Limits(first_chunk, gap, total, clock.now()), clock)
+            watch = _Watch(observer, _Limits(limits, clock.now()), clock)
             watch.begin()
             watch.upstream.disposable = source.subscribe(
                 watch.on_next, watch.on_error, watch.on_completed, scheduler=scheduler_
@@ -96,30 +96,29 @@ def timeouts(
 
 
 class _Limits:
-    """Know by when what must have happened; all moments are of one clock."""
+    """What must have happened by which moment. All moments are of one clock, in seconds."""
 
-    __slots__ = ("_answered", "_began", "_first_chunk", "_gap", "_last", "_seconds", "_total")
+    __slots__ = ("_answered", "_began", "_first_chunk", "_gap", "_last", "_total")
 
-    def __init__(self, first_chunk: float | None, gap: float | None, total: float | None, now: float) -> None:
-        self._seconds = {"first_chunk": first_chunk, "gap": gap, "total": total}
-        self._first_chunk = math.inf if first_chunk is None else first_chunk
-        self._gap = math.inf if gap is None else gap
-        self._total = math.inf if total is None else total
+    def __init__(self, limits: dict[str, float], now: float) -> None:
+        self._first_chunk = limits.get("first_chunk", math.inf)
+        self._gap = limits.get("gap", math.inf)
+        self._total = limits.get("total", math.inf)
         self._began = now
         self._last: float | None = None
         self._answered = False
 
     def came(self, chunk: ChatChunk) -> None:
-        """Take notice of a chunk; no gap is counted while it is handed on."""
+        """Note that a chunk came. No gap counts while it is handed on."""
         self._answered = self._answered or is_answer(chunk)
         self._last = None
 
     def handed_on(self, chunk: ChatChunk, now: float) -> float:
         """
-        Count a gap from now, unless a message ended or a tool spoke: what comes next may well take its time.
+        Count a gap from now, unless a message ended or a tool returned: what comes next may take its time.
 
         Returns:
-            By when the next chunk must come; the other limits stay where they were.
+            When the next chunk must have come; the other limits are as they were.
         """
         if not self._answered or chunk.done or chunk.message.role == "tool":
             return math.inf
@@ -127,7 +126,7 @@ class _Limits:
         return now + self._gap
 
     def due(self, now: float) -> tuple[float, str]:
-        """Tell by when what must have happened; a clock on the wall may be put back, and nothing gets more time."""
+        """Return the next limit and its phase. If the clock is put back, no limit moves by more than its length."""
         self._began = min(self._began, now)
         due, phase = self._began + self._total, "total"
         if not self._answered:
@@ -140,11 +139,12 @@ class _Limits:
         return due, phase
 
     def exceeded(self, phase: str) -> str:
-        """Tell what took too long, and what to do."""
-        return _WORDS[phase].format(seconds=self._seconds[phase])
+        """Return what took too long, and what to do."""
+        seconds = {"first_chunk": self._first_chunk, "gap": self._gap, "total": self._total}[phase]
+        return _EXCEEDED[phase].format(seconds=seconds)
 
 
-_WORDS = {
+_EXCEEDED = {
     "first_chunk": "no answer began within {seconds:g} s: the model may still be loading, or waiting for its turn; "
     "give first_chunk= more time, or load the model beforehand",
     "gap": "nothing came for {seconds:g} s in mid-answer: the server or its model may hang; ask again, or give gap= "
@@ -156,26 +156,27 @@ _WORDS = {
 
 class _Watch:
     """
-    Drive one subscription: chunks come from the source's thread, the end of a patience from the clock's.
+    One subscription with limits.
 
-    Nothing is called downstream while the lock is held, and no two calls overlap: an error for which the time is
-    ripe while a chunk is being handed on is told by who hands it on.
+    Chunks come from the source's thread, and the end of a limit from the clock's.
     """
 
     def __init__(self, observer: abc.ObserverBase[ChatChunk], limits: _Limits, clock: Clock) -> None:
-        self._observer = observer
+        self._emit = observer.on_next
         self._limits = limits
         self._clock = clock
         self._timer = Timer(clock)
         self._lock = threading.Lock()
         self._builder = ResponseBuilder()
+        # Chunks that came and are not yet handed on.
         self._handing = 0
         self._over = False
-        self._pending: StreamTimeoutError | None = None
+        self._outlet: Outlet[ChatChunk] = Outlet(observer, self._leave, emit=self._hand_on)
+        self.dispose = self._outlet.close
         self.upstream = SingleAssignmentDisposable()
 
     def begin(self) -> None:
-        """Set the timer; what keeps it from being set is raised."""
+        """Set the timer; raise what prevents it."""
         due, _ = self._limits.due(self._clock.now())
         self._timer.set(due, self._ring)
 
@@ -187,62 +188,55 @@ class _Watch:
             self._builder.add(chunk)
             self._limits.came(chunk)
             self._handing += 1
-        try:
-            self._observer.on_next(chunk)
-        finally:
-            self._handed_on(chunk)
-
-    def _handed_on(self, chunk: ChatChunk) -> None:
-        now = self._clock.now()
-        with self._lock:
-            self._handing -= 1
-            over, due = self._over, self._limits.handed_on(chunk, now)
-            pending = None if self._handing else self._pending
-        if pending is not None:
-            end_safely(self._observer, pending)
-        elif not over:
-            self._timer.set(due, self._ring)
+        self._outlet.on_next(chunk)
 
     def on_error(self, error: Exception) -> None:
         """End with the source."""
-        if self._end():
-            self._observer.on_error(error)
+        self._end(error)
 
     def on_completed(self) -> None:
         """End with the source."""
-        if self._end():
-            self._observer.on_completed()
+        self._end(None)
 
-    def dispose(self) -> None:
-        """Emit nothing more, and dispose the source."""
-        self._end()
-        self.upstream.dispose()
-
-    def _end(self) -> bool:
+    def _hand_on(self, chunk: ChatChunk) -> None:
+        self._emit(chunk)
+        now = self._clock.now()
         with self._lock:
-            first, self._over = not self._over, True
-        self._timer.put_off()
-        return first
+            self._handing -= 1
+            if self._over or self._handing:
+                return
+            due = self._limits.handed_on(chunk, now)
+        self._timer.set(due, self._ring)
+
+    def _end(self, error: Exception | None) -> None:
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+        self._outlet.end(error)
 
     def _ring(self) -> None:
+        """End if a limit is exceeded, or set the timer for the next one."""
         now = self._clock.now()
         with self._lock:
             if self._over:
                 return
             due, phase = self._limits.due(now)
-            late = due - now <= EARLY
-            error = self._late(phase) if late else None
-            if late and self._handing:
-                self._pending = error
-            self._over = late
-            handing = self._handing
+            error = self._late(phase) if due - now <= EARLY else None
+            self._over = error is not None
         if error is None:
             self._timer.set(due, self._ring)
             return
+        # The request is closed at once, however long the subscriber takes.
         self.upstream.dispose()
-        if not handing:
-            end_safely(self._observer, error)
+        self._outlet.end(error)
 
     def _late(self, phase: str) -> StreamTimeoutError:
         partial = self._builder.snapshot()
         return StreamTimeoutError(self._limits.exceeded(phase), phase=phase, model=partial.model, partial=partial)
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._over = True
+        self._timer.put_off()
+        self.upstream.dispose()

@@ -1,12 +1,12 @@
-"""Prompts are answered by a policy, and what the answers bring never overlaps."""
+"""Prompts are answered by a policy, and the items of the answers never overlap."""
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import reactivex
@@ -20,9 +20,10 @@ from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest, Recorded, TestScheduler
 from reactivex.testing.subscription import Subscription
 
+from rxollama import Stream, iterate, run
 from rxollama.errors import InvalidValueError
 from rxollama.operators import ask
-from rxollama.operators._ask import Policy, _PromptQueue
+from rxollama.operators._ask import Policy
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 
@@ -37,7 +38,7 @@ ENDS: tuple[Callable[[Subject[str]], None], ...] = (
 
 
 class Stage:
-    """Be a virtual time with prompts and their answers."""
+    """A virtual time with prompts and their answers."""
 
     def __init__(self) -> None:
         self._scheduler = TestScheduler()
@@ -45,7 +46,7 @@ class Stage:
         self.prompts: list[Subscription] = []
 
     def send(self, prompt: str) -> Observable[str]:
-        """Answer, in an order that tells the answers apart: at once, after 30, and the end after 40."""
+        """Return an answer with an item at 1, another at 30, and the end at 40."""
         last = on_error(40, LOST) if prompt == "bad" else on_completed(40)
         source = self._scheduler.create_cold_observable(on_next(1, f"{prompt} 1"), on_next(30, f"{prompt} 2"), last)
         self.answers[prompt] = source.subscriptions
@@ -59,7 +60,7 @@ class Stage:
 
 
 class Prompted:
-    """Answer prompts of a subject with subjects, heard by a subscriber."""
+    """Prompts and answers that a test sends, with a subscriber that records."""
 
     def __init__(self, policy: Policy, each: Callable[[str], object] | None = None) -> None:
         self.prompts: Subject[str] = Subject()
@@ -72,18 +73,27 @@ class Prompted:
         return self.answers[prompt]
 
     def is_live(self, prompt: str) -> bool:
-        """Tell whether a prompt is being answered."""
+        """Return whether a prompt is being answered."""
         return prompt in self.answers and bool(self.answers[prompt].observers)
 
 
 @contextmanager
 def aside(function: Callable[..., object], *arguments: object) -> Generator[None]:
-    """Run something on a thread of its own meanwhile."""
+    """Run a function on another thread meanwhile."""
     thread = threading.Thread(target=function, args=arguments, name="aside")
     thread.start()
     yield
     thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def _quick_switches() -> Iterator[None]:
+    """Make threads take turns far more often."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
 
 
 # Transcripts.
@@ -99,7 +109,7 @@ def aside(function: Callable[..., object], *arguments: object) -> Generator[None
     ],
 )
 def test_completes(policy: Policy, expected: list[tuple[int, str]], second: list[Subscription] | None) -> None:
-    """A prompt that comes while another is answered is treated by the policy; after all answers it completes."""
+    """The policy decides about a prompt that comes while another is answered; after all answers it completes."""
     stage = Stage()
     played = stage.play(policy, on_next(10, "a"), on_next(20, "b"), on_completed(30))
     end = {"switch": 260, "queue": 290, "ignore": 250, "parallel": 260}[policy]
@@ -176,7 +186,7 @@ def test_no_prompts(policy: Policy) -> None:
 
 @given(sizes=st.lists(st.integers(0, 3), max_size=5), order=st.randoms(use_true_random=False))
 def test_parallel_is_the_union(sizes: list[int], order: Any) -> None:
-    """In parallel exactly what the answers bring comes out, each answer in its order, however they take turns."""
+    """In parallel all items of all answers are emitted, each answer in its order."""
     told = Prompted("parallel")
     for number in range(len(sizes)):
         told.prompts.on_next(str(number))
@@ -213,7 +223,7 @@ def test_queue_is_the_concatenation(sizes: list[int], at_once: bool) -> None:
 
 @given(steps=st.lists(st.sampled_from(["prompt", "item", "end"]), max_size=12), policy=st.sampled_from(POLICIES))
 def test_model(steps: list[str], policy: Policy) -> None:
-    """What comes out is what a model of the policy with plain lists brings."""
+    """The items are those of a model with plain lists."""
     told = Prompted(policy)
     running, waiting, expected = list[str](), list[str](), list[str]()
     for number, step in enumerate(steps):
@@ -243,7 +253,7 @@ def test_model(steps: list[str], policy: Policy) -> None:
 
 @pytest.mark.parametrize("policy", ["switch", "parallel"])
 def test_emissions_do_not_overlap(policy: Policy) -> None:
-    """What comes while the subscriber is being called, on whichever thread, comes after it; nobody waits for it."""
+    """An item that arrives while the subscriber is being called, on any thread, comes after it; no thread waits."""
     inside, go_on, calls = threading.Event(), threading.Event(), list[str]()
 
     def each(item: str) -> None:
@@ -268,7 +278,7 @@ def test_emissions_do_not_overlap(policy: Policy) -> None:
 
 @pytest.mark.parametrize("end", ENDS)
 def test_the_end_does_not_overlap(end: Callable[[Subject[str]], None]) -> None:
-    """The end, too, waits for the subscriber to return, and for what came before it; requests are closed at once."""
+    """The end waits for the subscriber to return and for the items before it; requests are closed at once."""
     inside, go_on = threading.Event(), threading.Event()
 
     def each(item: str) -> None:
@@ -294,7 +304,7 @@ def test_the_end_does_not_overlap(end: Callable[[Subject[str]], None]) -> None:
 
 
 def test_switch_drops_what_waited() -> None:
-    """Of an old answer nothing comes once the new prompt was sent, be it on its way already."""
+    """Once a new prompt was sent, nothing of the old answer is emitted, not even what waits."""
     inside, go_on = threading.Event(), threading.Event()
 
     def each(item: str) -> None:
@@ -338,6 +348,7 @@ def test_an_old_answer_ends_late() -> None:
     assert heard.completed
 
 
+@pytest.mark.usefixtures("_quick_switches")
 @pytest.mark.parametrize("policy", ["queue", "switch"])
 def test_a_prompt_meets_the_end_of_an_answer(policy: Policy) -> None:
     """A prompt that comes from one thread just as an answer ends on another is neither lost nor cut off."""
@@ -361,9 +372,10 @@ def test_a_prompt_meets_the_end_of_an_answer(policy: Policy) -> None:
         assert told.heard.completed
 
 
+@pytest.mark.usefixtures("_quick_switches")
 @pytest.mark.parametrize("policy", POLICIES)
 def test_two_prompts_at_the_same_time(policy: Policy) -> None:
-    """Of prompts that come from several threads at the same time none gets around the policy."""
+    """No prompt escapes the policy if several come from several threads at the same time."""
     for _ in range(100):
         told = Prompted(policy)
         both = threading.Barrier(2)
@@ -399,7 +411,7 @@ def test_a_prompt_from_an_answer(policy: Policy) -> None:
 
 
 def test_items_from_within_do_not_nest() -> None:
-    """Where a prompt from within an item is answered at once, its items come after that item, and the stack is flat."""
+    """Items of a prompt from within an item come after that item, and the stack stays flat."""
     calls: list[str] = []
 
     def each(item: int) -> None:
@@ -417,7 +429,7 @@ def test_items_from_within_do_not_nest() -> None:
 
 
 def test_a_long_queue() -> None:
-    """Many answers that are there at once make no deep stack."""
+    """A long queue of answers that come at once needs no deep stack."""
     first: Subject[int] = Subject()
     prompts: Subject[int] = Subject()
 
@@ -438,7 +450,7 @@ def test_a_long_queue() -> None:
 
 
 def test_a_prompt_within_send() -> None:
-    """An answer that is left before it is asked for is not asked for."""
+    """A prompt that is replaced while it is being sent is not subscribed to."""
     asked: list[str] = []
 
     def send(prompt: str) -> Observable[str]:
@@ -477,7 +489,7 @@ def test_send_raises(policy: Policy) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("answer", [None, "an answer"])
 def test_send_returns_nothing(policy: Policy, answer: Any) -> None:
-    """A `send` that does not return its answer is told of, and the producer of prompts is not."""
+    """A `send` that returns no observable is an error for the subscriber, not for the producer of prompts."""
     prompts: Subject[str] = Subject()
     heard = Heard(prompts.pipe(ask(lambda _: answer, policy)))
     prompts.on_next("a")
@@ -486,37 +498,29 @@ def test_send_returns_nothing(policy: Policy, answer: Any) -> None:
     assert not prompts.observers
 
 
+@pytest.mark.usefixtures("_quick_switches")
 def test_an_end_just_after_an_item() -> None:
-    """An end that comes from another thread just as an item has been emitted is told once."""
+    """An end from another thread just as an item is emitted comes once, and last."""
+    for _ in range(300):
+        told = Prompted("switch")
+        told.prompts.on_next("a")
+        both = threading.Barrier(2)
 
-    class Lock:
-        """Be a lock that is passed on to another thread when nothing is left to emit."""
+        def end(told: Prompted = told, both: threading.Barrier = both) -> None:
+            both.wait(PATIENCE)
+            told.prompts.on_error(LOST)
 
-        def __init__(self) -> None:
-            self._lock = threading.Lock()
-
-        def __enter__(self) -> None:
-            self._lock.acquire()
-
-        def __exit__(self, *_: object) -> None:
-            self._lock.release()
-            if told and not answers._outbox and not answers._is_emitting:
-                told.clear()
-                answers._end()
-
-    told: list[str] = []
-    ends: list[str] = []
-    observer: Any = SimpleNamespace(on_next=told.append, on_completed=lambda: ends.append("over"))
-    answers: _PromptQueue[str, str] = _PromptQueue(observer, None, reactivex.return_value, "switch")
-    answers._lock = cast("Any", Lock())
-    answers._on_prompt("a")
-
-    assert ends == ["over"]
+        with aside(end):
+            both.wait(PATIENCE)
+            told.answers["a"].on_next("a 1")
+        # `Heard` fails at a second end.
+        assert told.heard.failure is LOST
+        assert told.heard.items in (["a 1"], [])
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_failing_subscriber(policy: Policy) -> None:
-    """A subscriber that fails is told of its own error; answers and prompts are left, and the producer goes on."""
+    """A subscriber that raises receives its own error; answers and prompts are left, and the producer goes on."""
 
     def each(_: str) -> None:
         raise MINE
@@ -552,7 +556,7 @@ def test_prompts_after_the_end() -> None:
 
 
 def test_disposed_from_within() -> None:
-    """A subscriber that leaves while it is being called hears nothing more, not even of what waits."""
+    """A subscriber that leaves while it is being called receives nothing more, not even what waits."""
     heard: Heard[int] = Heard()
 
     def each(item: int) -> None:
@@ -586,11 +590,23 @@ def test_scheduler_is_passed_on() -> None:
     assert seen == [scheduler, scheduler]
 
 
+@pytest.mark.parametrize("policy", ["queue", "parallel"])
+def test_several_answers_are_not_one_text(policy: Policy) -> None:
+    """A slow consumer finds every item, since the texts of several answers do not add up."""
+    answers = reactivex.of("a", "b").pipe(ask(lambda prompt: reactivex.of(f"{prompt} 1", f"{prompt} 2"), policy))
+    every = list(iterate(answers))
+
+    assert isinstance(answers, Stream)
+    assert not answers.deltas
+    assert every == ["a 1", "a 2", "b 1", "b 2"]
+    assert run(answers) == "b 2"
+
+
 @pytest.mark.parametrize(
     ("send", "policy", "message"),
     [(None, "switch", "send: "), (reactivex.of, "exhaust", "policy: expected 'switch' or .*, got 'exhaust'")],
 )
 def test_refused(send: Any, policy: Any, message: str) -> None:
-    """What is no function, and what is no policy, is refused at once."""
+    """An argument that is not a function, or not a policy, is refused at once."""
     with pytest.raises(InvalidValueError, match=message):
         ask(send, policy)

@@ -25,19 +25,19 @@ HALF = Reply.answer(["Hel", "lo"]).stalled(1)
 
 
 def said(seen: SeenRequest) -> list[str]:
-    """Tell what a request says, message by message."""
+    """Return the contents of a request's messages."""
     return [message["content"] for message in seen.json["messages"]]
 
 
 @pytest.fixture
 def conversation(ollama: Ollama) -> Conversation:
-    """Begin a conversation."""
+    """Return a new conversation."""
     return Conversation(ollama, "m")
 
 
 @pytest.fixture
 def prompts() -> Subject[str]:
-    """Make a stream of prompts, which come from the test's thread while answers live on another."""
+    """Return a stream of prompts, which come from the test's thread while answers live on another."""
     return Subject()
 
 

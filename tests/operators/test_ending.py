@@ -1,4 +1,4 @@
-"""How a subscription ends whose subscriber may fail."""
+"""How an operator ends a subscription whose subscriber may raise."""
 
 from __future__ import annotations
 
@@ -10,45 +10,34 @@ import pytest
 from reactivex import abc
 from reactivex.observer import Observer
 
-from rxollama.operators._ending import emit_and_end, end_safely
+from rxollama.operators._ending import emit_and_end, end_failed, end_safely
 
 LOST = ConnectionError("lost")
 MINE = KeyError("mine")
 
 
 def raising(*_: object) -> None:
-    """Fail, as a callback may."""
+    """Raise, as a callback may."""
     raise MINE
 
 
-@pytest.fixture
-def reported(caplog: pytest.LogCaptureFixture) -> Callable[[], list[BaseException]]:
-    """Tell which errors were told to nobody in particular, on a loop or away from it."""
-
-    def told() -> list[BaseException]:
-        records = [record for record in caplog.records if record.name in {"asyncio", "rxollama"}]
-        return [record.exc_info[1] for record in records if record.exc_info and record.exc_info[1]]
-
-    return told
-
-
 class Notes(abc.ObserverBase[Any]):
-    """Note what a subscriber hears, also after its end."""
+    """A subscriber that records what it receives, also after its end."""
 
     def __init__(self, on_next: Callable[[Any], None] | None = None) -> None:
         self.heard: list[Any] = []
         self._take = on_next or self.heard.append
 
     def on_next(self, value: Any) -> None:
-        """Note an item."""
+        """Record an item."""
         self._take(value)
 
     def on_error(self, error: Exception) -> None:
-        """Note an error."""
+        """Record an error."""
         self.heard.append(error)
 
     def on_completed(self) -> None:
-        """Note a completion."""
+        """Record a completion."""
         self.heard.append("completed")
 
 
@@ -61,7 +50,7 @@ def test_end_completes() -> None:
 
 
 def test_end_errs() -> None:
-    """With an error the subscriber is told of it."""
+    """With an error the subscriber receives it."""
     notes = Notes()
     end_safely(notes, LOST)
 
@@ -69,7 +58,7 @@ def test_end_errs() -> None:
 
 
 def test_end_that_fails(reported: Callable[[], list[BaseException]]) -> None:
-    """What a subscriber raises at its end is reported, and raised to nobody."""
+    """What a callback for the end raises is reported, and not raised."""
     end_safely(Observer[Any](on_completed=raising))
     end_safely(Observer[Any](on_error=raising), LOST)
 
@@ -77,14 +66,52 @@ def test_end_that_fails(reported: Callable[[], list[BaseException]]) -> None:
 
 
 def test_end_without_handler(reported: Callable[[], list[BaseException]]) -> None:
-    """An error that nobody handles is reported."""
+    """An error without a handler is reported, unless that is declined."""
     end_safely(Observer[Any](), LOST)
+    end_safely(Observer[Any](), LOST, quietly=True)
 
     assert reported() == [LOST]
 
 
+def test_report(caplog: pytest.LogCaptureFixture) -> None:
+    """A report says what is wrong, what to do, and shows the user's lines only."""
+    error = ConnectionError("lost")
+    end_safely(Observer[Any](), error)
+    end_safely(Observer[Any](on_error=raising), LOST)
+
+    assert [record.message for record in caplog.records] == [
+        "unhandled error in a stream: pass on_error= to subscribe()",
+        "the on_error or on_completed callback of a stream raised",
+    ]
+    assert error.__traceback__ is None
+
+
+@pytest.mark.parametrize(
+    ("raised", "told", "reports"),
+    [
+        (MINE, "mine", 1),
+        (SystemExit(), "the stream was ended by SystemExit", 0),
+        (KeyboardInterrupt(), "the stream was ended by KeyboardInterrupt", 0),
+        (GeneratorExit(), "the stream was ended by GeneratorExit", 1),
+        (asyncio.CancelledError(), "the stream was ended by CancelledError", 1),
+    ],
+)
+def test_end_failed(
+    raised: BaseException, told: str, reports: int, reported: Callable[[], list[BaseException]]
+) -> None:
+    """What a subscriber raised for an item is its own end; what ends a program becomes a `RuntimeError`."""
+    notes = Notes()
+    end_failed(notes, raised)
+    end_failed(Observer[Any](), raised)
+
+    (error,) = notes.heard
+    assert told in str(error)
+    assert raised in {error, error.__cause__}
+    assert len(reported()) == reports
+
+
 async def test_end_on_a_loop() -> None:
-    """On a loop it is the loop's exception handler that hears of it."""
+    """On a loop the report goes to the loop's exception handler."""
     contexts: list[dict[str, Any]] = []
 
     def note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -107,15 +134,29 @@ def test_finish(error: Exception | None) -> None:
 
 @pytest.mark.parametrize("error", [None, LOST])
 def test_finish_that_fails(error: Exception | None) -> None:
-    """A subscriber that fails on a last item is told of its own error, and of no other end."""
+    """A subscriber that raises for a last item receives its own error, and no other end."""
     notes = Notes(raising)
     emit_and_end(notes, "ab", error)
 
     assert notes.heard == [MINE]
 
 
+@pytest.mark.parametrize("error", [None, LOST])
+def test_finish_that_ends_the_program(error: Exception | None) -> None:
+    """A subscriber that ends the program for a last item receives a `RuntimeError`; the exception goes on."""
+
+    def leave(_: str) -> None:
+        raise SystemExit
+
+    notes = Notes(leave)
+    with pytest.raises(SystemExit) as raised:
+        emit_and_end(notes, "ab", error)
+
+    assert [each.__cause__ for each in notes.heard] == [raised.value]
+
+
 def test_finish_with_a_failing_end() -> None:
-    """What a subscriber raises at the end itself reaches the producer."""
+    """What a callback for the end raises reaches the source."""
     with pytest.raises(KeyError, match="mine"):
         emit_and_end(Observer(on_completed=raising), "a")
     with pytest.raises(KeyError, match="mine"):
@@ -123,7 +164,7 @@ def test_finish_with_a_failing_end() -> None:
 
 
 def test_finish_of_one_who_leaves() -> None:
-    """A subscriber that leaves during the last items hears no more of them, and no end."""
+    """A subscriber that leaves during the last items receives no more of them, and no end."""
 
     def leave(item: str) -> None:
         notes.heard.append(item)

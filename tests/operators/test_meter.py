@@ -1,4 +1,4 @@
-"""A meter tells how a chat goes: at once, at each change, each interval, and at the end."""
+"""A meter emits readings of a chat: at once, at each change, once per interval, and at the end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,17 +19,17 @@ from hypothesis import strategies as st
 from marbles import play
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
-from reactivex.observer import Observer
 from reactivex.scheduler import EventLoopScheduler, VirtualTimeScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
+from reactivex.scheduler.scheduler import Scheduler
 from reactivex.subject import Subject
-from reactivex.testing import ReactiveTest, Recorded
+from reactivex.testing import ReactiveTest, Recorded, TestScheduler
 from reactivex.testing.subscription import Subscription
 
+from rxollama import Stream
 from rxollama.errors import InvalidValueError
 from rxollama.messages import ChatChunk, MeterReading
 from rxollama.operators import meter, share
-from rxollama.operators._meter import _Meter
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 
@@ -38,7 +39,7 @@ MINE = KeyError("mine")
 
 
 def phases(played: list[Recorded[Any]]) -> list[tuple[float, object]]:
-    """Write down when what came: the phase of a reading, an error, or `end`."""
+    """Return what came and when: the phase of a reading, an error, or `end`."""
     return [(float(record.time) - 200, _heard(record.value)) for record in played]
 
 
@@ -49,7 +50,7 @@ def _heard(notification: Any) -> object:
 
 
 def readings(played: list[Recorded[Any]]) -> list[MeterReading]:
-    """Take the readings out of a transcript."""
+    """Return the readings of a transcript."""
     found: list[Any] = [record.value for record in played]
     return [notification.value for notification in found if notification.kind == "N"]
 
@@ -100,7 +101,7 @@ def test_errors() -> None:
 
 
 def test_never() -> None:
-    """While the server is silent, the time is told."""
+    """While the server is silent, readings show the time."""
     played = play(meter(300))
 
     assert phases(played.messages) == [(0, "waiting"), (300, "waiting"), (600, "waiting")]
@@ -109,7 +110,7 @@ def test_never() -> None:
 
 
 def test_disposed() -> None:
-    """Nothing comes after dispose, and the source is let go."""
+    """Nothing comes after dispose, and the source is disposed."""
     played = play(meter(10), on_next(5, HEL), on_next(20, DONE), disposed=217)
 
     assert phases(played.messages) == [(0, "waiting"), (5, "answering"), (15, "answering")]
@@ -117,12 +118,12 @@ def test_disposed() -> None:
 
 
 def test_completes_without_done() -> None:
-    """A stream that completes is done, with or without a word."""
+    """A stream that completes is done, with or without an item."""
     assert phases(play(meter(10), on_completed(5)).messages) == [(0, "waiting"), (5, "done"), (5, "end")]
 
 
 def test_tools() -> None:
-    """A conversation goes from phase to phase."""
+    """A conversation with tools has its phases."""
     called = ChatChunk(message=CALL.message, done=True)
     returned = ChatChunk(message=RESULT.message, done=True)
     sent = [on_next(1, HM), on_next(2, called), on_next(5, returned), on_next(7, HEL), on_next(8, DONE)]
@@ -134,7 +135,7 @@ def test_tools() -> None:
 
 
 def test_between_answers() -> None:
-    """Between two answers of one stream nothing is told; the next one is told as ever."""
+    """Between two answers of one stream nothing is emitted, and then readings go on."""
     played = play(meter(10), on_next(5, HEL), on_next(6, DONE), on_next(100, HEL), on_completed(115))
 
     assert phases(played.messages) == [
@@ -144,7 +145,7 @@ def test_between_answers() -> None:
 
 
 def test_whole_answers() -> None:
-    """An answer that is there at once is told, also right behind another."""
+    """An answer of one chunk has a reading, also right after another."""
     whole = ChatChunk(message=HEL.message, done=True)
     played = play(meter(10), on_next(5, whole), on_next(6, whole), on_completed(9))
     *_, first, second = readings(played.messages)
@@ -155,7 +156,7 @@ def test_whole_answers() -> None:
 
 
 def test_a_source_that_is_there_at_once() -> None:
-    """The first reading tells already what comes while subscribing."""
+    """The first reading counts what comes while subscribing."""
     heard = Heard(reactivex.of(HEL, DONE).pipe(meter(60))).wait()
 
     assert [reading.phase for reading in heard.items] == ["answering", "done"]
@@ -181,7 +182,7 @@ def test_last_reading(sent: list[Recorded[Any]], seconds: float) -> None:
 
 @given(scripts(lambda time: st.sampled_from([on_completed(time), on_error(time, LOST)])), st.floats(0.5, 20))
 def test_when(sent: list[Recorded[Any]], seconds: float) -> None:
-    """Two readings that say the same phase are an interval apart, and none are further, but where answers are done."""
+    """Readings of one phase are an interval apart, and none are further apart unless an answer is done."""
     told = [(time, phase) for time, phase in phases(play(meter(seconds), *sent).messages) if isinstance(phase, str)]
 
     for (earlier, before), (time, phase) in itertools.pairwise(told):
@@ -208,7 +209,7 @@ def test_one_timer(sent: list[Recorded[Any]], disposed: float) -> None:
 @pytest.mark.parametrize("sent", [[], [HM], [HEL], [CALL], [DONE]])
 @pytest.mark.parametrize("disposed", [204, 230])
 def test_dispose_in_each_phase(sent: list[ChatChunk], disposed: int) -> None:
-    """Disposed in whatever phase, no timer is left."""
+    """No timer is left after dispose, in any phase."""
     stage = Stage()
     source = stage.source(*[on_next(3, chunk) for chunk in sent])
     metered: Observable[Any] = source.pipe(meter(7, scheduler=stage.clock))
@@ -219,7 +220,7 @@ def test_dispose_in_each_phase(sent: list[ChatChunk], disposed: int) -> None:
 
 
 def test_items_set_no_timer() -> None:
-    """However many chunks come, timers are set as time passes, not as chunks come."""
+    """Timers are set as time passes, not as chunks come."""
     stage = Stage()
     sent = [on_next(1 + place // 100, HEL) for place in range(1000)]
     metered: Observable[Any] = stage.source(*sent, on_completed(15)).pipe(meter(5, scheduler=stage.clock))
@@ -232,48 +233,53 @@ def test_items_set_no_timer() -> None:
 # Clocks and threads.
 
 
-class Manual:
-    """Be the clock of a loop that the test turns by hand."""
+class Manual(Scheduler):
+    """A scheduler whose time and actions a test controls."""
 
     def __init__(self) -> None:
-        self.time = 0.0
-        self.actions: list[tuple[float, Callable[[], None]]] = []
+        super().__init__()
+        self.seconds = 10_000.0
+        self.actions: list[tuple[float, Callable[[], object]]] = []
 
-    def now(self) -> float:
-        """Tell the time that the test says."""
-        return self.time
+    @property
+    def now(self) -> datetime:
+        """The time that the test sets."""
+        return datetime.fromtimestamp(self.seconds, UTC)
 
-    def is_here(self) -> bool:
-        """Emit at once."""
-        return True
+    def schedule(self, action: Any, state: Any = None) -> abc.DisposableBase:
+        """Keep an action for now."""
+        return self.schedule_relative(0, action, state)
 
-    def after(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
+    def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> abc.DisposableBase:
         """Keep an action."""
-        self.actions.append((seconds, action))
-        return self.actions.clear
+        self.actions.append((duetime, lambda: action(self, state)))
+        return Disposable(self.actions.clear)
 
-    def ring(self) -> None:
-        """Do what is kept."""
+    schedule_absolute = schedule_relative
+
+    def run(self) -> None:
+        """Do what is kept, also from within an action."""
         actions, self.actions = self.actions, []
         for _, action in actions:
             action()
 
 
 def test_a_reading_within_a_reading() -> None:
-    """What happens while a reading is handed on is told after that."""
+    """What happens within an emission is emitted after it, also if a timer fires there."""
     clock, told = Manual(), list[str]()
+    source: Subject[ChatChunk] = Subject()
 
     def take(reading: MeterReading) -> None:
         told.append("<")
         if reading.phase == "waiting":
-            running.on_next(HM)
-            clock.time += 100
-            running._ring()
-            running.on_next(HEL)
+            source.on_next(HM)
+            clock.seconds += 100
+            clock.run()
+            source.on_next(HEL)
         told.append(f"{reading.phase}>")
 
-    running = _Meter(Observer(take), 10, clock)
-    running.begin()
+    source.pipe(meter(10, scheduler=clock)).subscribe(take)
+    clock.run()
 
     assert told == ["<", "waiting>", "<", "thinking>", "<", "answering>"]
 
@@ -284,53 +290,63 @@ def test_slow_subscriber() -> None:
 
     def take(reading: MeterReading) -> None:
         told.append(reading.wall_duration / SECOND)
-        clock.time += 100
+        clock.seconds += 100
 
-    _Meter(Observer(take), 10, clock).begin()
+    reactivex.never().pipe(meter(10, scheduler=clock)).subscribe(take)
+    clock.run()
     assert told == [0]
 
-    clock.ring()
+    clock.run()
     assert told == [0, 100]
-    assert [seconds for seconds, _ in clock.actions] == [-90]
+    assert [seconds for seconds, _ in clock.actions] == [0]
 
 
 def test_a_clock_that_is_put_back() -> None:
     """A clock that is put back delays nothing by more than another interval."""
     clock, told = Manual(), list[float]()
-    _Meter(Observer(lambda reading: told.append(reading.wall_duration)), 10, clock).begin()
-    clock.time = -3600.0
-    clock.ring()
+    reactivex.never().pipe(meter(10, scheduler=clock)).subscribe(lambda reading: told.append(reading.wall_duration))
+    clock.run()
+    clock.seconds -= 3600
+    clock.run()
     assert [seconds for seconds, _ in clock.actions] == [10]
 
     for _ in range(2):
-        clock.time += 10
-        clock.ring()
+        clock.seconds += 10
+        clock.run()
     assert told == [0, 0, 10 * SECOND]
 
 
 def test_a_clock_that_wakes_early() -> None:
-    """A timer that rings a moment early, as those of loops do, is not set again for that moment."""
+    """A timer that fires a moment early, as those of loops do, is not set again for the rest."""
     clock, told = Manual(), list[MeterReading]()
-    _Meter(Observer(told.append), 10, clock).begin()
-    clock.time = 9.9998
-    clock.ring()
+    reactivex.never().pipe(meter(10, scheduler=clock)).subscribe(told.append)
+    clock.run()
+    clock.seconds += 9.9998
+    clock.run()
 
     assert len(told) == 2
 
 
 def test_after_the_end() -> None:
-    """Whoever comes too late, from whichever thread, changes nothing."""
-    told: list[object] = []
-    observer: Observer[MeterReading] = Observer(
-        lambda reading: told.append(reading.phase), told.append, lambda: told.append("completed")
-    )
-    running = _Meter(observer, 10, Manual())
-    running.on_completed()
-    running.on_next(HEL)
-    running.on_error(LOST)
-    running.on_completed()
-    running.begin()
-    running._ring()
+    """Items, ends and timers after the end change nothing."""
+    clock, told, guarded = Manual(), list[object](), list[Any]()
+
+    def subscribe(observer: abc.ObserverBase[ChatChunk], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        guarded.append(observer)
+        return Disposable()
+
+    metered = Stream(subscribe, items=ChatChunk).pipe(meter(10, scheduler=clock))
+    metered.subscribe(lambda reading: told.append(reading.phase), told.append, lambda: told.append("completed"))
+    # Past the guard that reactivex puts before every observer.
+    (source,) = guarded
+    source._on_completed()
+    source._on_next(HEL)
+    source._on_error(LOST)
+    source._on_completed()
+    kept = list(clock.actions)
+    clock.run()
+    for _, action in kept:
+        action()
 
     assert told == ["done", "completed"]
 
@@ -385,7 +401,7 @@ def test_desktop(desktop: EventLoopScheduler) -> None:
 
 
 def test_closed_loop() -> None:
-    """A meter whose loop was closed ends with an error, told where it is noticed."""
+    """A meter whose loop was closed ends with an error, on the thread that finds out."""
     loop = asyncio.new_event_loop()
     source: Subject[ChatChunk] = Subject()
     loop.close()
@@ -396,7 +412,7 @@ def test_closed_loop() -> None:
 
 
 def test_clock_that_cannot_wait() -> None:
-    """A scheduler that takes no timers is told to the subscriber."""
+    """A scheduler that cannot wait is an error for the subscriber."""
     scheduler = EventLoopScheduler()
     scheduler.dispose()
     errors: list[Exception] = []
@@ -405,12 +421,12 @@ def test_clock_that_cannot_wait() -> None:
     assert len(errors) == 1
 
 
-# Subscribers that fail.
+# Subscribers that raise.
 
 
 @pytest.mark.parametrize("on", ["waiting", "answering", "done"])
 async def test_failing_subscriber(on: str) -> None:
-    """One that fails is told of it; that is its end and the source's, and the producer hears nothing of it."""
+    """A subscriber that raises receives its error; the source is disposed, and the producer goes on."""
     source: Subject[ChatChunk] = Subject()
     told: list[object] = []
 
@@ -427,7 +443,7 @@ async def test_failing_subscriber(on: str) -> None:
 
 
 async def test_failing_beside_others() -> None:
-    """A meter whose subscriber fails takes nothing from those beside it."""
+    """A meter whose subscriber raises takes nothing from the subscribers beside it."""
     source: Subject[ChatChunk] = Subject()
     shared = source.pipe(share())
     told: list[object] = []
@@ -443,7 +459,7 @@ async def test_failing_beside_others() -> None:
 
 
 async def test_nobody_handles_the_error(reported: Callable[[], list[BaseException]]) -> None:
-    """An error that no subscriber handles is reported."""
+    """An error without a handler is reported."""
     source: Subject[ChatChunk] = Subject()
     source.pipe(meter(60)).subscribe()
     source.on_error(LOST)
@@ -451,26 +467,39 @@ async def test_nobody_handles_the_error(reported: Callable[[], list[BaseExceptio
     assert reported() == [LOST]
 
 
-async def test_interrupted_subscriber() -> None:
-    """What is no mere error goes through, and leaves nothing behind."""
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+@pytest.mark.parametrize("on", ["waiting", "answering", "done"])
+def test_ended_by_its_subscriber(on: str, kind: type[BaseException]) -> None:
+    """A subscriber whose callback raises what ends a program receives a `RuntimeError`; the exception goes on."""
+    clock, told = TestScheduler(), list[object]()
     source: Subject[ChatChunk] = Subject()
-    told: list[object] = []
 
     def interrupt(reading: MeterReading) -> None:
-        if reading.phase == "answering":
-            raise KeyboardInterrupt
+        if reading.phase == on:
+            raise kind
 
-    source.pipe(meter(60)).subscribe(interrupt, told.append)
-    with pytest.raises(KeyboardInterrupt):
-        source.on_next(HEL)
-    source.on_next(DONE)
+    source.pipe(meter(60, scheduler=clock)).subscribe(interrupt, told.append, lambda: told.append("completed"))
 
-    assert told == []
+    def chat() -> None:
+        for chunk in (HEL, DONE):
+            clock.advance_by(1)
+            source.on_next(chunk)
+        clock.advance_by(1)
+
+    with pytest.raises(kind) as raised:
+        chat()
+    source.on_next(HEL)
+    clock.advance_by(100)
+
+    (error,) = told
+    assert isinstance(error, RuntimeError)
+    assert str(error) == f"the stream was ended by {kind.__name__}"
+    assert error.__cause__ is raised.value
     assert not source.observers
 
 
 def test_dispose_within_a_reading() -> None:
-    """A subscriber that leaves because of a reading hears no other."""
+    """A subscriber that leaves at a reading receives no other."""
     source: Subject[ChatChunk] = Subject()
     heard: Heard[MeterReading] = Heard()
     gone = threading.Event()
@@ -499,3 +528,8 @@ def test_refused(seconds: Any) -> None:
     """The interval is a positive number of seconds."""
     with pytest.raises(InvalidValueError, match=r"seconds: .*positive number of seconds"):
         meter(seconds)
+
+
+def test_timedelta() -> None:
+    """The interval may be a timedelta."""
+    assert phases(play(meter(timedelta(seconds=300))).messages) == [(0, "waiting"), (300, "waiting"), (600, "waiting")]

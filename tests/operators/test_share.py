@@ -1,14 +1,13 @@
-"""One request, many consumers: none misses a word, none hears of another's failure."""
+"""One request for many subscribers: none misses an item, and none receives the error of another."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import operator
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,8 +24,9 @@ from reactivex.testing import ReactiveTest, TestScheduler
 from reactivex.testing.subscription import Subscription
 from strategies import chunks, texts
 
+from rxollama import Stream
 from rxollama.messages import ChatChunk, Message, ToolCall
-from rxollama.operators import _share, coalesce, share
+from rxollama.operators import coalesce, share
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 
@@ -39,7 +39,7 @@ CALL = ChatChunk(message=Message("assistant", tool_calls=(ToolCall(),)))
 
 
 class Notes:
-    """Note what a subscriber hears, with its end."""
+    """A subscriber that records what it receives, with the end."""
 
     def __init__(self, source: Observable[Any]) -> None:
         self.heard: list[Any] = []
@@ -50,7 +50,7 @@ class Notes:
 
 
 def raising(*_: object) -> None:
-    """Fail, as a callback may."""
+    """Raise, as a callback may."""
     raise MINE
 
 
@@ -58,7 +58,7 @@ def raising(*_: object) -> None:
 
 
 def test_completes() -> None:
-    """One subscriber hears all, as it comes."""
+    """One subscriber receives every item as it comes."""
     played = play(share(), on_next(10, "a"), on_next(20, "b"), on_completed(30))
 
     assert played.messages == [on_next(210, "a"), on_next(220, "b"), on_completed(230)]
@@ -74,7 +74,7 @@ def test_errs() -> None:
 
 
 def test_never() -> None:
-    """A silent source is let go with its subscriber."""
+    """A silent source is disposed with its subscriber."""
     played = play(share())
 
     assert played.messages == []
@@ -90,7 +90,7 @@ def test_disposed() -> None:
 
 
 def test_scheduler_is_passed_on() -> None:
-    """The source is subscribed with the scheduler of who comes first."""
+    """The source is subscribed with the scheduler of the first subscriber."""
     seen: list[abc.SchedulerBase | None] = []
 
     def subscribe(_: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
@@ -110,7 +110,7 @@ def test_scheduler_is_passed_on() -> None:
 
 @pytest.mark.parametrize(("last", "end"), [(on_completed(40), on_completed(240)), (on_error(40, LOST), None)])
 def test_late_subscribers(last: Any, end: Any) -> None:
-    """A late one is handed one sum, then goes on live; after the end it is the sum and the end, from one request."""
+    """A late subscriber receives one sum, then each item; after the end, the sum and the end. There is one request."""
     scheduler = TestScheduler()
     source = scheduler.create_cold_observable(on_next(10, "a"), on_next(20, "b"), on_next(30, "c"), last)
     shared = source.pipe(share())
@@ -131,7 +131,7 @@ def _subscribe(source: Observable[Any], observer: abc.ObserverBase[Any], *_: obj
 
 
 def test_last_to_leave() -> None:
-    """The source is let go with the last one, and who comes after that begins anew."""
+    """The source is disposed with the last subscriber, and the next one subscribes to it again."""
     scheduler = TestScheduler()
     source = scheduler.create_cold_observable(on_next(10, "a"), on_next(50, "b"))
     shared = source.pipe(share())
@@ -151,11 +151,11 @@ def test_last_to_leave() -> None:
     assert source.subscriptions == [Subscription(0, 60), Subscription(100)]
 
 
-# What a late one is handed.
+# What a late subscriber receives.
 
 
 def _missed(*items: Any) -> list[Any]:
-    """Tell what one hears that comes after these."""
+    """Return what a subscriber receives that comes after these items."""
     source: Subject[Any] = Subject()
     shared = source.pipe(share())
     shared.subscribe()
@@ -165,7 +165,7 @@ def _missed(*items: Any) -> list[Any]:
 
 
 def test_nothing_missed() -> None:
-    """Who has missed nothing is handed nothing."""
+    """A subscriber that missed nothing receives nothing."""
     assert _missed() == []
 
 
@@ -175,23 +175,23 @@ def test_missed_chunks() -> None:
 
 
 def test_missed_chunks_out_of_order() -> None:
-    """Where a sum would change the order of reading there are several."""
+    """If one sum would change the order of reading, there are several."""
     assert _missed(CONTENT, CONTENT, THINKING, CONTENT) == [CONTENT + CONTENT, THINKING + CONTENT]
 
 
 def test_missed_texts() -> None:
-    """Texts are joined; however many there were, it is one."""
+    """Texts are joined to one, whatever their number."""
     assert _missed(*"word" * 5000) == ["word" * 5000]
 
 
 def test_missed_others() -> None:
-    """What does not add up is replayed."""
+    """Items that do not add up are repeated."""
     assert _missed(1, None, 2, "a", "b", [3]) == [1, None, 2, "ab", [3]]
 
 
 @given(items=st.lists(chunks(), max_size=8), joins=st.lists(st.integers(0, 8), max_size=4))
 def test_everybody_has_the_whole(items: list[ChatChunk], joins: list[int]) -> None:
-    """Whenever one joins, the sum of what it hears is the whole."""
+    """The sum of what a subscriber receives is the whole, whenever it joins."""
     assert all(
         functools.reduce(operator.add, heard, ChatChunk()) == functools.reduce(operator.add, items, ChatChunk())
         for heard in _joined(items, joins)
@@ -200,12 +200,12 @@ def test_everybody_has_the_whole(items: list[ChatChunk], joins: list[int]) -> No
 
 @given(items=st.lists(texts(), max_size=8), joins=st.lists(st.integers(0, 8), max_size=4))
 def test_everybody_has_the_whole_text(items: list[str], joins: list[int]) -> None:
-    """Likewise the text of a text stream."""
+    """The same holds for texts."""
     assert all("".join(heard) == "".join(items) for heard in _joined(items, joins))
 
 
 def _joined(items: list[Any], joins: list[int]) -> Iterator[list[Any]]:
-    """Let subscribers join after so many items, and tell what each heard."""
+    """Let subscribers join after so many items, and return what each received."""
     source: Subject[Any] = Subject()
     shared = source.pipe(share())
     notes = [Notes(shared)]
@@ -219,11 +219,11 @@ def _joined(items: list[Any], joins: list[int]) -> Iterator[list[Any]]:
     return (note.heard[:-1] for note in notes)
 
 
-# Failing subscribers.
+# Subscribers that raise.
 
 
 def test_failing_subscriber(reported: Callable[[], list[BaseException]]) -> None:
-    """One whose callback fails is told and is out; the others, before and after it, hear all."""
+    """A subscriber that raises receives its error and is out; the others receive everything."""
     source: Subject[str] = Subject()
     shared = source.pipe(share())
     before, told = Notes(shared), list[Exception]()
@@ -239,7 +239,7 @@ def test_failing_subscriber(reported: Callable[[], list[BaseException]]) -> None
 
 
 def test_failing_subscriber_without_handler(reported: Callable[[], list[BaseException]]) -> None:
-    """One that cannot be told is reported, once, and out."""
+    """Without a handler the error is reported once, and the subscriber is out."""
     source: Subject[str] = Subject()
     shared = source.pipe(share())
     shared.subscribe(raising)
@@ -252,7 +252,7 @@ def test_failing_subscriber_without_handler(reported: Callable[[], list[BaseExce
 
 
 def test_failing_late_subscriber(reported: Callable[[], list[BaseException]]) -> None:
-    """One that fails on what it missed is told, once, and is out."""
+    """A subscriber that raises for what it missed receives its error once, and is out."""
     source: Subject[ChatChunk] = Subject()
     shared = source.pipe(share())
     other, told = Notes(shared), list[Exception]()
@@ -267,7 +267,7 @@ def test_failing_late_subscriber(reported: Callable[[], list[BaseException]]) ->
 
 
 def test_failing_after_the_end() -> None:
-    """One that comes after the end and fails on what it missed is told of that, and not of the end."""
+    """After the end a subscriber that raises for what it missed receives its error instead of the end."""
     shared = reactivex.of("a").pipe(share())
     shared.subscribe()
     told: list[object] = []
@@ -277,7 +277,7 @@ def test_failing_after_the_end() -> None:
 
 
 def test_the_last_one_fails() -> None:
-    """Where the one that fails is the only one, the source is let go."""
+    """If the only subscriber raises, the source is disposed."""
     source: Subject[str] = Subject()
     source.pipe(share()).subscribe(raising, lambda _: None)
     source.on_next("a")
@@ -287,7 +287,7 @@ def test_the_last_one_fails() -> None:
 
 @pytest.mark.parametrize("error", [None, LOST])
 def test_failing_end(error: Exception | None, reported: Callable[[], list[BaseException]]) -> None:
-    """One whose callback for the end fails is reported, and the others hear the end."""
+    """An exception of a callback for the end is reported, and the others receive the end."""
     source: Subject[str] = Subject()
     shared = source.pipe(share())
     before = Notes(shared)
@@ -303,7 +303,7 @@ def test_failing_end(error: Exception | None, reported: Callable[[], list[BaseEx
 
 
 def test_error_that_nobody_handles(reported: Callable[[], list[BaseException]]) -> None:
-    """A source's error is reported for one that does not handle it, and told to the others."""
+    """A source's error is reported for a subscriber without a handler, and the others receive it."""
     source: Subject[str] = Subject()
     shared = source.pipe(share())
     shared.subscribe()
@@ -314,11 +314,32 @@ def test_error_that_nobody_handles(reported: Callable[[], list[BaseException]]) 
     assert reported() == [LOST]
 
 
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+def test_ended_by_a_subscriber(kind: type[BaseException]) -> None:
+    """What ends a program goes on to the source, and every subscriber receives a `RuntimeError`."""
+    source: Subject[str] = Subject()
+    shared = source.pipe(share())
+    told: list[object] = []
+
+    def interrupt(_: str) -> None:
+        raise kind
+
+    before = Notes(shared)
+    shared.subscribe(interrupt, told.append)
+    after = Notes(shared)
+    with pytest.raises(kind) as raised:
+        source.on_next("a")
+
+    assert [type(error) for error in (*told, before.heard[-1], after.heard[-1])] == [RuntimeError] * 3
+    assert all(error.__cause__ is raised.value for error in (before.heard[-1], after.heard[-1]))
+    assert source.observers == []
+
+
 # Subscribing and leaving in the middle.
 
 
 def test_subscribing_in_a_callback() -> None:
-    """One that is subscribed while an item is handed out has it with what it missed, and not again."""
+    """A subscriber that joins while an item is handed out receives it with what it missed, and not again."""
     source: Subject[str] = Subject()
     shared = source.pipe(share())
     late: list[Notes] = []
@@ -335,7 +356,7 @@ def test_subscribing_in_a_callback() -> None:
 
 
 def test_leaving_in_anothers_callback() -> None:
-    """One that is let go while an item is handed out to another does not get it."""
+    """A subscriber that is disposed while an item is handed out to another does not receive it."""
     source: Subject[str] = Subject()
     shared = source.pipe(share())
 
@@ -351,7 +372,7 @@ def test_leaving_in_anothers_callback() -> None:
 
 
 def test_leaving_alone_in_a_callback() -> None:
-    """The only one may leave while an item is handed out, and join again."""
+    """The only subscriber may leave while an item is handed out, and join again."""
     source: Subject[str] = Subject()
     shared = source.pipe(share())
     taken = Notes(shared.pipe(rx.take(1)))
@@ -364,7 +385,7 @@ def test_leaving_alone_in_a_callback() -> None:
 
 
 def test_leaving_while_catching_up() -> None:
-    """One that has enough with the first of what it missed gets no more of it, and is out."""
+    """A subscriber that leaves at the first of what it missed receives no more of it, and is out."""
     source: Subject[int] = Subject()
     shared = source.pipe(share())
     first = Notes(shared)
@@ -378,7 +399,7 @@ def test_leaving_while_catching_up() -> None:
 
 
 def test_sending_while_catching_up() -> None:
-    """What comes while one catches up waits until it has, and so does the end."""
+    """Items that come while a subscriber catches up wait until it has, and so does the end."""
     source: Subject[str] = Subject()
     shared = source.pipe(share())
     first = Notes(shared)
@@ -399,11 +420,62 @@ def test_sending_while_catching_up() -> None:
     assert heard == ["<a", ">", "<bc", ">", "completed"]
 
 
+def test_sending_in_a_callback() -> None:
+    """An item and an end that a callback makes the source send come after its item, for every subscriber."""
+    source: Subject[str] = Subject()
+    shared = source.pipe(share())
+    order: list[str] = []
+
+    def first(item: str) -> None:
+        if item == "a":
+            source.on_next("b")
+            source.on_completed()
+        order.append(f"first {item}")
+
+    def second(item: str) -> None:
+        order.append(f"second {item}")
+
+    shared.subscribe(first, on_completed=lambda: order.append("first ends"))
+    shared.subscribe(second, on_completed=lambda: order.append("second ends"))
+    source.on_next("a")
+
+    assert order == ["first a", "second a", "first b", "second b", "first ends", "second ends"]
+
+
+def test_sending_from_another_thread() -> None:
+    """A thread that sends while a callback runs does not wait, and the callbacks do not overlap."""
+    source: Subject[str] = Subject()
+    shared = source.pipe(share())
+    inside, go_on, order = threading.Event(), threading.Event(), list[str]()
+
+    def take(item: str) -> None:
+        order.append(f"<{item}")
+        if item == "a":
+            inside.set()
+            assert go_on.wait(PATIENCE)
+        order.append(">")
+
+    shared.subscribe(take)
+    beside = Notes(shared)
+    # reactivex's Subject would hold its lock meanwhile.
+    (source_observer,) = source.observers
+    thread = threading.Thread(target=source_observer.on_next, args=("a",))
+    thread.start()
+    assert inside.wait(PATIENCE)
+    source_observer.on_next("b")
+    assert order == ["<a"]
+    go_on.set()
+    thread.join(PATIENCE)
+
+    assert order == ["<a", ">", "<b", ">"]
+    assert beside.heard == ["a", "b"]
+
+
 # Sources of other kinds.
 
 
 def test_synchronous_source() -> None:
-    """A source that has sent everything when its subscription is made is asked once."""
+    """A source that sends everything while it is being subscribed is subscribed once."""
     asked: list[int] = []
 
     def source(_: abc.SchedulerBase) -> Observable[str]:
@@ -418,7 +490,7 @@ def test_synchronous_source() -> None:
 
 
 def test_synchronous_source_and_one_who_leaves() -> None:
-    """A synchronous source stops when the only one has enough, and begins anew for the next."""
+    """A synchronous source stops when the only subscriber leaves, and begins again for the next."""
     shared = reactivex.of("a", "b", "c").pipe(share())
 
     assert Notes(shared.pipe(rx.take(2))).heard == ["a", "b", "completed"]
@@ -426,7 +498,7 @@ def test_synchronous_source_and_one_who_leaves() -> None:
 
 
 def test_source_that_fails_to_begin() -> None:
-    """What a source raises when it is subscribed is everybody's error."""
+    """What a source raises while it is being subscribed is an error for every subscriber."""
 
     def subscribe(_: abc.ObserverBase[str], __: abc.SchedulerBase | None = None) -> abc.DisposableBase:
         raise MINE
@@ -438,7 +510,7 @@ def test_source_that_fails_to_begin() -> None:
 
 
 def test_after_retry() -> None:
-    """After a retry the attempts are one stream for everybody."""
+    """The attempts of a retry before it are one stream for every subscriber."""
     attempts: list[int] = []
 
     def attempt(_: abc.SchedulerBase) -> Observable[str]:
@@ -453,7 +525,7 @@ def test_after_retry() -> None:
 
 
 def test_pieces_of_a_chat() -> None:
-    """Subscribers behind operators of their own share the request, and each has its end."""
+    """Subscribers behind their own operators share the request, and each receives the end."""
     asked: list[int] = []
     scheduler = TestScheduler()
 
@@ -475,7 +547,7 @@ def test_pieces_of_a_chat() -> None:
 
 @pytest.mark.parametrize("ends", [False, True])
 def test_catching_up_on_a_thread(*, ends: bool) -> None:
-    """While one catches up on its own thread the source goes on at once, and what it sends is summed for it."""
+    """While a subscriber catches up on its own thread the source goes on, and what it sends is summed for it."""
     source: Subject[str] = Subject()
     shared = source.pipe(share())
     first = Notes(shared)
@@ -507,29 +579,11 @@ def test_catching_up_on_a_thread(*, ends: bool) -> None:
     assert late.items == ["ab", "cde", *([] if ends else ["f"])]
 
 
-class Yielding:
-    """Be a lock around which other threads have their turns, so that whatever can happen in between does."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        """Let others go first."""
-        time.sleep(0)
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        """Let others go next."""
-        self._lock.release()
-        time.sleep(0)
-
-
 @pytest.fixture
-def _quick_switches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let threads take turns far more often than they do."""
-    monkeypatch.setattr(_share, "threading", SimpleNamespace(Lock=Yielding))
+def _quick_switches() -> Iterator[None]:
+    """Make threads take turns far more often."""
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
+    sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(interval)
 
@@ -537,7 +591,7 @@ def _quick_switches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("_quick_switches")
 @pytest.mark.parametrize("_", range(3))
 def test_joining_from_threads(_: int) -> None:
-    """Those that join from other threads while the source sends miss nothing, hear nothing twice, and never overlap."""
+    """Subscribers that join from other threads miss nothing, receive nothing twice, and their calls never overlap."""
     source: Subject[str] = Subject()
     shared = source.pipe(share())
     shared.subscribe()
@@ -570,7 +624,7 @@ def test_joining_from_threads(_: int) -> None:
 
 
 class _Reader:
-    """Read, and notice whether two items ever come at once."""
+    """A subscriber that records items, and whether two calls ever overlapped."""
 
     def __init__(self) -> None:
         self.items: list[str] = []
@@ -588,7 +642,7 @@ class _Reader:
 
 @pytest.mark.usefixtures("_quick_switches")
 def test_coming_and_going_on_threads() -> None:
-    """However many come and go on threads, each is served from one request at most, and no request is left."""
+    """Subscribers that come and go on threads share one request at most, and none is left."""
     running: list[int] = []
     most: list[int] = []
     lock = threading.Lock()
@@ -621,3 +675,19 @@ def test_coming_and_going_on_threads() -> None:
     assert running == []
     assert set(most) <= {0, 1}
     assert len(most) == 800
+
+
+# What it is a stream of.
+
+
+def test_same_kind_of_stream() -> None:
+    """A shared stream is of the same kind as its source."""
+
+    def subscribe(_: abc.ObserverBase[str], __: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        return Disposable()
+
+    deltas = Stream(subscribe, items=str, deltas=True).pipe(share())
+    others = reactivex.of("a", "b").pipe(share())
+
+    assert (deltas.items, deltas.deltas) == (str, True)
+    assert (others.items, others.deltas) == (None, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC
 from typing import Protocol
 
 from reactivex import abc
@@ -18,36 +19,40 @@ Cancel = Callable[[], object]
 
 
 class Clock(Protocol):
-    """Be what an operator needs to know of time."""
+    """What an operator knows of time."""
 
     def now(self) -> float:
-        """Tell the time in seconds, from some beginning."""
+        """Return the time in seconds, from some beginning."""
         ...
 
     def is_here(self) -> bool:
-        """Tell whether this thread may emit, or must hop."""
+        """Return whether this thread may emit; if not, it must go through `after`."""
         ...
 
     def after(self, seconds: float, action: Callable[[], None]) -> Cancel:
         """
-        Do something later, from whichever thread; returns what calls it off.
+        Do something later, from any thread.
 
-        Raises what keeps it from being done: the loop is closed, the scheduler disposed or unable to wait.
+        Returns:
+            What cancels it.
+
+        Raises:
+            Exception: What prevents it: the loop is closed, or the scheduler is disposed or unable to wait.
         """
         ...
 
 
 def given_clock(argument: abc.SchedulerBase | None, subscribers: abc.SchedulerBase | None) -> Clock | None:
     """
-    Choose the clock that somebody asked for.
+    Return the clock that the user asked for.
 
     Args:
         argument: The scheduler given to the operator.
-        subscribers: The scheduler given by the subscriber. One that can only wait by blocking its caller is passed
-            over: reactivex's own operators, such as `expand`, hand such a one down without being asked.
+        subscribers: The scheduler given by the subscriber. One that waits by blocking its caller is ignored:
+            reactivex's own operators, such as `expand`, pass such a scheduler without being asked.
 
     Returns:
-        The clock, or None where nobody asked for one.
+        The clock, or None if the user asked for none.
     """
     if argument is not None:
         return clock_of(argument)
@@ -57,17 +62,17 @@ def given_clock(argument: abc.SchedulerBase | None, subscribers: abc.SchedulerBa
 
 
 def clock_of(scheduler: abc.SchedulerBase | None) -> Clock:
-    """Choose the clock: the scheduler's, else that of the loop it is asked on, else the background loop's."""
+    """Return the clock of a scheduler; of None, that of the loop that runs here, or else of the background loop."""
     if scheduler is None:
         return _LoopClock(stream_loop())
     if isinstance(scheduler, AsyncIOScheduler):
-        # As `await` passes it. What is on its loop already need not hop, and from elsewhere it must wake the loop.
+        # `await` passes it. On its own loop no hop is needed, and from other threads its loop must be woken.
         return _LoopClock(scheduler._loop)  # noqa: SLF001 - There is no other way to ask for it.
     return _SchedulerClock(scheduler)
 
 
 class _LoopClock:
-    """Tell the time of an event loop, which emits inline: within `on_next` it is the stream's own."""
+    """The clock of an event loop. On that loop it lets operators emit at once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -88,7 +93,7 @@ class _LoopClock:
 
 
 class _Alarm:
-    """Be one timer of a loop, which may be called off from whichever thread, also before the loop hears of it."""
+    """One call on a loop, which any thread may cancel, also before the loop has heard of it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, action: Callable[[], None]) -> None:
         self._loop = loop
@@ -116,13 +121,15 @@ class _Alarm:
 
 
 class _SchedulerClock:
-    """Tell the time of a scheduler, to whose thread every emission hops."""
+    """The clock of a scheduler. Every emission hops to the scheduler's thread."""
 
     def __init__(self, scheduler: abc.SchedulerBase) -> None:
         self._scheduler = scheduler
 
     def now(self) -> float:
-        return self._scheduler.to_seconds(self._scheduler.now)
+        now = self._scheduler.now
+        # reactivex cannot convert a time without a zone, which a `HistoricalScheduler` may start with.
+        return self._scheduler.to_seconds(now.replace(tzinfo=UTC) if now.tzinfo is None else now)
 
     def is_here(self) -> bool:
         return False

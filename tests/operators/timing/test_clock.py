@@ -1,10 +1,11 @@
-"""The clocks of timed operators: whose time they tell, where they act, and that they can be called off."""
+"""The clocks of timed operators: their time, where they act, and that they can be cancelled."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import weakref
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from reactivex import abc
@@ -12,6 +13,7 @@ from reactivex.internal.exceptions import DisposedException
 from reactivex.scheduler import (
     CurrentThreadScheduler,
     EventLoopScheduler,
+    HistoricalScheduler,
     ImmediateScheduler,
     TrampolineScheduler,
 )
@@ -25,12 +27,12 @@ PATIENCE = 10.0
 
 
 def turn_background() -> None:
-    """Block until the background loop has done all that it had to do."""
+    """Block until the background loop has done its work."""
     asyncio.run_coroutine_threadsafe(asyncio.sleep(0), background()).result(PATIENCE)
 
 
 def loop_of(clock: Clock | None) -> asyncio.AbstractEventLoop:
-    """Tell whose loop a clock acts on, by acting there."""
+    """Return the loop that a clock acts on, by acting there."""
     assert clock is not None
     acted: list[asyncio.AbstractEventLoop] = []
     done = threading.Event()
@@ -45,7 +47,7 @@ def loop_of(clock: Clock | None) -> asyncio.AbstractEventLoop:
 
 
 def test_argument_comes_first() -> None:
-    """The operator's own scheduler tells the time, whatever the subscriber passes."""
+    """The operator's own scheduler is the clock, whatever the subscriber passes."""
     mine, theirs = TestScheduler(100.0), TestScheduler(7.0)
     clock = given_clock(mine, theirs)
 
@@ -54,7 +56,7 @@ def test_argument_comes_first() -> None:
 
 
 def test_subscribers_comes_second() -> None:
-    """Without an argument the subscriber's scheduler tells the time."""
+    """Without an argument the subscriber's scheduler is the clock."""
     clock = given_clock(None, TestScheduler(7.0))
 
     assert clock is not None
@@ -64,13 +66,13 @@ def test_subscribers_comes_second() -> None:
 @pytest.mark.parametrize(
     "scheduler", [None, ImmediateScheduler(), CurrentThreadScheduler.singleton(), TrampolineScheduler()]
 )
-def test_blocking_subscribers_are_passed_over(scheduler: abc.SchedulerBase | None) -> None:
-    """A subscriber's scheduler that can only block is as good as none."""
+def test_blocking_subscribers_are_ignored(scheduler: abc.SchedulerBase | None) -> None:
+    """A subscriber's scheduler that waits by blocking is ignored."""
     assert given_clock(None, scheduler) is None
 
 
 def test_blocking_argument_is_taken() -> None:
-    """As an argument it is what was asked for."""
+    """As an argument it is used."""
     acted: list[str] = []
     clock = given_clock(ImmediateScheduler(), None)
 
@@ -80,7 +82,7 @@ def test_blocking_argument_is_taken() -> None:
 
 
 def test_background_loop() -> None:
-    """Away from any loop it is the background loop's clock, and the caller must hop."""
+    """Without a running loop it is the background loop's clock, and the caller must hop."""
     clock = clock_of(None)
 
     assert loop_of(clock) is background()
@@ -108,7 +110,7 @@ async def test_asyncio_scheduler(kind: type[AsyncIOScheduler]) -> None:
 
 
 async def test_loop_acts_later() -> None:
-    """What is set on the loop is done there, after its time."""
+    """An action set on the loop is done there, after its time."""
     clock, rang = clock_of(None), asyncio.Event()
     began = clock.now()
     clock.after(0.01, rang.set)
@@ -118,7 +120,7 @@ async def test_loop_acts_later() -> None:
 
 
 def test_loop_acts_later_for_others() -> None:
-    """What is set from another thread is done on the loop, after its time."""
+    """An action set from another thread is done on the loop, after its time."""
     clock, rang = clock_of(None), threading.Event()
     began = clock.now()
     clock.after(0.01, rang.set)
@@ -128,8 +130,8 @@ def test_loop_acts_later_for_others() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 0.005])
-async def test_loop_calls_off(seconds: float) -> None:
-    """What is called off on the loop is not done."""
+async def test_loop_cancels(seconds: float) -> None:
+    """An action that is cancelled on the loop is not done."""
     clock, rang = clock_of(None), asyncio.Event()
     clock.after(seconds, rang.set)()
     await asyncio.sleep(2 * seconds)
@@ -138,19 +140,19 @@ async def test_loop_calls_off(seconds: float) -> None:
 
 
 class Action:
-    """Be something to do, which can be seen to be kept or forgotten."""
+    """An action whose release a test can see."""
 
     def __init__(self) -> None:
         self.rang = threading.Event()
 
     def __call__(self) -> None:
-        """Ring."""
+        """Record the call."""
         self.rang.set()
 
 
 @pytest.mark.parametrize("seconds", [0, 60])
-def test_loop_calls_off_for_others_before_it_hears(seconds: float) -> None:
-    """A timer that is set and called off while the loop is busy is never armed."""
+def test_loop_cancels_for_others_before_it_has_heard(seconds: float) -> None:
+    """A timer that is set and cancelled while the loop is busy never fires."""
     clock, gate, action = clock_of(None), threading.Event(), Action()
     background().call_soon_threadsafe(gate.wait, PATIENCE)
     kept, rang = weakref.ref(action), action.rang
@@ -164,8 +166,8 @@ def test_loop_calls_off_for_others_before_it_hears(seconds: float) -> None:
     assert kept() is None
 
 
-def test_loop_calls_off_for_others() -> None:
-    """A timer that the loop has armed is called off from another thread, and what it would have done is forgotten."""
+def test_loop_cancels_for_others() -> None:
+    """A timer of the loop that is cancelled from another thread releases its action."""
     clock, action = clock_of(None), Action()
     kept = weakref.ref(action)
     cancel = clock.after(60, action)
@@ -180,7 +182,7 @@ def test_loop_calls_off_for_others() -> None:
 
 
 def test_closed_loop() -> None:
-    """On a loop that is closed nothing can be set, and the caller is told; calling off is no error."""
+    """A closed loop refuses a timer with an error; cancelling one is not an error."""
     loop = asyncio.new_event_loop()
     clock = clock_of(AsyncIOScheduler(loop))
     cancel = clock.after(60, threading.Event().set)
@@ -193,7 +195,7 @@ def test_closed_loop() -> None:
 
 
 def test_scheduler_acts() -> None:
-    """A scheduler acts at its own time, and must be hopped to."""
+    """A scheduler acts at its own time, and the caller must hop."""
     scheduler = TestScheduler()
     clock = clock_of(scheduler)
     acted: list[float] = []
@@ -222,7 +224,18 @@ def test_scheduler_on_its_thread(desktop: EventLoopScheduler) -> None:
 
 
 def test_scheduler_disposed(desktop: EventLoopScheduler) -> None:
-    """A scheduler that is disposed says so to whoever sets a timer."""
+    """A disposed scheduler refuses a timer with an error."""
     desktop.dispose()
     with pytest.raises(DisposedException):
         clock_of(desktop).after(1, Action())
+
+
+@pytest.mark.parametrize("start", [datetime(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)])  # noqa: DTZ001 - This is the point.
+def test_scheduler_without_a_time_zone(start: datetime) -> None:
+    """A scheduler's time may lack a time zone."""
+    scheduler = HistoricalScheduler(start)
+    clock = clock_of(scheduler)
+    began = clock.now()
+    scheduler.advance_by(timedelta(seconds=2.5))
+
+    assert clock.now() - began == 2.5

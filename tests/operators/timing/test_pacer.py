@@ -1,4 +1,4 @@
-"""The engine of pacing: on which thread it emits, with how many timers, and what a failing subscriber does to it."""
+"""The engine of pacing: on which thread it emits, with how many timers, and how it ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -17,15 +17,14 @@ from reactivex import Observable, abc
 from reactivex import operators as rx
 from reactivex.disposable import Disposable
 from reactivex.observer import Observer
-from reactivex.scheduler import EventLoopScheduler, ImmediateScheduler, NewThreadScheduler
+from reactivex.scheduler import EventLoopScheduler, HistoricalScheduler, NewThreadScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 from reactivex.scheduler.scheduler import Scheduler
 from reactivex.subject import Subject
 from reactivex.testing import TestScheduler
 
 from rxollama.errors import InvalidValueError
-from rxollama.messages import ChatChunk, Message
-from rxollama.messages._backlog import Backlog
+from rxollama.messages import Backlog, ChatChunk, Latest, Message
 from rxollama.operators import coalesce, debounce, throttle
 from rxollama.operators._timing.pacer import Pacer, QuietRhythm, WindowRhythm
 
@@ -39,8 +38,21 @@ THINKING = ChatChunk(message=Message("assistant", thinking="Hm"))
 CONTENT = ChatChunk(message=Message("assistant", "Yes"))
 
 
+def text(letter: str) -> str:
+    """Return a text, which adds up."""
+    return letter
+
+
+def snapshot(letter: str) -> tuple[str]:
+    """Return a snapshot, which does not add up."""
+    return (letter,)
+
+
+PACINGS = [(coalesce, text), (debounce, text), (throttle, snapshot)]
+
+
 class Source(Observable[T]):
-    """Be a source whose items come from wherever a test says, also from many threads at once."""
+    """A source whose items come from any thread, also from many at once."""
 
     def __init__(self) -> None:
         super().__init__(self._begin)
@@ -48,7 +60,7 @@ class Source(Observable[T]):
 
     @property
     def disposed(self) -> bool:
-        """Whether the subscription was let go."""
+        """Whether the subscription was disposed."""
         return self.gone.is_set()
 
     def _begin(self, observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
@@ -58,7 +70,7 @@ class Source(Observable[T]):
 
 
 class Counting(TestScheduler):
-    """Count the timers that are set, and neither fired nor called off."""
+    """A scheduler that counts the timers that are set, and neither fired nor cancelled."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +113,7 @@ class Counting(TestScheduler):
 
 
 class Alone:
-    """Note items, and whether two were ever handed on at once."""
+    """A subscriber that records items, and whether two calls ever overlapped."""
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -110,7 +122,7 @@ class Alone:
         self._busy = threading.Lock()
 
     def take(self, item: Any) -> None:
-        """Note an item."""
+        """Record an item."""
         if not self._busy.acquire(blocking=False):
             self.overlapped = True
             return
@@ -118,7 +130,7 @@ class Alone:
         self._busy.release()
 
     def complete(self) -> None:
-        """Note the end."""
+        """Record the end."""
         self.overlapped = self.overlapped or not self._busy.acquire(blocking=False)
         self.over.set()
 
@@ -126,21 +138,22 @@ class Alone:
 # One timer.
 
 
-@pytest.mark.parametrize("pacing", [coalesce, debounce, throttle])
-@given(
-    gaps=st.lists(st.tuples(st.integers(0, 6), st.sampled_from([THINKING, CONTENT])), min_size=1, max_size=12),
-    disposed=st.booleans(),
+@pytest.mark.parametrize(
+    ("pacing", "items"), [(coalesce, [THINKING, CONTENT]), (debounce, [THINKING, CONTENT]), (throttle, [1, 2])]
 )
-def test_one_timer(pacing: Callable[..., Any], gaps: list[tuple[int, ChatChunk]], *, disposed: bool) -> None:
+@given(gaps=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 1)), min_size=1, max_size=12), disposed=st.booleans())
+def test_one_timer(
+    pacing: Callable[..., Any], items: list[object], gaps: list[tuple[int, int]], *, disposed: bool
+) -> None:
     """There is never more than one timer, and none after the end or after dispose."""
     counting = Counting()
-    source: Source[ChatChunk] = Source()
+    source: Source[object] = Source()
     subscription = source.pipe(pacing(5, scheduler=counting)).subscribe()
     time = 0.0
-    for gap, chunk in gaps:
+    for gap, which in gaps:
         time += gap
         counting.advance_to(time)
-        source.send(chunk)
+        source.send(items[which])
     if disposed:
         subscription.dispose()
     else:
@@ -153,7 +166,7 @@ def test_one_timer(pacing: Callable[..., Any], gaps: list[tuple[int, ChatChunk]]
 
 
 def test_few_timers() -> None:
-    """However many items wait for it, the same timer serves, and so does a hop that is under way."""
+    """The same timer serves any number of items, and so does a hop that is under way."""
     counting = Counting()
     source: Source[ChatChunk] = Source()
     source.pipe(coalesce(5, scheduler=counting)).subscribe()
@@ -170,11 +183,11 @@ def test_few_timers() -> None:
 
 
 class Thing:
-    """Be an item that can be seen to be kept or forgotten."""
+    """An item whose release a test can see."""
 
 
 def test_dispose_forgets_what_waits() -> None:
-    """After dispose nothing is kept, also where the subscription is."""
+    """After dispose no item is kept, even if the subscription is."""
     source: Source[Thing] = Source()
     thing = Thing()
     kept = weakref.ref(thing)
@@ -188,7 +201,7 @@ def test_dispose_forgets_what_waits() -> None:
 
 
 def test_timer_of_a_loop_is_called_off() -> None:
-    """A timer that waits on a loop is called off with the subscription, from whichever thread."""
+    """A timer that waits on a loop is cancelled with the subscription, on any thread."""
     source: Source[str] = Source()
     heard = Heard(source.pipe(coalesce(60)))
     source.send("a")
@@ -206,7 +219,7 @@ def test_timer_of_a_loop_is_called_off() -> None:
 
 
 async def test_inline_on_a_loop() -> None:
-    """On the stream's own loop the first item is handed on within the source's call, and so is the flush."""
+    """On the stream's own loop the first item is emitted within the source's call, and so is what waits at the end."""
     heard: list[str] = []
     source: Subject[str] = Subject()
     source.pipe(coalesce(60)).subscribe(heard.append, on_completed=lambda: heard.append("completed"))
@@ -220,13 +233,13 @@ async def test_inline_on_a_loop() -> None:
 
 
 async def test_timer_on_a_loop() -> None:
-    """What waits is handed on by the loop, when it is due."""
+    """The loop emits what waits when it is due."""
     heard: list[str] = []
     came = asyncio.Event()
     source: Subject[str] = Subject()
 
-    def take(text: str) -> None:
-        heard.append(text)
+    def take(item: str) -> None:
+        heard.append(item)
         if len(heard) > 1:
             came.set()
 
@@ -239,67 +252,73 @@ async def test_timer_on_a_loop() -> None:
     assert heard == ["a", "bc"]
 
 
-@pytest.mark.parametrize("pacing", [coalesce, debounce, throttle])
-async def test_awaited(pacing: Callable[..., Any]) -> None:
-    """An awaited stream is paced on the loop of the one who waits, also when the items come from a thread."""
-    source: Source[str] = Source()
+@pytest.mark.parametrize(("pacing", "item"), PACINGS)
+async def test_awaited(pacing: Callable[..., Any], item: Callable[[str], object]) -> None:
+    """An awaited stream is paced on the loop that awaits it, also when the items come from a thread."""
+    source: Source[object] = Source()
     awaited = asyncio.ensure_future(source.pipe(pacing(SOON), rx.to_list()))
     await asyncio.sleep(0)
 
     def send() -> None:
-        for text in "abc":
-            source.send(text)
+        for letter in "abc":
+            source.send(item(letter))
         source.observer.on_completed()
 
     await asyncio.to_thread(send)
     items = await asyncio.wait_for(awaited, PATIENCE)
 
-    assert "".join(items).endswith("c")
-    assert pacing is throttle or "".join(items) == "abc"
+    letters = "".join("".join(each) for each in items)
+    assert letters.endswith("c")
+    assert pacing is throttle or letters == "abc"
 
 
-@pytest.mark.parametrize("pacing", [coalesce, debounce, throttle])
-def test_background_loop(pacing: Callable[..., Any]) -> None:
-    """Away from any loop every emission and the end are on the background loop's thread."""
-    source: Source[str] = Source()
-    heard: Heard[str] = Heard(source.pipe(pacing(SOON)))
-    source.send("a")
+@pytest.mark.parametrize(("pacing", "item"), PACINGS)
+def test_background_loop(pacing: Callable[..., Any], item: Callable[[str], object]) -> None:
+    """Without a running loop every emission and the end are on the background loop's thread."""
+    source: Source[object] = Source()
+    heard: Heard[object] = Heard(source.pipe(pacing(SOON)))
+    source.send(item("a"))
     heard.wait_items(1)
-    source.send("b")
+    source.send(item("b"))
     heard.wait_items(2)
-    source.send("c")
+    source.send(item("c"))
     source.observer.on_completed()
     heard.wait()
 
-    assert heard.items == ["a", "b", "c"]
+    assert heard.items == [item("a"), item("b"), item("c")]
     assert heard.threads == {"rxollama"}
 
 
-@pytest.mark.parametrize("pacing", [coalesce, debounce, throttle])
+@pytest.mark.parametrize(("pacing", "item"), PACINGS)
 @pytest.mark.parametrize("error", [None, LOST])
-def test_desktop(pacing: Callable[..., Any], error: Exception | None, desktop: EventLoopScheduler) -> None:
-    """With a desktop's scheduler everything is on its thread: the first, what was paced, the flush and the end."""
-    source: Source[str] = Source()
-    heard: Heard[str] = Heard(source.pipe(pacing(SOON, scheduler=desktop)))
-    source.send("a")
+def test_desktop(
+    pacing: Callable[..., Any],
+    item: Callable[[str], object],
+    error: Exception | None,
+    desktop: EventLoopScheduler,
+) -> None:
+    """With a desktop's scheduler every emission and the end are on its thread."""
+    source: Source[object] = Source()
+    heard: Heard[object] = Heard(source.pipe(pacing(SOON, scheduler=desktop)))
+    source.send(item("a"))
     heard.wait_items(1)
-    source.send("b")
+    source.send(item("b"))
     heard.wait_items(2)
-    source.send("c")
+    source.send(item("c"))
     if error is None:
         source.observer.on_completed()
     else:
         source.observer.on_error(error)
     heard.wait()
 
-    assert heard.items == ["a", "b", "c"]
+    assert heard.items == [item("a"), item("b"), item("c")]
     assert heard.error is error
     assert heard.threads == {"desktop"}
 
 
 @pytest.mark.parametrize("error", [None, LOST])
 def test_nothing_came(error: Exception | None) -> None:
-    """Where no item came the end needs no clock, and comes at once."""
+    """If no item came, the end needs no clock and comes at once."""
     source: Source[str] = Source()
     heard = Heard(source.pipe(coalesce(SOON)))
     if error is None:
@@ -312,19 +331,19 @@ def test_nothing_came(error: Exception | None) -> None:
 
 
 def test_desktop_is_not_kept_busy(desktop: EventLoopScheduler) -> None:
-    """A callback that is slower than the interval leaves the desktop its turns in between."""
+    """A callback that is slower than the interval leaves the desktop time for other work."""
     source: Source[str] = Source()
     order: list[str] = []
 
     def other(*_: object) -> None:
         order.append("other")
 
-    def take(text: str) -> None:
-        order.append(text)
-        if len(text) < 3:
-            # While this is busy, more comes that is due at once, and so does other work for the desktop.
+    def take(item: str) -> None:
+        order.append(item)
+        if len(item) < 3:
+            # Meanwhile more arrives that is due at once, and so does other work for the desktop.
             desktop.schedule(other)
-            source.send(text + text)
+            source.send(item + item)
             assert not threading.Event().wait(2 * SOON)
 
     heard = Heard(source.pipe(coalesce(SOON, scheduler=desktop)), take)
@@ -337,7 +356,7 @@ def test_desktop_is_not_kept_busy(desktop: EventLoopScheduler) -> None:
 
 
 def test_new_thread_scheduler() -> None:
-    """A scheduler that takes another thread each time keeps the order."""
+    """A scheduler that uses another thread each time keeps the order."""
     source: Source[str] = Source()
     heard = Heard(source.pipe(coalesce(0.001, scheduler=NewThreadScheduler())))
     for _ in range(200):
@@ -354,7 +373,7 @@ def test_new_thread_scheduler() -> None:
 @pytest.mark.parametrize("where", ["background", "desktop"])
 @pytest.mark.parametrize("pacing", [coalesce, debounce])
 def test_many_threads(pacing: Callable[..., Any], where: str, desktop: EventLoopScheduler) -> None:
-    """A source that sends from several threads at once loses nothing, keeps each one's order, and never overlaps."""
+    """With a source on several threads nothing is lost, each thread's order is kept, and emissions never overlap."""
     source: Source[str] = Source()
     alone, count = Alone(), 500
     scheduler = desktop if where == "desktop" else None
@@ -374,22 +393,21 @@ def test_many_threads(pacing: Callable[..., Any], where: str, desktop: EventLoop
     source.observer.on_completed()
     assert alone.over.wait(PATIENCE)
 
-    text = "".join(alone.items)
     assert not alone.overlapped
     for letter in "abcd":
-        mine = "".join(each for each in text if each.lower() == letter)
+        mine = "".join(each for each in "".join(alone.items) if each.lower() == letter)
         assert mine == (letter + letter.upper()) * (count // 2)
 
 
 async def test_many_threads_and_a_loop() -> None:
-    """Where the loop sends too, it emits inline and the threads hop to it."""
+    """If the loop sends too, it emits inline, and the threads hop to it."""
     source: Source[str] = Source()
     alone, count = Alone(), 300
     names: set[int] = set()
 
-    def take(text: str) -> None:
+    def take(item: str) -> None:
         names.add(threading.get_ident())
-        alone.take(text)
+        alone.take(item)
 
     source.pipe(coalesce(0.0005)).subscribe(take, on_completed=alone.complete)
     source.send("-")
@@ -406,17 +424,17 @@ async def test_many_threads_and_a_loop() -> None:
     source.observer.on_completed()
     await asyncio.to_thread(alone.over.wait, PATIENCE)
 
-    text = "".join(alone.items)
+    whole = "".join(alone.items)
     assert not alone.overlapped
-    assert (text.count("x"), text.count("-")) == (3 * count, count + 1)
+    assert (whole.count("x"), whole.count("-")) == (3 * count, count + 1)
     assert names == {threading.get_ident()}
 
 
-# Who is called back while it emits.
+# What happens while it emits.
 
 
 def test_leaving_in_the_middle() -> None:
-    """A subscriber that leaves at the first of several items that are due gets no other."""
+    """A subscriber that leaves at the first of several due items receives no other."""
     source: Source[ChatChunk] = Source()
     scheduler = TestScheduler()
     heard: list[ChatChunk] = []
@@ -435,13 +453,13 @@ def test_leaving_in_the_middle() -> None:
 
 
 def test_leaving_at_the_last_item() -> None:
-    """A subscriber that leaves at the very last item hears of no end."""
+    """A subscriber that leaves at the last item receives no end."""
     source: Source[str] = Source()
     scheduler = TestScheduler()
     heard: list[str] = []
 
-    def take(text: str) -> None:
-        heard.append(text)
+    def take(item: str) -> None:
+        heard.append(item)
         subscription.dispose()
 
     subscription = source.pipe(debounce(5, scheduler=scheduler)).subscribe(take, on_completed=heard.clear)
@@ -453,7 +471,7 @@ def test_leaving_at_the_last_item() -> None:
 
 
 class Manual(Scheduler):
-    """Leave it to the test when an action is done, also of those that were called off."""
+    """A scheduler whose actions a test runs, cancelled ones included."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -465,7 +483,7 @@ class Manual(Scheduler):
         return Disposable()
 
     def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> abc.DisposableBase:
-        """Keep an action, whenever it was to be done."""
+        """Keep an action, whatever its time."""
         del duetime
         return self.schedule(action, state)
 
@@ -473,15 +491,15 @@ class Manual(Scheduler):
 
 
 def test_a_scheduler_that_cannot_call_off() -> None:
-    """A timer that fires though it was called off does nothing, and so does one that fires twice."""
+    """A timer that fires although it was cancelled does nothing, and so does one that fires twice."""
     manual = Manual()
     source: Source[str] = Source()
     heard: list[str] = []
     source.pipe(debounce(60, scheduler=manual)).subscribe(heard.append, on_completed=lambda: heard.append("completed"))
     source.send("a")
     source.observer.on_completed()
-    called_off, flush = manual.actions
-    called_off()
+    cancelled, flush = manual.actions
+    cancelled()
     assert heard == []
     flush()
     flush()
@@ -490,17 +508,17 @@ def test_a_scheduler_that_cannot_call_off() -> None:
 
 
 async def test_sending_while_emitting() -> None:
-    """What comes while an item is handed on waits its turn, and so does the end."""
+    """An item that arrives within an emission waits for its turn, and so does the end."""
     source: Subject[str] = Subject()
     heard: list[str] = []
     over = asyncio.Event()
 
-    def take(text: str) -> None:
+    def take(item: str) -> None:
         heard.append("<")
-        if text == "a":
+        if item == "a":
             source.on_next("b")
             source.on_completed()
-        heard.append(f"{text}>")
+        heard.append(f"{item}>")
 
     source.pipe(coalesce(60)).subscribe(take, on_completed=over.set)
     source.on_next("a")
@@ -510,7 +528,7 @@ async def test_sending_while_emitting() -> None:
 
 
 async def test_a_loop_is_not_kept_busy() -> None:
-    """What is due again as soon as it was emitted leaves the loop its turns in between."""
+    """Items that are due again at once leave the loop time for other work."""
     source: Subject[ChatChunk] = Subject()
     order: list[object] = []
     over, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -519,7 +537,7 @@ async def test_a_loop_is_not_kept_busy() -> None:
         order.append(chunk)
         loop.call_soon(order.append, "other")
         if len(order) < 4:
-            # The second is complete at once, because the third cannot be added to it.
+            # The second is finished at once, because the third cannot be added to it.
             source.on_next(CONTENT)
             source.on_next(THINKING)
         else:
@@ -533,14 +551,14 @@ async def test_a_loop_is_not_kept_busy() -> None:
 
 
 class Hurried(Counting):
-    """Let something happen while a timer is being set."""
+    """A scheduler on which something happens while a timer is being set."""
 
     def __init__(self) -> None:
         super().__init__()
         self.meanwhile: Callable[[], object] | None = None
 
     def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> abc.DisposableBase:
-        """Set a timer, but not before something else happened."""
+        """Set a timer, then let something happen before its handle is known."""
         handle = super().schedule_relative(duetime, action, state)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
@@ -550,7 +568,7 @@ class Hurried(Counting):
 
 @pytest.mark.parametrize("what", ["dispose", "complete"])
 def test_timer_that_is_outdated_when_it_is_set(what: str) -> None:
-    """A timer that nobody wants any more by the time it is set is called off."""
+    """A timer that is outdated by the time it is set is cancelled."""
     hurried = Hurried()
     source: Source[str] = Source()
     heard: list[str] = []
@@ -564,18 +582,18 @@ def test_timer_that_is_outdated_when_it_is_set(what: str) -> None:
 
 
 class Nested:
-    """Be the clock of a loop that runs again within a callback, as some make asyncio do."""
+    """The clock of a loop that runs within a callback, as some programs make asyncio do."""
 
     def __init__(self) -> None:
         self.time = 0.0
         self.actions: list[Callable[[], None]] = []
 
     def now(self) -> float:
-        """Tell the time that the test says."""
+        """Return the time that the test sets."""
         return self.time
 
     def is_here(self) -> bool:
-        """Emit at once."""
+        """Return True: emissions are inline."""
         return True
 
     def after(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
@@ -586,7 +604,7 @@ class Nested:
 
 
 def test_a_timer_that_fires_within_a_callback() -> None:
-    """A timer that fires while an item is handed on does not overlap it."""
+    """A timer that fires within an emission does not overlap it."""
     nested = Nested()
     order: list[str] = []
 
@@ -606,7 +624,7 @@ def test_a_timer_that_fires_within_a_callback() -> None:
 
 
 def test_a_timer_that_fires_early() -> None:
-    """A timer that fires a moment early, as those of loops do, is not set again for that moment."""
+    """A timer that fires a moment early, as those of loops do, is not set again for the rest."""
     nested = Nested()
     heard: list[str] = []
     pacer = Pacer(Observer(heard.append), Backlog[str](), QuietRhythm(5, None), nested)
@@ -619,7 +637,7 @@ def test_a_timer_that_fires_early() -> None:
 
 
 def test_after_the_end() -> None:
-    """A source that goes on after its end, as a broken one may, is not heard."""
+    """Items and ends that a broken source sends after its end are ignored."""
     scheduler = TestScheduler()
     heard: list[object] = []
     paced: list[abc.ObserverBase[str]] = []
@@ -629,7 +647,7 @@ def test_after_the_end() -> None:
         return Disposable()
 
     Observable(note).pipe(coalesce(5, scheduler=scheduler)).subscribe(heard.append, heard.append)
-    # Behind the guard that reactivex puts before every observer.
+    # Past the guard that reactivex puts before every observer.
     observer: Any = paced[0]
     observer._on_next("a")
     observer._on_error(LOST)
@@ -642,27 +660,27 @@ def test_after_the_end() -> None:
     assert heard == ["a", LOST]
 
 
-# Subscribers that fail.
+# Subscribers that raise.
 
 
 class Failing:
-    """Fail on one item, and note what else is heard."""
+    """A subscriber that raises for one item, and records the others."""
 
     def __init__(self, on: str) -> None:
         self.heard: list[object] = []
         self._on = on
 
-    def take(self, text: str) -> None:
-        """Fail, or note an item."""
-        if text == self._on:
+    def take(self, item: object) -> None:
+        """Raise, or record an item."""
+        if item in {self._on, (self._on,)}:
             raise MINE
-        self.heard.append(text)
+        self.heard.append(item)
 
 
 @pytest.mark.parametrize("on", ["a", "b", "c"])
 @pytest.mark.parametrize("error", [None, LOST])
 def test_failing_subscriber(on: str, error: Exception | None) -> None:
-    """One that fails, at the first, a later or the last item, is told of it; that is its end and the source's."""
+    """A subscriber that raises for any item receives its error, and the source is disposed."""
     source: Source[str] = Source()
     scheduler = TestScheduler()
     failing = Failing(on)
@@ -684,7 +702,7 @@ def test_failing_subscriber(on: str, error: Exception | None) -> None:
 
 
 def turn(desktop: EventLoopScheduler, seconds: float = 0.0) -> None:
-    """Block until a desktop has done all that it had to do, and some time has passed there."""
+    """Block until a desktop has done its work, and some time has passed there."""
     done = threading.Event()
 
     def act(*_: object) -> None:
@@ -698,7 +716,7 @@ def turn(desktop: EventLoopScheduler, seconds: float = 0.0) -> None:
 def test_failing_subscriber_on_a_desktop(
     on: str, desktop: EventLoopScheduler, reported: Callable[[], list[BaseException]]
 ) -> None:
-    """One that cannot be told is reported, and the desktop's thread lives on."""
+    """An error without a handler is reported, and the desktop's thread lives on."""
     source: Source[str] = Source()
     failing = Failing(on)
     source.pipe(coalesce(SOON, scheduler=desktop)).subscribe(failing.take)
@@ -716,11 +734,11 @@ def test_failing_subscriber_on_a_desktop(
 
 
 async def test_failing_subscriber_on_a_loop(reported: Callable[[], list[BaseException]]) -> None:
-    """On a loop its exception handler hears of one that cannot be told, for an item as for a timer's."""
+    """On a loop an error without a handler reaches the loop's exception handler, inline and from a timer."""
     for on in ("a", "b"):
         source: Source[str] = Source()
         failing = Failing(on)
-        source.pipe(throttle(SOON)).subscribe(failing.take)
+        source.pipe(coalesce(SOON)).subscribe(failing.take)
         source.send("a")
         source.send("b")
         assert await asyncio.to_thread(source.gone.wait, PATIENCE)
@@ -729,7 +747,7 @@ async def test_failing_subscriber_on_a_loop(reported: Callable[[], list[BaseExce
 
 
 def test_an_item_that_cannot_wait() -> None:
-    """A source whose item does not add up is let go at once, and what waits is emitted on its clock as ever."""
+    """At an item that does not add up the source is disposed at once, and what waits is emitted on the clock."""
     source: Source[object] = Source()
     scheduler = TestScheduler()
     heard: list[object] = []
@@ -744,7 +762,7 @@ def test_an_item_that_cannot_wait() -> None:
 
 
 async def test_failing_end(reported: Callable[[], list[BaseException]]) -> None:
-    """A callback for the end that fails is reported."""
+    """An exception of a callback for the end is reported."""
 
     def fail(*_: object) -> None:
         raise MINE
@@ -761,25 +779,83 @@ async def test_failing_end(reported: Callable[[], list[BaseException]]) -> None:
     assert reported() == [MINE, MINE]
 
 
-def test_interrupted_subscriber() -> None:
-    """What is no mere error goes through, and leaves nothing waiting."""
+ENDING = [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError]
+
+
+@pytest.mark.parametrize("kind", ENDING)
+@pytest.mark.parametrize(("pacing", "item"), PACINGS)
+@pytest.mark.parametrize("timed", [False, True])
+def test_ended_by_its_subscriber(
+    pacing: Callable[..., Any], item: Callable[[str], object], kind: type[BaseException], *, timed: bool
+) -> None:
+    """A subscriber whose callback raises what ends a program receives a `RuntimeError`; the exception goes on."""
+    source: Source[object] = Source()
+    scheduler = TestScheduler()
+    heard: list[object] = []
+
+    def interrupt(received: object) -> None:
+        if received == item("b"):
+            raise kind
+
+    source.pipe(pacing(5, scheduler=scheduler)).subscribe(interrupt, heard.append, lambda: heard.append("completed"))
+    source.send(item("a"))
+    scheduler.advance_to(1.0 if pacing is not debounce else 6.0)
+    source.send(item("b"))
+    if not timed:
+        source.observer.on_completed()
+    with pytest.raises(kind) as raised:
+        scheduler.advance_to(20.0)
+    source.send(item("c"))
+
+    (error,) = heard
+    assert isinstance(error, RuntimeError)
+    assert str(error) == f"the stream was ended by {kind.__name__}"
+    assert error.__cause__ is raised.value
+    assert source.disposed
+
+
+@pytest.mark.parametrize("kind", ENDING)
+async def test_ended_by_its_subscriber_inline(
+    kind: type[BaseException], reported: Callable[[], list[BaseException]]
+) -> None:
+    """On the stream's own loop the exception reaches the source, and nothing waits."""
     source: Source[str] = Source()
     heard: list[object] = []
 
     def interrupt(_: str) -> None:
-        raise KeyboardInterrupt
+        raise kind
 
-    source.pipe(coalesce(5, scheduler=ImmediateScheduler())).subscribe(interrupt, heard.append)
-    with pytest.raises(KeyboardInterrupt):
+    source.pipe(coalesce(60)).subscribe(interrupt, heard.append)
+    with pytest.raises(kind):
         source.send("a")
     source.send("b")
 
-    assert heard == []
+    assert [str(error) for error in heard] == [f"the stream was ended by {kind.__name__}"]
+    assert source.disposed
+    assert reported() == []
+
+
+@pytest.mark.parametrize("kind", ENDING)
+async def test_ended_by_its_subscriber_without_handler(
+    kind: type[BaseException], reported: Callable[[], list[BaseException]]
+) -> None:
+    """Without a handler the end is reported, unless the exception ends the program, which reports it."""
+    source: Source[str] = Source()
+
+    def interrupt(_: str) -> None:
+        raise kind
+
+    source.pipe(coalesce(60)).subscribe(interrupt)
+    with pytest.raises(kind):
+        source.send("a")
+
+    ends_the_program = kind in {SystemExit, KeyboardInterrupt}
+    assert [type(error) for error in reported()] == ([] if ends_the_program else [RuntimeError])
     assert source.disposed
 
 
 def test_closed_loop() -> None:
-    """A stream whose loop was closed ends with an error, told where it is noticed."""
+    """A stream whose loop was closed ends with an error, on the thread that finds out."""
     loop = asyncio.new_event_loop()
     source: Source[str] = Source()
     heard: list[object] = []
@@ -792,7 +868,7 @@ def test_closed_loop() -> None:
 
 
 def test_expand() -> None:
-    """Within reactivex's expand, whose scheduler cannot wait, the loop's clock is taken."""
+    """Within reactivex's `expand`, whose scheduler cannot wait, the loop's clock is used."""
     source: Source[str] = Source()
 
     def again(_: str) -> Observable[str]:
@@ -810,11 +886,11 @@ def test_expand() -> None:
     heard.dispose()
 
 
-# Clocks that are put back.
+# Clocks that are put back, and unusual ones.
 
 
 class Wall(Scheduler):
-    """Be a clock on the wall, which people set, with timers that do not care."""
+    """A clock that can be put back, with timers that do not follow it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -837,35 +913,74 @@ class Wall(Scheduler):
     schedule_absolute = schedule_relative
 
 
-@pytest.mark.parametrize(("pacing", "expected"), [(coalesce, ["a", "b"]), (debounce, ["ab"]), (throttle, ["a", "b"])])
-def test_clock_put_back(pacing: Callable[..., Any], expected: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("pacing", "item", "expected"),
+    [(coalesce, text, ["a", "b"]), (debounce, text, ["ab"]), (throttle, snapshot, [("a",), ("b",)])],
+)
+def test_clock_put_back(pacing: Callable[..., Any], item: Callable[[str], object], expected: list[object]) -> None:
     """A clock that is put back by an hour delays nothing by more than another interval."""
     wall = Wall()
-    source: Source[str] = Source()
-    heard: list[str] = []
+    source: Source[object] = Source()
+    heard: list[object] = []
     source.pipe(pacing(5, scheduler=wall)).subscribe(heard.append)
     wall.shift = timedelta(hours=2)
-    source.send("a")
+    source.send(item("a"))
     wall.timers.advance_to(1.0)
-    source.send("b")
+    source.send(item("b"))
     wall.shift = timedelta(hours=1)
     wall.timers.advance_to(12.0)
 
     assert heard == expected
 
 
+@pytest.mark.parametrize("start", [datetime(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC), None])  # noqa: DTZ001 - This is the point.
+@pytest.mark.parametrize(
+    ("pacing", "item", "expected"),
+    [(coalesce, text, ["a", "bc"]), (debounce, text, ["abc"]), (throttle, snapshot, [("a",), ("c",)])],
+)
+def test_historical_scheduler(
+    pacing: Callable[..., Any], item: Callable[[str], object], expected: list[object], start: datetime | None
+) -> None:
+    """A scheduler of past dates works, with and without a time zone."""
+    scheduler = HistoricalScheduler(start)
+    source: Source[object] = Source()
+    heard: list[object] = []
+    source.pipe(pacing(timedelta(seconds=5), scheduler=scheduler)).subscribe(heard.append)
+    source.send(item("a"))
+    if pacing is not debounce:
+        scheduler.advance_by(timedelta(seconds=1))
+    source.send(item("b"))
+    source.send(item("c"))
+    scheduler.advance_by(timedelta(seconds=20))
+
+    assert heard == expected
+
+
 def test_rhythms_when_put_back() -> None:
-    """Each rhythm begins anew where the time is before what it remembers."""
+    """A rhythm counts from now if the time is before the moment that it knows."""
     window = WindowRhythm(5)
-    assert window.wait(100) == 0
+    assert window.due(100) == 100
     window.emitted(100, rest=False)
-    assert [window.wait(100), window.wait(104), window.wait(10), window.wait(12)] == [5, 1, 5, 3]
+    assert [window.due(100), window.due(104), window.due(10), window.due(12)] == [105, 105, 15, 15]
 
     quiet = QuietRhythm(5, 8)
     quiet.arrived(100)
-    assert [quiet.wait(100), quiet.wait(104), quiet.wait(10), quiet.wait(12)] == [5, 1, 5, 3]
+    assert [quiet.due(100), quiet.due(104), quiet.due(10), quiet.due(12)] == [105, 105, 15, 15]
     quiet.arrived(14)
     quiet.arrived(15)
-    assert quiet.wait(15) == 5
+    assert quiet.due(15) == 20
     quiet.arrived(20)
-    assert quiet.wait(20) == 2
+    assert quiet.due(20) == 22
+
+
+def test_latest_is_never_finished() -> None:
+    """A snapshot that waits may be replaced until it is taken."""
+    latest = Latest[int]()
+    assert not latest
+    latest.add(1)
+    latest.add(2)
+
+    assert latest
+    assert latest.take_finished() == []
+    assert latest.take() == [2]
+    assert latest.take() == []

@@ -1,4 +1,4 @@
-"""The one timer of a guarded subscription rings once, at the first of the moments it was set to."""
+"""A timer fires once, at the earliest of the moments to which it was set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rxollama.operators._timing.timer import Timer
 
 
 class Hand:
-    """Be a clock that a test moves by hand, and that notes what it is asked for."""
+    """A clock that a test moves, and that records what it is asked for."""
 
     def __init__(self) -> None:
         self.time = 100.0
@@ -20,15 +20,15 @@ class Hand:
         self.on_asked: Callable[[], object] | None = None
 
     def now(self) -> float:
-        """Tell the time."""
+        """Return the time that the test sets."""
         return self.time
 
     def is_here(self) -> bool:
-        """Tell that this is the place."""
+        """Return True: every thread may emit."""
         return True
 
     def after(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
-        """Note what is to be done."""
+        """Record what is to be done."""
         place = len(self.asked)
         self.asked.append((seconds, action))
         if self.on_asked is not None:
@@ -36,34 +36,39 @@ class Hand:
         return lambda: self.cancelled.append(place)
 
     def ring(self, place: int) -> None:
-        """Do what was asked for, as the clock would, whether it was cancelled or not."""
+        """Do what was asked for, cancelled or not."""
         self.asked[place][1]()
 
 
 @pytest.fixture
 def clock() -> Hand:
-    """Make a clock."""
+    """Return a clock."""
     return Hand()
 
 
 @pytest.fixture
 def rung() -> list[str]:
-    """Make a list of what a timer did."""
+    """Return a list of what a timer did."""
     return []
 
 
 def test_rings(clock: Hand, rung: list[str]) -> None:
-    """A timer does what it was set to, once."""
-    Timer(clock).set(105, lambda: rung.append("a"))
+    """A timer does once what it was set to do."""
+    timer = Timer(clock)
+    states = [timer.is_set]
+    timer.set(105, lambda: rung.append("a"))
+    states.append(timer.is_set)
     clock.ring(0)
     clock.ring(0)
+    states.append(timer.is_set)
 
+    assert states == [False, True, False]
     assert [seconds for seconds, _ in clock.asked] == [5]
     assert rung == ["a"]
 
 
 def test_later_changes_nothing(clock: Hand, rung: list[str]) -> None:
-    """A timer that is set to ring is not set to ring later."""
+    """Setting a timer to a later moment has no effect."""
     timer = Timer(clock)
     timer.set(105, lambda: rung.append("a"))
     timer.set(106, lambda: rung.append("b"))
@@ -75,7 +80,7 @@ def test_later_changes_nothing(clock: Hand, rung: list[str]) -> None:
 
 
 def test_sooner_takes_its_place(clock: Hand, rung: list[str]) -> None:
-    """A timer that is set to ring sooner calls off the former, which rings no more even if it is too late for that."""
+    """Setting a timer to an earlier moment cancels the former one, which has no effect if it fires all the same."""
     timer = Timer(clock)
     timer.set(105, lambda: rung.append("a"))
     timer.set(103, lambda: rung.append("b"))
@@ -87,7 +92,7 @@ def test_sooner_takes_its_place(clock: Hand, rung: list[str]) -> None:
 
 
 def test_set_anew(clock: Hand, rung: list[str]) -> None:
-    """A timer that rang can be set again, also by what it did."""
+    """A timer that fired can be set again, also by its own action."""
     timer = Timer(clock)
     timer.set(105, lambda: timer.set(110, lambda: rung.append("b")))
     clock.time = 105
@@ -99,7 +104,7 @@ def test_set_anew(clock: Hand, rung: list[str]) -> None:
 
 
 def test_put_off(clock: Hand, rung: list[str]) -> None:
-    """A timer that is put off neither rings nor can be set again."""
+    """A timer that is put off neither fires nor can be set again."""
     timer = Timer(clock)
     timer.set(105, lambda: rung.append("a"))
     timer.put_off()
@@ -108,11 +113,12 @@ def test_put_off(clock: Hand, rung: list[str]) -> None:
 
     assert clock.cancelled == [0]
     assert len(clock.asked) == 1
+    assert not timer.is_set
     assert rung == []
 
 
 def test_put_off_while_it_is_set(clock: Hand, rung: list[str]) -> None:
-    """A timer that is put off by another thread, just as it is being set, is called off."""
+    """A timer that is put off while it is being set is cancelled."""
     timer = Timer(clock)
     clock.on_asked = timer.put_off
     timer.set(105, lambda: rung.append("a"))
