@@ -1,4 +1,4 @@
-"""The seam to the network, and what the network does wrong, over both kinds of HTTP client."""
+"""The HTTP transport and its errors, over both kinds of HTTP client."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ KEY = "the-secret-key"
 
 @pytest.fixture
 def chat(server: ScriptedOllama, http_client: Client) -> Iterator[Callable[[], Heard[ChatChunk]]]:
-    """Ask something over either HTTP client."""
+    """Yield a function that sends a request over either HTTP client."""
     with Ollama(server.url, http_client=http_client) as ollama:
         yield lambda: Heard(ollama.chat("m", "Count."))
 
 
 @pytest.fixture
 def unused_port() -> int:
-    """Find a port at which nothing listens."""
+    """Return a port on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
 
 
 def told(url: str, http_client: Client) -> StreamError:
-    """Ask a server, and return the error that comes."""
+    """Send a request, and return its error."""
     with Ollama(url, http_client=http_client) as ollama:
         failure = Heard(ollama.chat("m", "Hello")).failure
     assert isinstance(failure, StreamError)
@@ -82,7 +82,7 @@ class TestNoConnection:
     """A server that is not there."""
 
     def test_refused(self, http_client: Client, unused_port: int) -> None:
-        """A refused connection says what to start or to set."""
+        """The error of a refused connection says what to start or set."""
         error = told(f"http://127.0.0.1:{unused_port}", http_client)
         assert type(error) is ConnectionFailedError
         assert error.args[0] == (
@@ -96,19 +96,19 @@ class TestNoConnection:
 
     @pytest.mark.parametrize("host", ["nowhere.invalid", "x" * 64 + ".example"])
     def test_unresolvable(self, http_client: Client, host: str) -> None:
-        """A host that cannot be resolved, or cannot be one, is told so."""
+        """A host name that cannot be resolved, or is not valid, is a failed connection."""
         error = told(f"http://{host}:11434", http_client)
         assert type(error) is ConnectionFailedError
         assert "check OLLAMA_HOST" in str(error) or "not a valid URL" in str(error)
 
     def test_no_tls(self, http_client: Client, server: ScriptedOllama) -> None:
-        """A server that speaks no TLS is told so."""
+        """A server without TLS is a failed connection."""
         error = told(f"https://127.0.0.1:{server.port}", http_client)
         assert type(error) is ConnectionFailedError
         assert "check that this server speaks https" in str(error)
 
     def test_closed_client(self, server: ScriptedOllama) -> None:
-        """An HTTP client that was closed by its owner is told so."""
+        """An HTTP client that its owner closed is an error of its own."""
         client = httpx.AsyncClient()
         asyncio.run(client.aclose())
         error = told(server.url, client)
@@ -117,7 +117,7 @@ class TestNoConnection:
 
 
 class TestBroken:
-    """A server that breaks off, or is none."""
+    """Servers that break off, or are not Ollama."""
 
     @pytest.mark.parametrize(
         ("reply", "when"),
@@ -130,7 +130,7 @@ class TestBroken:
         ids=["dropped at once", "dropped later", "reset at once", "reset later"],
     )
     def test_lost(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama, reply: Reply, when: str) -> None:
-        """A connection that breaks is told with when, and what arrived before was handed on."""
+        """The error of a broken connection says when it broke, and the records before are emitted."""
         server.enqueue(reply)
         heard = chat()
         assert type(heard.failure) is ConnectionLostError
@@ -143,12 +143,12 @@ class TestBroken:
         ids=["mail", "binary", "status"],
     )
     def test_garbage(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama, garbage: bytes) -> None:
-        """What is no HTTP is told so."""
+        """A response that is not HTTP is an error."""
         server.enqueue(Reply.raw(garbage))
         assert type(chat().failure) is ProtocolError
 
     def test_garbage_later(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
-        """What stops being HTTP in the middle is told so, and what arrived before was handed on."""
+        """A response that stops being HTTP is an error."""
         line = Reply.answer(WORDS).pieces[0].data
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\nthis is no length\r\n" % (
             len(line),
@@ -159,12 +159,12 @@ class TestBroken:
         assert type(heard.failure) in {ProtocolError, ConnectionLostError}
 
     def test_page(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
-        """A page where a stream should be is told so."""
+        """A page instead of a stream is an error."""
         server.enqueue(Reply.plain("<html>Hello</html>", content_type="text/html"))
         assert "a page (HTML or XML)" in str(chat().failure)
 
     def test_redirect(self, http_client: Client, server: ScriptedOllama) -> None:
-        """A redirect is not followed, since the key must not be; it is told with its target."""
+        """A redirect is an error with its target, because the key must not follow it."""
         with ScriptedOllama() as other, Ollama(server.url, api_key=KEY, http_client=http_client) as ollama:
             server.enqueue(Reply.plain("", 307, headers={"location": other.url + "/api/chat"}))
             failure = Heard(ollama.chat("m", "Hello")).failure
@@ -175,7 +175,7 @@ class TestBroken:
 
     @pytest.mark.parametrize("answering", [False, True])
     def test_not_reading(self, http_client: Client, answering: bool) -> None:
-        """A server that does not read the request is left at once, and not sent what is left of it."""
+        """Dispose ends the sending of a request that the server does not read."""
         answering = answering and http_client is None  # httpx itself reads nothing before all is sent.
         began, disposed = threading.Event(), threading.Event()
         got: list[int] = []
@@ -208,13 +208,13 @@ class TestBroken:
 
 
 class TestEncodings:
-    """Bodies that were compressed though nobody asked for it."""
+    """Compressed bodies that nobody asked for."""
 
     @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
     def test_decoded(
         self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama, encoding: Literal["gzip", "deflate"]
     ) -> None:
-        """They are decoded as they come."""
+        """A compressed body is decoded as it arrives."""
         server.enqueue(Reply.answer(WORDS).encoded(encoding).stalled(2), Reply.answer(WORDS).encoded(encoding))
         first = chat().wait_items(2)
         first.dispose()
@@ -222,17 +222,17 @@ class TestEncodings:
         assert server.requests[0].headers["accept-encoding"] == "identity"
 
     def test_not_what_it_says(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
-        """A body that is not encoded as it says is told so."""
+        """A body that is not encoded as it says is an error."""
         server.enqueue(Reply.answer(WORDS).with_headers({"content-encoding": "gzip"}))
         assert type(chat().failure) is ProtocolError
 
 
 class TestDispose:
-    """Leaving, over both HTTP clients."""
+    """Connections after the end of a stream, over both HTTP clients."""
 
     @pytest.mark.parametrize("pieces", [0, 2])
     def test_silent(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama, pieces: int) -> None:
-        """The server sees it at once."""
+        """The server sees a dispose at once."""
         server.always(Reply.answer(WORDS).stalled(pieces))
 
         def attempt() -> float:
@@ -245,14 +245,14 @@ class TestDispose:
         soon(attempt)
 
     def test_reuse(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
-        """A finished stream leaves its connection to the next."""
+        """A finished stream leaves its connection to the next one."""
         server.always(Reply.answer(WORDS))
         assert [chat().wait().completed for _ in range(3)] == [True] * 3
         assert len({seen.peer_port for seen in server.requests}) == 1
 
     @pytest.mark.parametrize("client", ["None", "httpx.AsyncClient()"])
     def test_nothing_left(self, start: Callable[..., Program], server: ScriptedOllama, client: str) -> None:
-        """After callbacks that raise, disposal and errors no task is left, and nobody complains."""
+        """No task is left after callbacks that raise, dispose and errors, and asyncio reports nothing."""
         server.always(Reply.answer(WORDS).stalled(2))
         server.enqueue(Reply.answer(WORDS).reset(200), path="/api/generate")
         program = start(
@@ -291,10 +291,10 @@ class TestDispose:
 
 
 class TestTimeouts:
-    """How long to wait for a server."""
+    """The limits of time."""
 
     def test_httpx_default(self, server: ScriptedOllama) -> None:
-        """Neither the client's own nor httpx's default lets a slow model time out."""
+        """A slow model does not time out by default, also with an httpx client."""
         server.enqueue(Reply.answer(WORDS))
         sent: list[Any] = []
         client = httpx.AsyncClient()
@@ -313,7 +313,7 @@ class TestTimeouts:
     @pytest.mark.parametrize("over", ["httpx", "aiohttp"])
     @pytest.mark.parametrize(("pieces", "phase"), [(0, "first_chunk"), (2, "gap")])
     def test_explicit(self, server: ScriptedOllama, over: str, pieces: int, phase: str) -> None:
-        """The timeouts of a given client count, and are told with the phase."""
+        """The timeouts of a given client apply, and the error names the phase."""
         transport = AiohttpTransport() if over == "aiohttp" else None
         client = httpx.AsyncClient(timeout=httpx.Timeout(None, read=0.1), transport=transport)
         server.enqueue(Reply.answer(WORDS).stalled(pieces))
@@ -328,7 +328,7 @@ class TestTimeouts:
     @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses instead")
     @pytest.mark.parametrize("over", ["httpx", "aiohttp"])
     def test_connect(self, full_port: int, over: str) -> None:
-        """A server that does not accept is told as the phase of connecting."""
+        """A server that does not accept is a timeout of connecting."""
         transport = AiohttpTransport() if over == "aiohttp" else None
         client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=0.1), transport=transport)
         failure = told(f"http://127.0.0.1:{full_port}", client)
@@ -345,7 +345,7 @@ class TestTimeouts:
         assert (failure.phase, "can be reached" in str(failure)) == ("connect", True)
 
     def test_pool(self, server: ScriptedOllama) -> None:
-        """A given client whose connections are all in use is told as the phase of connecting."""
+        """A given client whose connections are all in use is a timeout of connecting."""
         limits, timeout = httpx.Limits(max_connections=1), httpx.Timeout(None, pool=0.1)
         client = httpx.AsyncClient(limits=limits, timeout=timeout)
         server.always(Reply.answer(WORDS).stalled(1))
@@ -361,7 +361,7 @@ class TestKey:
     """The API key."""
 
     def test_sent(self, http_client: Client, server: ScriptedOllama) -> None:
-        """It is sent as Bearer; what else is sent says who asks and what."""
+        """The key is sent as Bearer, beside the headers of the caller and our own."""
         server.enqueue(Reply.answer(WORDS))
         with Ollama(server.url, api_key=KEY, headers={"X-Team": "blue"}, http_client=http_client) as ollama:
             Heard(ollama.chat("m", "Hello")).wait()
@@ -372,7 +372,7 @@ class TestKey:
         assert sent["user-agent"].startswith("rxollama/")
 
     def test_header_wins(self, http_client: Client, server: ScriptedOllama) -> None:
-        """A header of the caller's own wins over it."""
+        """An authorization header of the caller's replaces the key."""
         headers = {"Authorization": "Basic abc", "User-Agent": "mine"}
         with Ollama(server.url, api_key=KEY, headers=headers, http_client=http_client) as ollama:
             Heard(ollama.version()).wait()
@@ -405,7 +405,7 @@ class TestKey:
     def test_never_shown(
         self, http_client: Client, server: ScriptedOllama, caplog: pytest.LogCaptureFixture, reply: Reply
     ) -> None:
-        """It is in no repr, error, cause of an error or log."""
+        """The key is in no repr, error, cause of an error or log."""
         caplog.set_level(0)
         server.enqueue(reply)
         with Ollama(server.url, api_key=KEY, http_client=http_client) as ollama:
@@ -424,7 +424,7 @@ class TestKey:
         asyncio.run_coroutine_threadsafe(client.aclose(), background()).result(10)
 
     def test_large(self, http_client: Client, server: ScriptedOllama) -> None:
-        """A large request, as one with pictures, is sent whole, and with its length."""
+        """A large request is sent completely, with its length."""
         server.enqueue(Reply.answer(WORDS), Reply.answer(WORDS))
         with Ollama(server.url, http_client=http_client) as ollama:
             for _ in range(2):
@@ -436,7 +436,7 @@ class TestKey:
         assert len({seen.peer_port for seen in server.requests}) == 1
 
     def test_unauthorized(self, http_client: Client, server: ScriptedOllama) -> None:
-        """A server that wants one says where to get it."""
+        """The error of a missing key has the address to sign in at."""
         server.enqueue(Reply.error(401, {"error": "unauthorized", "signin_url": "https://ollama.com/connect"}))
         failure = told(server.url, http_client)
         assert isinstance(failure, UnauthorizedError)
@@ -447,7 +447,7 @@ class TestProxies:
     """Proxies of the environment."""
 
     def test_for_others(self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A server elsewhere is asked through the proxy."""
+        """A request to another machine goes through the proxy."""
         monkeypatch.setenv("http_proxy", server.url)
         server.enqueue(Reply.answer(WORDS))
         with Ollama("http://ollama.example:11434") as ollama:
@@ -458,21 +458,21 @@ class TestProxies:
     def test_not_for_this_machine(
         self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch, host: str, unused_port: int
     ) -> None:
-        """A server on this machine is asked without one."""
+        """A request to this machine does not."""
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port}")
         server.enqueue(Reply.answer(WORDS))
         with Ollama(f"http://{host}:{server.port}") as ollama:
             assert Heard(ollama.chat("m", "Hello")).wait().completed
 
     def test_excepted(self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A server that the environment excepts is asked without one."""
+        """A request to a host in `no_proxy` does not."""
         monkeypatch.setenv("all_proxy", server.url)
         monkeypatch.setenv("no_proxy", "nowhere.invalid:11434")
         assert "cannot be resolved" in str(told("http://nowhere.invalid:11434", None))
         assert server.requests == ()
 
     def test_unreachable(self, monkeypatch: pytest.MonkeyPatch, unused_port: int) -> None:
-        """A proxy that is not there is told as no connection."""
+        """A proxy that is not there is a failed connection."""
         monkeypatch.setenv("all_proxy", f"http://user:{KEY}@127.0.0.1:{unused_port}")
         error = told("http://ollama.example:11434", None)
         assert type(error) is ConnectionFailedError
@@ -496,14 +496,14 @@ class TestProxies:
             assert Heard(ollama.chat("m", "Hello")).wait().completed
 
     def test_refusing(self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A proxy that lets nobody through is told as no connection."""
+        """A proxy that refuses is a failed connection."""
         monkeypatch.setenv("https_proxy", server.url)
         error = told("https://ollama.example", None)
         assert type(error) is ConnectionFailedError
         assert "its proxy refused the request (404 " in str(error)
 
     def test_of_another_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A proxy of a kind that is not supported is told as no connection."""
+        """A proxy of an unsupported kind is a failed connection."""
         monkeypatch.setenv("http_proxy", "gopher://127.0.0.1:70")
         error = told("http://ollama.example:11434", None)
         assert type(error) is ConnectionFailedError
@@ -513,7 +513,7 @@ class TestGivenClient:
     """An HTTP client of the caller's own."""
 
     async def test_never_closed(self, server: ScriptedOllama) -> None:
-        """It is never closed here."""
+        """A given client is never closed here."""
         async with httpx.AsyncClient() as client:
             async with Ollama(server.url, http_client=client) as ollama:
                 assert await ollama.version() == "0.0.0"
@@ -521,14 +521,14 @@ class TestGivenClient:
             assert not client.is_closed
 
     async def test_tests_of_others(self) -> None:
-        """It may be one that has no network at all."""
+        """A given client may have a transport without a network."""
         transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"version": "1.2.3"}))
         async with httpx.AsyncClient(transport=transport) as client:
             assert await Ollama(http_client=client).version() == "1.2.3"
 
 
 class _Spoken:
-    """Be an answer without a network."""
+    """A response without a network."""
 
     status = 200
     headers: Mapping[str, str] = {}
@@ -537,20 +537,20 @@ class _Spoken:
         self._pieces = pieces
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Bring the pieces."""
+        """Yield the pieces."""
         for piece in self._pieces:
             yield piece
 
 
 class _Speaking:
-    """Be a transport without a network."""
+    """A transport without a network."""
 
     def __init__(self, *pieces: bytes) -> None:
         self.requests: list[Request] = []
         self._pieces = pieces
 
     def open(self, request: Request) -> AbstractAsyncContextManager[Response]:
-        """Answer."""
+        """Return a response."""
         self.requests.append(request)
         return self._answer()
 
@@ -563,7 +563,7 @@ class TestSeam:
     """Transports of the caller's own."""
 
     async def test_used(self) -> None:
-        """One method is all that a transport needs."""
+        """A transport needs only one method."""
         transport = _Speaking(b'{"version":', b'"1.2.3"}')
         async with Ollama(transport=transport) as ollama:
             assert await ollama.version() == "1.2.3"
@@ -579,7 +579,7 @@ class TestSeam:
         assert caught.value.host == (host or "")
 
     async def test_eager_tasks(self) -> None:
-        """It works on a loop that begins tasks at once, where there is one."""
+        """A transport works with eager tasks."""
         factory: Any = getattr(asyncio, "eager_task_factory", None)
         asyncio.get_running_loop().set_task_factory(factory)
         assert await Ollama(transport=_Speaking(b'{"version": "1"}')).version() == "1"
@@ -604,7 +604,7 @@ class TestLoops:
         server.wait_closed()
 
     def test_closed(self, server: ScriptedOllama) -> None:
-        """A transport that was closed sends nothing more."""
+        """A closed transport refuses requests."""
         transport = HttpTransport(server.url)
         transport.close()
 
@@ -616,7 +616,7 @@ class TestLoops:
             asyncio.run(ask())
 
     async def test_closed_meanwhile(self, server: ScriptedOllama) -> None:
-        """What breaks because the transport is being closed is told so."""
+        """A response that breaks because the transport is closed is a `ClientClosedError`."""
         transport = HttpTransport(server.url)
         server.enqueue(Reply.answer(WORDS).stalled(1))
 
@@ -636,10 +636,10 @@ def _certificate_error() -> ssl.SSLCertVerificationError:
 
 
 class TestFailure:
-    """Faults that no server can be made to show."""
+    """Faults that a test server cannot cause."""
 
     def test_context_of_the_loop(self, unused_port: int, server: ScriptedOllama) -> None:
-        """What is being handled around the loop is no reason for what fails within it."""
+        """An exception that is handled around the loop is not part of the chain."""
         server.enqueue(Reply.answer(WORDS).dropped(0))
         ollama = Ollama(server.url)
 
@@ -668,7 +668,7 @@ class TestFailure:
         ids=repr,
     )
     def test_kind(self, fault: BaseException, phase: str, kind: type[StreamError]) -> None:
-        """Each becomes one of our own errors."""
+        """Each fault becomes one of our errors."""
         assert type(failure(fault, phase, "http://example")) is kind
 
     @pytest.mark.parametrize(
@@ -683,24 +683,24 @@ class TestFailure:
         ids=repr,
     )
     def test_text(self, fault: BaseException, text: str) -> None:
-        """The text says why in few words."""
+        """The message says why."""
         assert text in str(failure(fault, "headers", "http://example"))
 
     def test_cause(self) -> None:
-        """The fault is the cause of an error that says less, and of no other."""
+        """The fault is the cause of an error only if the message says less."""
         fault = httpx.RemoteProtocolError("illegal status line")
         assert failure(fault, "headers", "http://example").__cause__ is fault
         assert failure(ConnectionRefusedError(), "headers", "http://example").__cause__ is None
 
     def test_no_chain(self, unused_port: int) -> None:
-        """The traceback of an error that says it all shows no exception of the libraries below."""
+        """The traceback of a refused connection has only our error."""
         shown = "".join(traceback.format_exception(told(f"http://127.0.0.1:{unused_port}", None)))
         assert "aiohttp" not in shown
         assert shown.count("Error: ") == 1
 
 
 class TestRefused:
-    """What a client cannot be made of."""
+    """Wrong arguments of a client."""
 
     @pytest.mark.parametrize(
         ("field", "options"),
@@ -723,14 +723,14 @@ class TestRefused:
         ],
     )
     def test_refused(self, field: str, options: dict[str, Any]) -> None:
-        """It is refused at construction, by the name of the argument and without showing what is secret."""
+        """A wrong argument is refused by its name, without showing a key."""
         with pytest.raises(InvalidValueError) as refusal:
             Ollama(**options)
         assert refusal.value.field == field
         assert "clé" not in str(refusal.value)
 
     def test_max_line(self, server: ScriptedOllama) -> None:
-        """A record that is longer than is taken is told so."""
+        """A record over `max_line` is an error."""
         server.enqueue(Reply.answer(["x" * 2000]))
         with Ollama(server.url, max_line=1000) as ollama:
             failure = Heard(ollama.chat("m", "Hello")).failure

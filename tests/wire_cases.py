@@ -1,4 +1,4 @@
-"""The wire in tests: recordings, bodies cut anywhere, and what comes of them."""
+"""Helpers of the wire tests: recordings, cut bodies, and their results."""
 
 from __future__ import annotations
 
@@ -57,23 +57,23 @@ DECODERS: dict[str, Callable[[], Decoder[Any]]] = {
     "/api/copy": lambda: BodyDecoder(read_nothing),
     "/api/delete": lambda: BodyDecoder(read_nothing),
 }
-"""What reads the answer of an endpoint."""
+"""The decoder of each endpoint."""
 
 
 class Outcome(NamedTuple):
-    """What a body came to: its records, and the failure's type and all that it says."""
+    """The result of a body: its records, and the failure's type and attributes."""
 
     records: list[Any]
     failure: tuple[type[StreamError], tuple[object, ...], dict[str, Any]] | None
 
 
 def decoder_of(recording: Recording) -> Callable[[], Decoder[Any]]:
-    """Tell what reads the answer of a recording."""
+    """Return the decoder of a recording."""
     return DECODERS[recording.request.path]
 
 
 def decode(decoder: Decoder[Any], pieces: Iterable[bytes]) -> Outcome:
-    """Feed a decoder, and gather what it hands out; nothing may come once it has failed."""
+    """Feed a decoder and return its records, none of which may follow a failure."""
     records: list[Any] = []
     for piece in pieces:
         failed = decoder.failure is not None
@@ -88,7 +88,7 @@ def decode(decoder: Decoder[Any], pieces: Iterable[bytes]) -> Outcome:
 
 
 def chat(body: bytes) -> list[ChatChunk]:
-    """Decode a chat that ends as it should, alike in one piece and byte by byte."""
+    """Decode a complete chat, with the same result in one piece and byte by byte."""
     whole = decode(LineDecoder(CHAT), [body])
     assert whole == decode(LineDecoder(CHAT), slices(body, 1))
     assert whole.failure is None
@@ -96,7 +96,7 @@ def chat(body: bytes) -> list[ChatChunk]:
 
 
 def failure_of(decoder: Decoder[Any], body: bytes) -> StreamError:
-    """Decode a body that does not end as it should, and give the failure."""
+    """Decode an incomplete body, and return the failure."""
     decoder.feed(body)
     decoder.flush()
     assert decoder.failure is not None
@@ -104,7 +104,7 @@ def failure_of(decoder: Decoder[Any], body: bytes) -> StreamError:
 
 
 def cut(body: bytes, places: Iterable[int]) -> list[bytes]:
-    """Cut a body at these places."""
+    """Cut a body at these positions."""
     bounds = [0, *sorted(min(place, len(body)) for place in places), len(body)]
     return [body[start:end] for start, end in pairwise(bounds)]
 
@@ -115,10 +115,10 @@ def slices(body: bytes, size: int) -> list[bytes]:
 
 
 def every_cut(body: bytes) -> Iterator[list[bytes]]:
-    """Cut a body in two, at every place."""
+    """Cut a body in two, at each position."""
     return ([body[:place], body[place:]] for place in range(len(body) + 1))
 
 
 def cuts() -> SearchStrategy[list[int]]:
-    """Draw places to cut at."""
+    """Draw positions to cut at."""
     return st.lists(st.integers(0, 400), max_size=8)

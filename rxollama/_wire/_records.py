@@ -7,6 +7,7 @@ at a time by a slower reader that accepts more and raises clear errors.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeGuard, TypeVar
 
@@ -87,8 +88,10 @@ def _converted(text: bytes, keys: frozenset[str], convert: Callable[[dict[str, A
         raise unexpected(text, "a JSON object without the expected keys")
     try:
         return convert(record)
-    except _UNREADABLE:
-        raise unexpected(text, "a JSON object with values of the wrong types") from None
+    except _UNREADABLE as error:
+        # Only the place is shown: the rest of what msgspec says may quote the value.
+        place = re.search(r" - at `(\$[^`]*)`$", str(error))
+        raise unexpected(text, f"a JSON object with a wrong value{f' at {place[1]}' if place else ''}") from None
 
 
 def _object(text: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Callbacks that raise: they end their own subscription, and never that of others, nor the client."""
+"""Callbacks that raise, which ends their own subscription only."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ STALLED = Reply.answer(WORDS).stalled(2)
 
 
 class Bug(Exception):  # noqa: N818 - It is what a callback may raise, and none of ours.
-    """Be what a callback of the application raises."""
+    """The exception that a callback of the application raises."""
 
 
 def fail(_: object = None) -> NoReturn:
-    """Be a callback that raises."""
+    """Raise."""
     raise Bug("in a callback")
 
 
@@ -36,7 +36,7 @@ Reported = Callable[[], list[str]]
 
 @pytest.fixture
 def reported(caplog: pytest.LogCaptureFixture) -> Reported:
-    """Tell what was reported to the background loop's exception handler, which logs it."""
+    """Return a function that returns the exceptions that the loop's exception handler logged."""
     caplog.set_level(logging.ERROR, "asyncio")
 
     def told() -> list[str]:
@@ -50,7 +50,7 @@ class TestOnNext:
     """A callback for items that raises."""
 
     def test_told(self, ollama: Ollama, server: ScriptedOllama, reported: Reported) -> None:
-        """Its own `on_error` is told of it once, its request is closed, and nothing is reported."""
+        """Its own `on_error` receives the exception once, its request is closed, and nothing is reported."""
         server.enqueue(STALLED)
         heard = Heard(ollama.chat("m", "Count."), fail)
         assert type(heard.failure) is Bug
@@ -59,7 +59,7 @@ class TestOnNext:
         assert reported() == []
 
     def test_without_handler(self, ollama: Ollama, server: ScriptedOllama, reported: Reported) -> None:
-        """Without an `on_error` it is reported to the loop, and its request is closed."""
+        """Without an `on_error` the exception is reported to the loop, and the request is closed."""
         server.enqueue(STALLED)
         ollama.chat("m", "Count.").subscribe(fail)
         server.wait_for(1)[0].wait_left()
@@ -80,7 +80,7 @@ class TestOnNext:
             heard.dispose()
 
     def test_siblings_of_one_request(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """Of several subscribers to one request, only the one that fails is ended."""
+        """Only the one that raises ends, of several subscribers to one request."""
         server.enqueue(STALLED)
         shared = ollama.chat("m", "Count.").pipe(op.share())
         sibling = Heard(shared).wait_items(2)
@@ -92,7 +92,7 @@ class TestOnNext:
 
     @pytest.mark.parametrize("position", ["before", "behind"])
     def test_in_an_operator(self, ollama: Ollama, server: ScriptedOllama, position: str) -> None:
-        """A function that an operator calls, before or behind one of ours, ends the stream with what it raised."""
+        """An exception of a function that an operator calls, before or behind one of ours, ends the stream."""
         server.enqueue(STALLED)
         ours = op.accumulate()
         theirs = rx.map(fail)
@@ -107,7 +107,7 @@ class TestOnError:
 
     @pytest.mark.parametrize("reply", [Reply.error(404, {"error": "no"}), Reply.answer(WORDS).reset(200)])
     def test_reported(self, ollama: Ollama, server: ScriptedOllama, reported: Reported, reply: Reply) -> None:
-        """It is reported to the loop, and the client goes on."""
+        """The exception is reported to the loop, and the client goes on."""
         server.enqueue(reply, Reply.answer(WORDS))
         over = Heard[ChatChunk]()
 
@@ -121,7 +121,7 @@ class TestOnError:
         assert Heard(ollama.chat("m", "Count.")).wait().completed
 
     def test_missing(self, ollama: Ollama, server: ScriptedOllama, reported: Reported) -> None:
-        """An error that nobody handles is reported to the loop."""
+        """An error without an `on_error` is reported to the loop."""
         server.enqueue(Reply.error(404, {"error": "no"}))
         over = threading.Event()
         ollama.chat("m", "Count.").pipe(rx.finally_action(over.set)).subscribe()
@@ -133,7 +133,7 @@ class TestOnCompleted:
     """A callback for the completion that raises."""
 
     def test_reported(self, ollama: Ollama, server: ScriptedOllama, reported: Reported) -> None:
-        """It is reported to the loop; it is not told to `on_error`, and the connection serves the next request."""
+        """The exception is reported to the loop, not to `on_error`, and the connection serves the next request."""
         server.always(Reply.answer(WORDS))
         heard = Heard[ChatChunk]()
 
@@ -152,7 +152,7 @@ class TestConsumers:
     """Consumers outside of Rx that raise."""
 
     def test_for(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """An exception in the body of a `for` leaves it, and closes the request."""
+        """An exception in the body of a `for` closes the request."""
         server.enqueue(STALLED)
 
         def consume() -> None:
@@ -164,14 +164,14 @@ class TestConsumers:
         server.requests[0].wait_left()
 
     def test_run(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """An exception in an operator's function comes out of `run`, and closes the request."""
+        """An exception in an operator's function is raised by `run`, and closes the request."""
         server.enqueue(STALLED)
         with pytest.raises(Bug):
             run(ollama.chat("m", "Count.").pipe(rx.do_action(fail), op.collect()))
         server.requests[0].wait_left()
 
     async def test_async_for(self, server: ScriptedOllama, http_client: Client) -> None:
-        """An exception in the body of an `async for` leaves it, closes the request and leaves no task."""
+        """An exception in the body of an `async for` closes the request and leaves no task."""
         server.enqueue(STALLED)
         async with owned(server.url, http_client) as ollama:
 
@@ -185,7 +185,7 @@ class TestConsumers:
             await asyncio.to_thread(server.requests[0].wait_left)
 
     async def test_on_a_loop_of_the_caller(self, server: ScriptedOllama, http_client: Client) -> None:
-        """On the caller's own loop its exception handler is told what nobody handles."""
+        """On the caller's own loop, its exception handler receives an error without an `on_error`."""
         server.enqueue(STALLED, Reply.error(404, {"error": "no"}))
         told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.put_nowait(context))

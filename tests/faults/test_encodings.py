@@ -1,4 +1,4 @@
-"""Bodies that are compressed though nobody asked for it: whole, cut, broken, and of no known kind."""
+"""Compressed bodies that nobody asked for: complete, cut, broken, and of unknown encodings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Encoding = Literal["gzip", "deflate"]
 @ENCODINGS
 @pytest.mark.parametrize("size", [1, 10, 100_000])
 def test_cuts(ollama: Ollama, server: ScriptedOllama, encoding: Encoding, size: int) -> None:
-    """However a compressed body is cut, it is decoded to the same records."""
+    """A compressed body gives the same records at every cut."""
     server.enqueue(Reply.answer(WORDS).encoded(encoding).cut(size))
     heard = Heard(ollama.chat("m", "Count.")).wait()
     assert heard.error is None
@@ -31,7 +31,7 @@ def test_cuts(ollama: Ollama, server: ScriptedOllama, encoding: Encoding, size: 
 
 @ENCODINGS
 def test_as_it_comes(ollama: Ollama, server: ScriptedOllama, encoding: Encoding) -> None:
-    """Compressed records are delivered as they come, and leaving in the middle closes the request."""
+    """Compressed records are emitted as they arrive, and dispose closes the request."""
     server.enqueue(Reply.answer(WORDS).encoded(encoding).stalled(2))
     heard = Heard(ollama.chat("m", "Count.")).wait_items(2)
     heard.dispose()
@@ -41,7 +41,7 @@ def test_as_it_comes(ollama: Ollama, server: ScriptedOllama, encoding: Encoding)
 
 @ENCODINGS
 def test_ends_early(ollama: Ollama, server: ScriptedOllama, encoding: Encoding) -> None:
-    """A compressed body that ends early, properly for HTTP, is a truncated answer."""
+    """A compressed body that is complete for HTTP and ends early is a truncated answer."""
     server.enqueue(Reply.answer(WORDS).encoded(encoding).truncated(2))
     heard = Heard(ollama.chat("m", "Count."))
     assert type(heard.failure) is TruncatedError
@@ -50,7 +50,7 @@ def test_ends_early(ollama: Ollama, server: ScriptedOllama, encoding: Encoding) 
 
 @ENCODINGS
 def test_broken(http_client: Client, encoding: Encoding) -> None:
-    """A compressed body that breaks in the middle ends in an error, after all that came before."""
+    """A compressed body that breaks off ends with an error, after the records before."""
     turns: SimpleQueue[Heard[ChatChunk]] = SimpleQueue()
     one, two, three, *_ = (piece.data for piece in Reply.answer(WORDS).encoded(encoding).pieces)
 
@@ -69,7 +69,7 @@ def test_broken(http_client: Client, encoding: Encoding) -> None:
 
 @ENCODINGS
 def test_not_encoded(ollama: Ollama, server: ScriptedOllama, encoding: Encoding) -> None:
-    """A body that is not encoded as it says is told so, and the next request is served."""
+    """A body that is not encoded as it says is an error, and the next request succeeds."""
     server.enqueue(Reply.answer(WORDS).with_headers({"content-encoding": encoding}), Reply.answer(WORDS))
     failure = Heard(ollama.chat("m", "Count.")).failure
     assert type(failure) is ProtocolError
@@ -77,14 +77,14 @@ def test_not_encoded(ollama: Ollama, server: ScriptedOllama, encoding: Encoding)
 
 
 def test_said_nowhere(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A compressed body that does not say so is no record."""
+    """A compressed body without the header is not a record."""
     server.enqueue(Reply(pieces=Reply.answer(WORDS).encoded("gzip").pieces))
     assert type(Heard(ollama.chat("m", "Count.")).failure) is ProtocolError
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "nonsense"])
 def test_unknown(ollama: Ollama, server: ScriptedOllama, encoding: str) -> None:
-    """A body of an encoding that is not known here ends in one of our errors."""
+    """A body of an unknown encoding ends with one of our errors."""
     pieces = (Piece(b"\x0b\x02\x80\x4f\x6e\x65\x03"),)
     server.enqueue(Reply(pieces=pieces).with_headers({"content-encoding": encoding}))
     heard = Heard(ollama.chat("m", "Count."))

@@ -1,4 +1,4 @@
-"""Servers that speak something else, at once or in the middle, and types that are not what comes."""
+"""Servers that send something other than Ollama does, at once or within a response."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ STRANGE_LINES = {
 
 
 def told_of(wire: bytes, http_client: Client) -> Heard[ChatChunk]:
-    """Ask a server that sends these bytes, whatever it is asked, and closes the connection."""
+    """Send a request to a server that answers with these bytes and closes the connection."""
 
     def script(connection: socket.socket) -> None:
         connection.sendall(wire)
@@ -62,7 +62,7 @@ def told_of(wire: bytes, http_client: Client) -> Heard[ChatChunk]:
 
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 def test_at_once(http_client: Client, garbage: bytes) -> None:
-    """What is no HTTP ends in one of our errors, which tells of the server and has nothing partial."""
+    """A response that is not HTTP ends with one of our errors, whose partial response is empty."""
     heard = told_of(garbage, http_client)
     assert type(heard.error) in {ProtocolError, ConnectionLostError}
     assert "http://127.0.0.1:" in str(heard.error)
@@ -71,7 +71,7 @@ def test_at_once(http_client: Client, garbage: bytes) -> None:
 
 @pytest.mark.parametrize("garbage", LATER.values(), ids=LATER)
 def test_in_the_middle(http_client: Client, garbage: bytes) -> None:
-    """What stops being HTTP in the middle ends in one of our errors, after all that came before it."""
+    """A response that stops being HTTP ends with one of our errors, after the records before."""
     turns: SimpleQueue[Heard[ChatChunk]] = SimpleQueue()
 
     def script(connection: socket.socket) -> None:
@@ -90,7 +90,7 @@ def test_in_the_middle(http_client: Client, garbage: bytes) -> None:
 
 @pytest.mark.parametrize("garbage", LATER.values(), ids=LATER)
 def test_in_the_same_read(http_client: Client, garbage: bytes) -> None:
-    """It makes no difference that the garbage comes together with the head and the records before it."""
+    """Garbage in one read with the head and the records before it makes no difference."""
     heard = told_of(HEAD + chunked(record(0), record(1)) + garbage, http_client)
     assert type(heard.error) in {ProtocolError, ConnectionLostError}
     assert text_of(heard.items) == "One two"
@@ -99,7 +99,7 @@ def test_in_the_same_read(http_client: Client, garbage: bytes) -> None:
 
 @pytest.mark.parametrize("headers", [*TYPES.values(), {}], ids=[*TYPES, "none at all"])
 def test_wrong_type(ollama: Ollama, server: ScriptedOllama, headers: dict[str, str]) -> None:
-    """Records are records, whatever the headers call them."""
+    """Records are read whatever their content type is."""
     reply = Reply(pieces=Reply.answer(WORDS).pieces).with_headers(headers)
     server.enqueue(reply)
     heard = Heard(ollama.chat("m", "Count.")).wait()
@@ -109,7 +109,7 @@ def test_wrong_type(ollama: Ollama, server: ScriptedOllama, headers: dict[str, s
 
 @pytest.mark.parametrize("line", STRANGE_LINES.values(), ids=STRANGE_LINES)
 def test_strange_line(ollama: Ollama, server: ScriptedOllama, line: bytes) -> None:
-    """A line that is no record ends the stream with what came before it, and what comes after it is not read."""
+    """A line that is not a record ends the stream after the records before it."""
     server.enqueue(Reply.records([record(0), record(1), line, record(2), record(3)]))
     heard = Heard(ollama.chat("m", "Count."))
     assert type(heard.failure) is ProtocolError
@@ -120,7 +120,7 @@ def test_strange_line(ollama: Ollama, server: ScriptedOllama, line: bytes) -> No
 @pytest.mark.parametrize("newline", [True, False])
 @pytest.mark.parametrize("after", [0, 3])
 def test_error_record(ollama: Ollama, server: ScriptedOllama, after: int, newline: bool) -> None:
-    """An error record ends the stream with the server's words, after the records before it."""
+    """An error record ends the stream with the server's text, after the records before it."""
     server.enqueue(Reply.answer(WORDS).with_error("model runner has unexpectedly stopped", after, newline=newline))
     heard = Heard(ollama.chat("m", "Count."))
     assert isinstance(heard.failure, ReportedError)
@@ -129,7 +129,7 @@ def test_error_record(ollama: Ollama, server: ScriptedOllama, after: int, newlin
 
 
 def test_the_next_request(ollama: Ollama, server: ScriptedOllama) -> None:
-    """After whatever garbage the same client is served again."""
+    """The same client can send another request after any garbage."""
     for garbage in GARBAGE.values():
         server.enqueue(Reply.raw(garbage), Reply.answer(WORDS))
         assert isinstance(Heard(ollama.chat("m", "Count.")).failure, StreamError)

@@ -16,7 +16,7 @@ from rxollama.testing import Reply, ScriptedOllama
 
 
 def has_ipv6() -> bool:
-    """Tell whether this machine has a loopback of IPv6."""
+    """Return whether this machine has an IPv6 loopback."""
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(not has_ipv6(), reason="this machine has no loop
 
 @pytest.fixture
 def server() -> Iterator[ScriptedOllama]:
-    """Run a server on IPv6."""
+    """Yield a server on IPv6."""
     with ScriptedOllama(host="::1") as server:
         yield server
         server.wait_closed()
@@ -38,7 +38,7 @@ def server() -> Iterator[ScriptedOllama]:
 
 
 def test_answer(ollama: Ollama, server: ScriptedOllama) -> None:
-    """It is asked by its address in brackets, and connections are used again."""
+    """An address in brackets works, and connections are reused."""
     server.always(Reply.answer(WORDS))
     for _ in range(2):
         assert text_of(Heard(ollama.chat("m", "Count.")).wait().items) == "One two three"
@@ -48,7 +48,7 @@ def test_answer(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_from_the_environment(server: ScriptedOllama, http_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address is taken from the environment as well, without a scheme."""
+    """An address from the environment works without a scheme."""
     monkeypatch.setenv("OLLAMA_HOST", f"[::1]:{server.port}")
     server.enqueue(Reply.answer(WORDS))
     with Ollama(http_client=http_client) as ollama:
@@ -56,7 +56,7 @@ def test_from_the_environment(server: ScriptedOllama, http_client: Client, monke
 
 
 def test_proxies_are_not_for_it(server: ScriptedOllama, http_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy of the environment stands between the client and this machine."""
+    """A proxy of the environment is not used for this machine."""
     if http_client is None:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     server.enqueue(Reply.answer(WORDS))
@@ -65,7 +65,7 @@ def test_proxies_are_not_for_it(server: ScriptedOllama, http_client: Client, mon
 
 
 def test_lost(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A connection that breaks is told, with what arrived."""
+    """A broken connection is an error with the partial response."""
     server.enqueue(Reply.answer(WORDS).reset(200))
     heard = Heard(ollama.chat("m", "Count."))
     assert type(heard.failure) is ConnectionLostError
@@ -73,7 +73,7 @@ def test_lost(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_refused(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A server that is not there is told by its address."""
+    """The error for a server that is not there names its address."""
     url = server.url
     server.stop()
     failure = Heard(ollama.chat("m", "Count.")).failure
@@ -82,7 +82,7 @@ def test_refused(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_left(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Disposing closes the request."""
+    """Dispose closes the request."""
     server.enqueue(Reply.answer(WORDS).stalled(2))
     heard = Heard(ollama.chat("m", "Count.")).wait_items(2)
     heard.dispose()
@@ -90,7 +90,7 @@ def test_left(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 async def test_in_asyncio(server: ScriptedOllama, http_client: Client) -> None:
-    """It can be asked from a coroutine."""
+    """A request from a coroutine works."""
     server.enqueue(Reply.answer(WORDS))
     async with owned(server.url, http_client) as ollama:
         response = await ollama.chat("m", "Count.").pipe(op.collect())

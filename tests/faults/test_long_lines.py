@@ -1,4 +1,4 @@
-"""Records that are long: one of nine megabytes, and one over a limit."""
+"""Long records: one of nine megabytes, and one over the limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMIT = 1000
 
 @pytest.mark.parametrize("size", [32 * 1024, 100_000_000], ids=["in slices", "at once"])
 def test_nine_megabytes(ollama: Ollama, server: ScriptedOllama, size: int) -> None:
-    """A record of nine megabytes, more than Ollama's own client takes, comes through whole."""
+    """A record of nine megabytes arrives complete, which is more than Ollama's own client accepts."""
     reply = Reply.answer([NINE_MEGABYTES, "!"])
     assert len(reply.pieces[0].data) > 9_000_000
     server.enqueue(reply.cut(size))
@@ -30,7 +30,7 @@ def test_nine_megabytes(ollama: Ollama, server: ScriptedOllama, size: int) -> No
 def test_over_the_limit(
     monkeypatch: pytest.MonkeyPatch, server: ScriptedOllama, http_client: Client, size: int, ended: bool
 ) -> None:
-    """A record over the limit ends the stream with what came before it, and names the setting."""
+    """A record over the limit ends the stream after the records before it, and the error names the setting."""
     monkeypatch.setattr("rxollama.client._source._LINGER_SECONDS", 0.05)
     long = b'{"message":{"content":"' + b"x" * 2 * LIMIT + (b'"}}\n' if ended else b"")
     reply = Reply.records([record(0), record(1), long, *([record(3)] if ended else [])]).cut(size)
@@ -43,7 +43,7 @@ def test_over_the_limit(
 
 
 def test_under_the_limit(server: ScriptedOllama, http_client: Client) -> None:
-    """The limit holds for a record, not for an answer."""
+    """The limit applies to a record, not to an answer."""
     server.enqueue(Reply.answer(["word "] * 100))
     with Ollama(server.url, http_client=http_client, max_line=LIMIT) as ollama:
         heard = Heard(ollama.chat("m", "Speak.")).wait()

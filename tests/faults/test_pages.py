@@ -1,4 +1,4 @@
-"""Refusals: of Ollama, of what stands before it, with a page, with nothing, and broken off."""
+"""Refusals of Ollama and of proxies: with a record, a page or nothing, and broken off."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
 
 class Case(NamedTuple):
-    """A refusal, and what is to become of it."""
+    """A refusal, and the error that it gives."""
 
     reply: Reply
     kind: type[StatusError]
@@ -35,7 +35,7 @@ class Case(NamedTuple):
 
 
 def page(status: int, text: str) -> Reply:
-    """Refuse as a proxy does."""
+    """Return the refusal of a proxy."""
     return Reply.error(status, text, content_type="text/html")
 
 
@@ -95,7 +95,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_refused(ollama: Ollama, server: ScriptedOllama, case: Case) -> None:
-    """A refusal is told by its status, with the server's words and what they carry, and nothing partial."""
+    """The error of a refusal has its status, the server's text and its fields, and an empty partial response."""
     server.enqueue(case.reply, Reply.answer(WORDS))
     failure = Heard(ollama.chat("m", "Hello")).failure
     assert type(failure) is case.kind
@@ -103,7 +103,7 @@ def test_refused(ollama: Ollama, server: ScriptedOllama, case: Case) -> None:
     assert case.carries == {name: getattr(failure, name) for name in case.carries}
     assert partial_of(failure) == ("", "", ())
     assert len(failure.body) <= 2000
-    # A refusal costs the request, not the connection.
+    # A refusal ends the request, not the connection.
     assert Heard(ollama.chat("m", "Hello")).wait().completed
     assert len({seen.peer_port for seen in server.requests}) == 1
 
@@ -112,7 +112,7 @@ def test_refused(ollama: Ollama, server: ScriptedOllama, case: Case) -> None:
     "name", ["bad-format", "bad-image", "bad-json", "bad-think", "boom", "context", "no-model", "no-tools"]
 )
 def test_recorded(ollama: Ollama, server: ScriptedOllama, recordings: dict[str, Recording], name: str) -> None:
-    """What a real server refuses is told by its status, and JSON within JSON is unwrapped."""
+    """The error of a recorded refusal has its status, and the text of JSON within JSON."""
     recording = recordings[name]
     server.enqueue(Reply.of(recording, speed=None))
     failure = Heard(ollama.chat("m", "Hello")).failure
@@ -125,33 +125,33 @@ def test_recorded(ollama: Ollama, server: ScriptedOllama, recordings: dict[str, 
 @pytest.mark.parametrize("after", [1, 40])
 @pytest.mark.parametrize("reset", [True, False])
 def test_broken_off(ollama: Ollama, server: ScriptedOllama, after: int, reset: bool) -> None:
-    """A refusal whose body breaks off is told by its status, with as many words as came."""
+    """The error of a refusal whose body breaks off has its status and the text that arrived."""
     reply = Reply.error(401, {"error": "unauthorized", "signin_url": SIGNIN})
     server.enqueue(reply.reset(after) if reset else reply.dropped(after))
     assert type(Heard(ollama.chat("m", "Hello")).failure) is UnauthorizedError
 
 
 def test_undecodable(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A refusal whose body is not encoded as it says is told by its status."""
+    """The error of a refusal whose body is not encoded as it says has its status."""
     server.enqueue(Reply.error(502, "Bad gateway", headers={"content-encoding": "gzip"}))
     assert type(Heard(ollama.chat("m", "Hello")).failure) is ServerFailureError
 
 
 def test_empty_page(ollama: Ollama, server: ScriptedOllama) -> None:
-    """An empty body is no page, whatever its type says, so that a 403 is told with its advice."""
+    """An empty body is not a page, whatever its content type is, so a 403 has its advice."""
     server.enqueue(page(403, ""))
     assert "403: Forbidden (no reason given)" in str(Heard(ollama.chat("m", "Hello")).failure)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_compressed(ollama: Ollama, server: ScriptedOllama, encoding: Any) -> None:
-    """A page that is compressed, though nobody asked for it, is read."""
+    """A compressed page is read."""
     server.enqueue(page(502, PAGE).encoded(encoding))
     assert "502: 502 Bad Gateway;" in str(Heard(ollama.chat("m", "Hello")).failure)
 
 
 def test_reason_of_another_charset(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A status is told whatever the charset of its reason is."""
+    """The status is known whatever the charset of its reason phrase is."""
     head = "HTTP/1.1 503 Dienst nicht verfügbar\r\nContent-Length: 22\r\n\r\n".encode("latin-1")
     server.enqueue(Reply.raw(head + b'{"error":"overloaded"}'))
     error = Heard(ollama.chat("m", "Hello")).failure

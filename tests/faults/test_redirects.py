@@ -1,4 +1,4 @@
-"""Redirects: told, and never followed, since the key must not go where it was not given to."""
+"""Redirects, which are errors, because a key must not be sent to another server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATUSES = pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 
 @pytest.fixture
 def other() -> Iterator[ScriptedOllama]:
-    """Run a server at another origin, which is never asked anything."""
+    """Yield a server at another origin, which receives no request."""
     with ScriptedOllama(default=Reply.answer("I am the other.")) as other:
         yield other
         assert other.requests == ()
@@ -28,13 +28,13 @@ def other() -> Iterator[ScriptedOllama]:
 
 @pytest.fixture
 def ollama(server: ScriptedOllama, http_client: Client) -> Iterator[Ollama]:
-    """Make a client that has a key."""
+    """Yield a client with a key."""
     with Ollama(server.url, api_key=KEY, http_client=http_client) as client:
         yield client
 
 
 def refusal_of(ollama: Ollama) -> StatusError:
-    """Ask, and return how the server refused; it was asked once."""
+    """Send a request, and return its error. The server has received one request."""
     failure = Heard(ollama.chat("m", "Hello")).failure
     assert type(failure) is StatusError
     assert partial_of(failure) == ("", "", ())
@@ -43,7 +43,7 @@ def refusal_of(ollama: Ollama) -> StatusError:
 
 @STATUSES
 def test_to_another_origin(ollama: Ollama, server: ScriptedOllama, other: ScriptedOllama, status: int) -> None:
-    """The error names the target, and the other origin is not asked and sees no key."""
+    """The error names the target, and the other origin receives neither a request nor the key."""
     server.always(Reply.plain("", status, headers={"location": f"{other.url}/api/chat"}))
     failure = refusal_of(ollama)
     assert failure.status == status
@@ -54,7 +54,7 @@ def test_to_another_origin(ollama: Ollama, server: ScriptedOllama, other: Script
 
 @STATUSES
 def test_within_the_server(ollama: Ollama, server: ScriptedOllama, status: int) -> None:
-    """A redirect within the same server is told as well: a chat would be sent twice, or become a GET."""
+    """A redirect within the same server is an error too: a chat would be sent twice, or become a GET."""
     server.enqueue(Reply.plain("", status, headers={"location": "/v2/api/chat"}), path="/api/chat")
     assert "it redirects to /v2/api/chat: set OLLAMA_HOST" in str(refusal_of(ollama))
     assert [seen.path for seen in server.requests] == ["/api/chat"]
@@ -69,7 +69,7 @@ def test_within_the_server(ollama: Ollama, server: ScriptedOllama, status: int) 
     ids=["credentials", "without a scheme"],
 )
 def test_what_is_told(ollama: Ollama, server: ScriptedOllama, location: str, told: str) -> None:
-    """The target is told without credentials or queries."""
+    """The error shows the target without credentials and queries."""
     server.enqueue(Reply.plain("", 302, headers={"location": location.format(key=KEY)}))
     text = str(refusal_of(ollama))
     assert f"it redirects to {told}: set OLLAMA_HOST" in text
@@ -78,7 +78,7 @@ def test_what_is_told(ollama: Ollama, server: ScriptedOllama, location: str, tol
 
 @pytest.mark.parametrize("page", ["", "<html><title>Moved</title></html>"], ids=["empty", "a page"])
 def test_without_a_target(ollama: Ollama, server: ScriptedOllama, page: str) -> None:
-    """A redirect that leads nowhere is told with what there is."""
+    """The error of a redirect without a target has advice."""
     server.enqueue(Reply.plain(page, 301, content_type="text/html"))
     text = str(refusal_of(ollama))
     assert ("301: Moved;" in text) == bool(page)
@@ -86,7 +86,7 @@ def test_without_a_target(ollama: Ollama, server: ScriptedOllama, page: str) -> 
 
 
 async def test_client_that_follows(server: ScriptedOllama, other: ScriptedOllama) -> None:
-    """An HTTP client that follows redirects by itself does not follow this one."""
+    """An HTTP client that follows redirects does not follow this one."""
     server.enqueue(Reply.plain("", 307, headers={"location": f"{other.url}/api/chat"}))
     client = httpx.AsyncClient(follow_redirects=True)
     async with owned(server.url, client, api_key=KEY) as ollama:
@@ -95,7 +95,7 @@ async def test_client_that_follows(server: ScriptedOllama, other: ScriptedOllama
 
 
 def test_any_call(ollama: Ollama, server: ScriptedOllama, other: ScriptedOllama) -> None:
-    """It is the same for a call that is no chat, and the connection serves the next request."""
+    """Other calls do not follow it either, and the connection serves the next request."""
     server.enqueue(Reply.plain("", 302, headers={"location": f"{other.url}/api/version"}))
     failure = Heard(ollama.version()).failure
     assert isinstance(failure, StatusError)

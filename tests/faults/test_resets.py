@@ -1,4 +1,4 @@
-"""Connections that break: at every byte, in both ways, and while the client looks elsewhere."""
+"""Connections that break at every byte, by a reset or an end, and while the client is busy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BREAKS = pytest.mark.parametrize("end", [reset, socket.socket.close], ids=["rese
 
 
 class Told(NamedTuple):
-    """What a client made of a connection that broke after so many bytes."""
+    """The result of a connection that broke after a number of bytes."""
 
     cut: int
     error: type[Exception] | None
@@ -42,7 +42,7 @@ class Told(NamedTuple):
 
 
 def told(cut: int, heard: Heard[ChatChunk]) -> Told:
-    """Write down what was heard."""
+    """Return the result of a subscription."""
     error = heard.wait().error
     return Told(
         cut,
@@ -53,7 +53,7 @@ def told(cut: int, heard: Heard[ChatChunk]) -> Told:
 
 
 def on_the_wire(recording: Recording) -> tuple[bytes, list[int]]:
-    """Give a recorded answer as it was on the wire, and how many bytes of it each record needs to be complete."""
+    """Return a recorded answer as on the wire, and the number of bytes that completes each record."""
     framed = [chunked(data) for _, data in recording.reads]
     ends = accumulate((len(piece) for piece in framed), initial=len(HEAD))
     # The last two bytes of a chunk belong to HTTP.
@@ -68,7 +68,7 @@ def on_the_wire(recording: Recording) -> tuple[bytes, list[int]]:
 def test_at_every_byte(
     recordings: dict[str, Recording], http_client: Client, end: Break, name: str, last: type[Exception] | None
 ) -> None:
-    """Wherever an answer breaks off, its complete records are delivered, and the error holds their sum."""
+    """At any break, the complete records are emitted, and the error holds their sum."""
     wire, ends = on_the_wire(recordings[name])
     whole = len(ends) - bool(last)
     expected: list[Told] = []
@@ -95,7 +95,7 @@ def test_at_every_byte(
 @BREAKS
 @pytest.mark.parametrize("begun", [False, True], ids=["with the head", "in the middle"])
 def test_all_at_once(http_client: Client, end: Break, begun: bool) -> None:
-    """A client that finds records and the end of their connection at the same time delivers the records first."""
+    """A client that finds records and the end of the connection at once emits the records first."""
     turns: SimpleQueue[Any] = SimpleQueue()
 
     def script(connection: socket.socket) -> None:
@@ -116,7 +116,7 @@ def test_all_at_once(http_client: Client, end: Break, begun: bool) -> None:
 
 
 def test_without_a_newline(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Of a connection that breaks, a record whose newline did not come is not taken: it may be cut short."""
+    """A record without its newline is not emitted if the connection breaks: it may be incomplete."""
     body = b"".join(map(record, range(4)))
     server.enqueue(Reply.answer(WORDS).reset(len(body) - 1))
     heard = Heard(ollama.chat("m", "Count."))
@@ -126,7 +126,7 @@ def test_without_a_newline(ollama: Ollama, server: ScriptedOllama) -> None:
 
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_longer_than_told(http_client: Client, pieces: int) -> None:
-    """An answer that is shorter than its content-length says is a lost connection."""
+    """A response that is shorter than its content-length is a lost connection."""
 
     def script(connection: socket.socket) -> None:
         body = b"".join(map(record, range(pieces)))
@@ -140,7 +140,7 @@ def test_longer_than_told(http_client: Client, pieces: int) -> None:
 
 
 def test_without_a_length(http_client: Client) -> None:
-    """An answer without a length, that ends with its connection before it is done, is a truncated one."""
+    """A response without a length that ends with its connection before `done` is a truncated answer."""
 
     def script(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + record(0) + record(1))

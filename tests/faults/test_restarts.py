@@ -1,4 +1,4 @@
-"""Servers that are killed and started again on the same port, between requests and during one."""
+"""Servers that are killed and restarted on the same port, between requests and during one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rxollama.testing import Reply, ScriptedOllama
 
 
 def ask(ollama: Ollama) -> Heard[ChatChunk]:
-    """Ask something."""
+    """Return a request."""
     return Heard(ollama.chat("m", "Count."))
 
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_between_requests(ollama: Ollama, server: ScriptedOllama, times: int) -> None:
-    """A server that was started again answers the next request, though the old connections are gone."""
+    """A restarted server answers the next request, though the old connections are gone."""
     server.always(Reply.answer(WORDS))
     assert ask(ollama).wait().completed
     for _ in range(times):
@@ -33,7 +33,7 @@ def test_between_requests(ollama: Ollama, server: ScriptedOllama, times: int) ->
 
 
 def test_several_connections(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Of the connections to the old server, however many there are, none is used for the new one."""
+    """No connection to the old server is used for the new one, however many there are."""
     server.always(Reply.answer(WORDS, gap=0.01))
     assert all(heard.wait().completed for heard in [ask(ollama) for _ in range(5)])
     server.stop()
@@ -42,7 +42,7 @@ def test_several_connections(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_behind_the_back(ollama: Ollama, server: ScriptedOllama) -> None:
-    """It makes no difference that the client's loop was busy all the while, and asks before it looks."""
+    """A loop that was blocked during the restart makes no difference."""
     server.always(Reply.answer(WORDS))
     assert ask(ollama).wait().completed
     with held_background():
@@ -54,7 +54,7 @@ def test_behind_the_back(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 async def test_behind_the_back_of_a_coroutine(http_client: Client, server: ScriptedOllama) -> None:
-    """It makes no difference that the caller's own loop has not turned since the server went away."""
+    """A loop of the caller's that has not run since the restart makes no difference."""
     server.always(Reply.answer(WORDS))
     async with owned(server.url, http_client) as ollama:
         await ollama.chat("m", "Count.")
@@ -66,7 +66,7 @@ async def test_behind_the_back_of_a_coroutine(http_client: Client, server: Scrip
 
 @pytest.mark.parametrize("pieces", [0, 2])
 def test_during_a_request(ollama: Ollama, server: ScriptedOllama, pieces: int) -> None:
-    """The request is lost, with what had arrived; the next one is answered by the new server."""
+    """The request fails with what had arrived, and the new server answers the next one."""
     server.enqueue(Reply.answer(WORDS).stalled(pieces), Reply.answer("Back again."))
     heard = ask(ollama).wait_items(pieces)
     server.wait_for(1)
@@ -78,7 +78,7 @@ def test_during_a_request(ollama: Ollama, server: ScriptedOllama, pieces: int) -
 
 
 def test_while_it_is_down(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A server that is down is told as no connection; once it is up again the same client is served."""
+    """A server that is down is a failed connection; the same client works once it is up again."""
     server.always(Reply.answer(WORDS))
     assert ask(ollama).wait().completed
     server.stop()
@@ -88,7 +88,7 @@ def test_while_it_is_down(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_retry_over_a_restart(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A retry carries a request over a restart, as long as there was nothing to see of the answer."""
+    """A retry repeats a request after a restart while nothing is visible."""
     server.always(Reply.answer(WORDS))
     server.enqueue(Reply.answer(WORDS).stalled(0))
 
@@ -107,7 +107,7 @@ def test_retry_over_a_restart(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 async def test_in_asyncio(http_client: Client, server: ScriptedOllama) -> None:
-    """An await that a restart cuts off raises, and leaves no task."""
+    """An `await` that a restart interrupts raises, and leaves no task."""
     server.enqueue(Reply.answer(WORDS).stalled(2), Reply.answer("Back again."))
     async with owned(server.url, http_client) as ollama:
 

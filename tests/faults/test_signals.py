@@ -1,4 +1,4 @@
-"""Programs that are interrupted, terminated or that end: the server sees it at once, and nobody complains."""
+"""Programs that are interrupted, are terminated, or end, which the server sees at once."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ close()
 
 @pytest.fixture
 def server() -> Iterator[ScriptedOllama]:
-    """Run a server; programs have their own clients of it."""
+    """Yield a server, to which programs make their own clients."""
     with ScriptedOllama() as server:
         yield server
         server.wait_closed()
 
 
 def dedented(*parts: str, **fields: str) -> str:
-    """Join parts of a program, and fill in fields."""
+    """Return the parts of a program joined, with their fields filled in."""
     return "".join(parts).format(**fields)
 
 
@@ -76,7 +76,7 @@ def send(program: Program, number: signal.Signals) -> None:
     ],
 )
 def test_interrupt(start: Start, server: ScriptedOllama, client: str, pieces: int, loop: str) -> None:
-    """Ctrl-C ends what blocks, closes its request, and leaves a client that can be used."""
+    """Ctrl-C ends the blocking call and closes its request, and the client can be used again."""
     server.enqueue(Reply.answer(WORDS).stalled(pieces), Reply.answer("Here I am."))
     program = start(dedented(PRELUDE, AGAIN, client=client, loop=LOOPS[loop]), server.url)
     seen = server.wait_for(1, timeout=20)[0]
@@ -114,7 +114,7 @@ except KeyboardInterrupt:
 
 @BOTH
 def test_terminate(start: Start, server: ScriptedOllama, client: str) -> None:
-    """SIGTERM, where nobody handles it, ends the program at once, and the server sees it leave."""
+    """SIGTERM without a handler ends the program at once, and the server sees it leave."""
     server.enqueue(Reply.answer(WORDS).stalled(2))
     program = start(dedented(PRELUDE, "run(chat)", client=client), server.url)
     seen = server.wait_for(1, timeout=20)[0]
@@ -125,7 +125,7 @@ def test_terminate(start: Start, server: ScriptedOllama, client: str) -> None:
 
 @BOTH
 def test_terminate_handled(start: Start, server: ScriptedOllama, client: str) -> None:
-    """A handler of SIGTERM that exits leaves `run` by it, and closes the request on the way."""
+    """A handler of SIGTERM that exits closes the request of a `run`."""
     server.enqueue(Reply.answer(WORDS).stalled(2))
     main = """
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -146,7 +146,7 @@ finally:
 
 @pytest.mark.parametrize(("client", "pieces"), [(CLIENTS[0], 0), (CLIENTS[1], 2)])
 def test_exit(start: Start, server: ScriptedOllama, client: str, pieces: int) -> None:
-    """A program that ends while a stream goes on closes its request, and tells its subscriber nothing."""
+    """A program that ends during a stream closes its request without a notification."""
     server.enqueue(Reply.answer(WORDS).stalled(pieces))
     main = """
 ending = threading.Event()
@@ -163,14 +163,14 @@ ending.wait()
 
 
 def test_exit_after_the_end(start: Start, server: ScriptedOllama) -> None:
-    """A program that ends after its last answer closes the connection that it kept, without a word."""
+    """A program that ends after its last answer closes its connection without a warning."""
     server.enqueue(Reply.answer(WORDS))
     program = start(dedented(PRELUDE, "print(run(chat).done)", client="None"), server.url)
     assert program.end() == "True"
 
 
 def test_left_by_a_signal_handler(start: Start, server: ScriptedOllama) -> None:
-    """A signal handler may dispose; the program goes on."""
+    """A signal handler may dispose, and the program goes on."""
     server.enqueue(Reply.answer(WORDS).stalled(2))
     main = """
 done = threading.Event()

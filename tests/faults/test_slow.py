@@ -1,4 +1,4 @@
-"""Servers that are slow: byte by byte, before the headers, in the middle; and consumers that are."""
+"""Slow servers, which send byte by byte or pause, and slow consumers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rxollama.messages import ChatChunk
 from rxollama.testing import Recording, Reply, ScriptedOllama
 
 ANSWER = Reply.answer(WORDS)
-# Longer than any hiccup of a busy machine, where a test counts on something to come in time.
+# A busy machine may pause for less than this, so what must arrive in time does.
 AMPLE = 20.0
 
 
 def test_byte_by_byte(ollama: Ollama, server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
-    """An answer that comes byte by byte is the same answer, and no gap, however long a record takes."""
+    """An answer that arrives byte by byte is complete."""
     recording = recordings["native-calls"]
     server.enqueue(Reply.of(recording, speed=None).cut(1).slow(0.0005))
     guarded = ollama.chat("m", "Go on.").pipe(op.timeouts(first_chunk=AMPLE, gap=AMPLE))
@@ -31,7 +31,7 @@ def test_byte_by_byte(ollama: Ollama, server: ScriptedOllama, recordings: dict[s
 
 
 def test_silence_before_the_headers(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Silence is waited out: without `timeouts` only connecting has a limit."""
+    """Without `timeouts`, only connecting has a limit."""
     server.enqueue(Reply.answer(WORDS, first=0.3))
     assert text_of(Heard(ollama.chat("m", "Count.")).wait().items) == "One two three"
 
@@ -47,7 +47,7 @@ def test_silence_before_the_headers(ollama: Ollama, server: ScriptedOllama) -> N
     ids=["before the headers", "in the middle", "total before the headers", "total in the middle"],
 )
 def test_timeouts(ollama: Ollama, server: ScriptedOllama, pieces: int, limits: dict[str, Any], phase: str) -> None:
-    """A silence over the limit ends in an error with its phase and what arrived, and the server is left."""
+    """A silence over the limit is an error with its phase and what arrived, and closes the request."""
     server.enqueue(ANSWER.stalled(pieces))
     heard = Heard(ollama.chat("m", "Count.").pipe(op.timeouts(**limits)))
     error = heard.failure
@@ -58,7 +58,7 @@ def test_timeouts(ollama: Ollama, server: ScriptedOllama, pieces: int, limits: d
 
 
 def test_a_record_that_never_ends(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Bytes that keep coming without completing a record are a gap all the same."""
+    """Bytes that never complete a record are a gap."""
     body = ANSWER.pieces[0].data + b'{"message":{"content":"' + b"x" * 20_000
     server.enqueue(Reply.records([body]).cut([len(ANSWER.pieces[0].data), *[1] * 20_000]).slow(0.002))
     heard = Heard(ollama.chat("m", "Count.").pipe(op.timeouts(first_chunk=AMPLE, gap=0.2)))
@@ -69,7 +69,7 @@ def test_a_record_that_never_ends(ollama: Ollama, server: ScriptedOllama) -> Non
 
 
 async def test_timeouts_in_asyncio(http_client: Client, server: ScriptedOllama) -> None:
-    """On the caller's own loop a silence ends in the same error."""
+    """A silence on the caller's own loop is the same error."""
     server.enqueue(ANSWER.stalled(2))
     async with owned(server.url, http_client) as ollama:
         with pytest.raises(StreamTimeoutError) as raised:
@@ -79,7 +79,7 @@ async def test_timeouts_in_asyncio(http_client: Client, server: ScriptedOllama) 
 
 
 def test_slow_consumer(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A consumer that stops taking holds up nobody: the answer is read to its end, and is there as a sum."""
+    """A slow consumer does not hold up the server: the answer is read to its end, and arrives as a sum."""
     server.enqueue(Reply.answer(["word " * 1000] * 2000))
     with iterate(ollama.chat("m", "Count.")) as chunks:
         first = next(chunks)

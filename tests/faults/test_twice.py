@@ -1,4 +1,4 @@
-"""Leaving a request that is being left already: by closing the client, and by the end of the loop."""
+"""Requests that are left twice: by dispose, and by closing the client or the end of the loop."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def end_loop(_: Ollama) -> None:
 
 
 async def begun(ollama: Ollama) -> abc.DisposableBase:
-    """Ask, wait for the first chunk, and return what disposes."""
+    """Send a request, wait for its first chunk, and return the subscription."""
     came = asyncio.Event()
     subscription = ollama.chat("m", "Count.").subscribe(lambda _: came.set())
     await asyncio.wait_for(came.wait(), PATIENCE)
@@ -46,7 +46,7 @@ async def test_some_turns_later(
     http_client: Client,
     again: Callable[[Ollama], Awaitable[None]],
 ) -> None:
-    """However soon after a stream was disposed everything else ends, its socket is closed."""
+    """The socket of a disposed stream is closed, however soon everything else ends."""
     left: dict[int, list[str]] = {}
     for turns in TURNS:
         server.enqueue(STALLED)
@@ -68,7 +68,7 @@ async def test_some_turns_later(
 
 
 def test_from_outside(server: ScriptedOllama, http_client: Client) -> None:
-    """A client that is closed right after a stream was disposed, from another thread, leaves the server."""
+    """A client that is closed on another thread right after a dispose closes the connection."""
     for _ in range(10):
         server.enqueue(STALLED)
         ollama = Ollama(server.url, http_client=http_client)

@@ -1,4 +1,4 @@
-"""Tests of the decoders: bytes cut anywhere come to the same, and good records are not lost to a fault behind them."""
+"""The decoders: any cut of the bytes gives the same records, also before a bad record."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ def _contents(chunks: list[ChatChunk]) -> list[str]:
 
 
 class TestFraming:
-    """Where a record begins and ends."""
+    """The boundaries of records."""
 
     def test_one_line_for_each_read(self) -> None:
-        """A line for each read gives a record for each read."""
+        """One line per read gives one record per read."""
         decoder = LineDecoder(CHAT)
 
         assert [["Hi"], [" thére"], [""]] == [_contents(decoder.feed(line)) for line in (_HI, _THERE, _DONE)]
 
     def test_one_byte_for_each_read(self) -> None:
-        """Reads of one byte give each record with its newline."""
+        """Reads of one byte give each record when its newline arrives."""
         decoder = LineDecoder(CHAT)
         handed_out = [len(decoder.feed(byte)) for byte in slices(_ANSWER, 1)]
 
         assert [len(_HI), len(_HI + _THERE), len(_ANSWER)] == [at for at, count in enumerate(handed_out, 1) if count]
 
     def test_all_lines_in_one_read(self) -> None:
-        """One read with all lines gives all records."""
+        """One read of all lines gives all records."""
         assert ["Hi", " thére", ""] == _contents(LineDecoder(CHAT).feed(_ANSWER))
 
     def test_slices_that_ignore_lines(self) -> None:
-        """Slices of 32 KiB, as a cloud proxy sends them, give every record once and whole."""
+        """Slices of 32 KiB, as a cloud proxy sends them, give each record once."""
         body = _HI * 2000 + _DONE
         records = decode(LineDecoder(CHAT), slices(body, 32 * 1024)).records
 
         assert ["Hi"] * 2000 + [""] == _contents(records)
 
     def test_empty_reads(self) -> None:
-        """Reads without a byte change nothing."""
+        """Empty reads change nothing."""
         pieces = [b"", _HI[:9], b"", _HI[9:], b"", _DONE, b""]
 
         assert decode(LineDecoder(CHAT), [_HI + _DONE]) == decode(LineDecoder(CHAT), pieces)
 
     def test_character_cut_in_two(self) -> None:
-        """A character whose bytes come in two reads is whole in its record."""
+        """A character whose bytes arrive in two reads is not damaged."""
         at = _THERE.index("é".encode()) + 1
         decoder = LineDecoder(CHAT)
 
@@ -70,19 +70,19 @@ class TestFraming:
 
     @pytest.mark.parametrize("character", ["\u0085", "\u2028", "\u2029", "\u00a0"])
     def test_line_separators_of_unicode(self, character: str) -> None:
-        """A separator of lines that is not the newline byte is text like any other."""
+        """Only the newline byte separates records; other line separators are text."""
         line = f'{{"message":{{"content":"a{character}b"}},"done":true}}\n'.encode()
 
         assert [f"a{character}b"] == _contents(chat(line))
 
     def test_carriage_returns_and_blank_lines(self) -> None:
-        """Carriage returns before newlines and lines with nothing or only spaces in them change nothing."""
+        """Carriage returns before newlines, and blank lines, are ignored."""
         body = b"\n\r\n" + _HI.replace(b"\n", b"\r\n") + b"   \n\t\r\n" + _DONE + b"\n"
 
         assert ["Hi", ""] == _contents(chat(body))
 
     def test_missing_last_newline(self) -> None:
-        """A last record without its newline is handed out when the body is over."""
+        """A last record without a newline is returned at the end of the body."""
         decoder = LineDecoder(CHAT)
 
         assert (["Hi"], False) == (_contents(decoder.feed(_HI + _DONE.rstrip())), decoder.over)
@@ -90,11 +90,11 @@ class TestFraming:
         assert decoder.failure is None
 
     def test_what_follows_the_end(self) -> None:
-        """Whatever follows the record that ends a stream is passed over, be it in the same read or a later one."""
+        """What follows the record that ends a stream is ignored, in the same read and in later ones."""
         assert chat(_HI + _DONE) == chat(_HI + _DONE + _ERROR + b"<html>" + b"x" * 1000)
 
     def test_line_of_nine_megabytes(self) -> None:
-        """A line of 9 MB is a record by default, also in small reads, and in time that grows with its length alone."""
+        """A line of 9 MB is accepted by default, and small reads of it take linear time."""
         text = "long " * 1_800_000
         line = b'{"message":{"content":"%b"},"done":true}\n' % text.encode()
         records, failure = decode(LineDecoder(CHAT), slices(line, 128))
@@ -105,11 +105,11 @@ class TestFraming:
 
 
 class TestFaults:
-    """What ends a stream before its time."""
+    """Streams that end early."""
 
     @pytest.mark.parametrize("newline", [b"\n", b""])
     def test_error_record_after_chunks(self, newline: bytes) -> None:
-        """An error record behind three chunks is the failure, with or without its newline, and the chunks are kept."""
+        """An error record sets the failure, with or without its newline, and the chunks before it are returned."""
         body = _HI * 3 + _ERROR.rstrip() + newline
         records, failure = decode(LineDecoder(CHAT), [body])
 
@@ -121,11 +121,11 @@ class TestFaults:
     @pytest.mark.parametrize("kind", _KINDS)
     @pytest.mark.parametrize("body", [b"", b"\n", b"\r\n \n"])
     def test_empty_stream(self, kind: Kind[Any], body: bytes) -> None:
-        """A stream without a record is truncated."""
+        """A stream without records is truncated."""
         assert isinstance(failure_of(LineDecoder(kind), body), TruncatedError)
 
     def test_end_without_done(self) -> None:
-        """A stream that ends properly, but without its last record, is truncated, and keeps its records."""
+        """A stream without its last record is truncated, and its records are returned."""
         records, failure = decode(LineDecoder(CHAT), [_HI + _THERE])
 
         assert ["Hi", " thére"] == _contents(records)
@@ -134,7 +134,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("at", range(1, len(_DONE) - 1))
     def test_end_within_a_record(self, at: int) -> None:
-        """A stream that ends within a record, at whatever byte, is truncated, and keeps its records."""
+        """A stream that ends at any byte within a record is truncated, and its records are returned."""
         records, failure = decode(LineDecoder(CHAT), [_HI + _DONE[:at]])
 
         assert ["Hi"] == _contents(records)
@@ -143,7 +143,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("number", [b"-", b"-1", b"1.", b"1.5", b"1e", b"1e-", b"1E+", b"1e9"])
     def test_end_within_a_number(self, number: bytes) -> None:
-        """A stream that ends within a number is truncated, though what is there of the number is none."""
+        """A stream that ends within a number is truncated, even if its beginning is not a number."""
         assert isinstance(failure_of(LineDecoder(CHAT), b'{"done":false,"total_duration":' + number), TruncatedError)
 
     @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ class TestFaults:
     )
     @pytest.mark.parametrize("newline", [b"\n", b""])
     def test_line_that_is_no_record(self, line: bytes, newline: bytes) -> None:
-        """A line that is no JSON object is the failure, with or without its newline, and the records before it stay."""
+        """A line that is not a JSON object sets the failure, with or without its newline."""
         records, failure = decode(LineDecoder(CHAT), [_HI + line + newline])
 
         assert ["Hi"] == _contents(records)
@@ -174,7 +174,7 @@ class TestFaults:
         assert ProtocolError is failure[0]
 
     def test_pretty_printed_record(self) -> None:
-        """A record that stretches over lines is no record: its first line is what fails, at every cut."""
+        """A record that spans lines fails at its first line, at every cut."""
         body = _HI + b'{\n "message": {"content": "x"},\n "done": true\n}\n'
         whole = decode(LineDecoder(CHAT), [body])
 
@@ -184,7 +184,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("kind", [CHAT, GENERATE])
     def test_as_many_records_as_lines(self, kind: Kind[Any]) -> None:
-        """Two records on one line and one over two lines do not make up for each other: the first of them fails."""
+        """Two records on one line and one over two lines fail, though the counts of lines and records agree."""
         usual = b'{"message":{"content":"x"},"response":"x"}'
         twice, torn = usual + usual, b'{"message":\n{"content":"x"},"response":"x"}'
         outcomes = [
@@ -198,7 +198,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("fault", [_ERROR, b"garbage\n", b'{"other":1}\n', b'{"done":"?"}\n', _HI + b"x" * 200])
     def test_fault_at_every_cut(self, fault: bytes) -> None:
-        """A fault behind good records is the same, and leaves the same records, wherever the body is cut."""
+        """A fault after good records is the same, with the same records before it, at every cut."""
         body = _HI + b"\r\n" + _THERE + fault + _HI
         whole = decode(LineDecoder(CHAT, max_line=120), [body])
 
@@ -206,7 +206,7 @@ class TestFaults:
         assert all(whole == decode(LineDecoder(CHAT, max_line=120), pieces) for pieces in every_cut(body))
 
     def test_deep_nesting(self) -> None:
-        """A line that is nested deeper than can be read is a fault like any other."""
+        """A line that is nested too deeply sets the failure."""
         line = b'{"message":{"content":"x","deep":' + b"[" * 100_000
 
         assert isinstance(failure_of(LineDecoder(CHAT), line + b"\n"), ProtocolError)
@@ -214,7 +214,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("tail", [b"", b"\n", b'\n{"message"'])
     def test_line_over_the_limit(self, tail: bytes) -> None:
-        """A line over the limit is the failure, as soon as it is known to be, and the records before it stay."""
+        """A line over the limit sets the failure as soon as that is known, after the records before it."""
         decoder = LineDecoder(CHAT, max_line=len(_HI) - 1)
 
         assert ["Hi"] == _contents(decoder.feed(_HI + _HI.rstrip() + b" " + tail))
@@ -224,14 +224,14 @@ class TestFaults:
         assert [] == decoder.flush()
 
     def test_line_at_the_limit(self) -> None:
-        """A line that is exactly as long as the limit, which does not count the newline, is a record."""
+        """A line exactly as long as the limit, without its newline, is accepted."""
         decoder = LineDecoder(CHAT, max_line=len(_HI) - 1)
 
         assert ["Hi", "Hi"] == _contents(decoder.feed(_HI * 2))
         assert decoder.failure is None
 
     def test_long_line_that_comes_slowly(self) -> None:
-        """A line over the limit that comes without an end is the failure before it ends."""
+        """A line over the limit sets the failure before its end arrives."""
         decoder = LineDecoder(CHAT, max_line=10)
 
         assert [] == decoder.feed(b"x" * 10)
@@ -244,7 +244,7 @@ class TestBody:
     """Bodies that are one value."""
 
     def test_body_in_pieces(self) -> None:
-        """A body in pieces is handed out whole when it is over, and once."""
+        """A body in pieces is returned once, at its end."""
         decoder = BodyDecoder(read_body(ModelCard))
 
         assert [] == decoder.feed(b'{"template":"a')
@@ -260,11 +260,11 @@ class TestBody:
 
     @pytest.mark.parametrize("body", [b"", b"  \n", b"<html>", b"[]", b"null", b'"text"', b"{}", b'{"data":[]}'])
     def test_body_that_is_no_value(self, body: bytes) -> None:
-        """A body that is no object, or an object without any of the keys, is the failure."""
+        """A body that is not an object, or lacks all keys, sets the failure."""
         assert isinstance(failure_of(BodyDecoder(read_body(ModelCard)), body), ProtocolError)
 
     def test_body_over_the_limit(self) -> None:
-        """A body over the limit is the failure as soon as it is known, and nothing is kept of what follows."""
+        """A body over the limit sets the failure as soon as that is known, and the rest is not kept."""
         decoder = BodyDecoder(read_nothing, max_line=4)
 
         assert [] == decoder.feed(b"12345")
@@ -284,7 +284,7 @@ _WORDS = (
 
 
 def _bodies() -> SearchStrategy[bytes]:
-    """Draw bodies: any bytes, words of the wire in any order, and recordings with a few bytes changed."""
+    """Draw bodies: random bytes, tokens of the wire in any order, and recordings with a few bytes changed."""
     return st.binary(max_size=60) | st.lists(st.sampled_from(_WORDS), max_size=14).map(b"".join) | _mutated()
 
 
@@ -300,7 +300,7 @@ def _mutated(draw: st.DrawFn) -> bytes:
 @given(body=_bodies(), places=cuts(), kind=st.sampled_from(_KINDS), max_line=st.sampled_from([5, 40, 150, MAX_LINE]))
 @settings(max_examples=400, deadline=None)
 def test_any_bytes_come_to_the_same_at_any_cuts(body: bytes, places: list[int], kind: Kind[Any], max_line: int) -> None:
-    """Any bytes, cut anywhere, come to the same records and the same failure, and raise nothing."""
+    """Any bytes give the same records and failure at every cut, and raise nothing."""
     whole = decode(LineDecoder(kind, max_line=max_line), [body])
 
     assert whole == decode(LineDecoder(kind, max_line=max_line), cut(body, places))
@@ -311,12 +311,12 @@ def test_any_bytes_come_to_the_same_at_any_cuts(body: bytes, places: list[int], 
 @given(body=_bodies(), places=cuts(), path=st.sampled_from(sorted(DECODERS)))
 @settings(max_examples=200, deadline=None)
 def test_any_body_comes_to_the_same_at_any_cuts(body: bytes, places: list[int], path: str) -> None:
-    """Any bytes as the answer of any endpoint, cut anywhere, come to the same, and raise nothing."""
+    """Any bytes as the response of any endpoint give the same at every cut, and raise nothing."""
     assert decode(DECODERS[path](), [body]) == decode(DECODERS[path](), cut(body, places))
 
 
 def test_progress_ends_with_success() -> None:
-    """A progress is over with `success`, and what follows is passed over."""
+    """A progress ends with `success`, and what follows is ignored."""
     decoder = LineDecoder(PROGRESS)
     records = decoder.feed(b'{"status":"pulling manifest"}\n{"status":"success"}\n{"status":"more"}\n')
 

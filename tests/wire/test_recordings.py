@@ -1,4 +1,4 @@
-"""Tests that every recorded answer comes to what it should, wherever it is cut."""
+"""Recorded responses, decoded at every cut."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PROGRESSES = ["create", "pull", "pull-missing", "push"]
 _VALUES = ["embed", "show", "version"]
 _LARGE = "long"
 _SMALL = [name for name in _ANSWERED if len(RECORDINGS[name].body) <= 8_000]
-# For these, a cut of its own for every byte would take seconds each.
+# A cut at every byte of these would take seconds each.
 _MIDDLING = [name for name in _ANSWERED if name not in _SMALL and name != _LARGE]
 
 _NUMBERS = (
@@ -36,7 +36,7 @@ _NUMBERS = (
     "eval_count",
     "eval_duration",
 )
-# Errors that quote llama-server's JSON, and the words within.
+# Errors that quote llama-server's JSON, and the innermost text of each.
 _QUOTED = {
     "boom": "scripted failure",
     "context": "the request exceeds the available context size. "
@@ -53,10 +53,10 @@ def _expected_failure(recording: Recording) -> tuple[type[Exception], str] | Non
 
 @pytest.mark.parametrize("name", _ANSWERED)
 def test_recorded_answer_has_its_records_and_its_failure(name: str) -> None:
-    """A recorded answer comes to as many records as it has, and to the failure that it has, if any."""
+    """A recorded response gives as many records as it has, and its failure if it has one."""
     recording = RECORDINGS[name]
     records, failure = decode(decoder_of(recording)(), [recording.body])
-    # An error record is no record to hand out; a call without an answer is handed out as one None.
+    # An error record is not returned as a record. A call without a result returns one None.
     handed_out = recording.expect["records"] - ("error" in recording.expect)
 
     assert _expected_failure(recording) == (failure and (failure[0], failure[2].get("detail", "")))
@@ -65,7 +65,7 @@ def test_recorded_answer_has_its_records_and_its_failure(name: str) -> None:
 
 @pytest.mark.parametrize("name", _CHATS)
 def test_recorded_chat_says_what_was_said(name: str) -> None:
-    """The records of a recorded chat add up to its texts, its calls in order, its end and its numbers."""
+    """The sum of a recorded chat has its texts, its calls in order, its done reason and its numbers."""
     recording = RECORDINGS[name]
     expect = recording.expect
     total = sum(decode(decoder_of(recording)(), [recording.body]).records, ChatChunk())
@@ -82,7 +82,7 @@ def test_recorded_chat_says_what_was_said(name: str) -> None:
 
 @pytest.mark.parametrize("name", _PROGRESSES)
 def test_recorded_progress_says_what_the_lines_say(name: str) -> None:
-    """The records of a recorded pull, push or create hold what their lines hold."""
+    """The records of a recorded pull, push or create have the fields of their lines."""
     recording = RECORDINGS[name]
     lines = [msgspec.json.decode(line) for line in recording.body.splitlines() if line]
     records = decode(decoder_of(recording)(), [recording.body]).records
@@ -93,7 +93,7 @@ def test_recorded_progress_says_what_the_lines_say(name: str) -> None:
 
 @pytest.mark.parametrize("name", _VALUES)
 def test_recorded_value_holds_what_the_body_holds(name: str) -> None:
-    """A recorded body that is one value is read with all of its fields."""
+    """A recorded body of one value is read with all its fields."""
     recording = RECORDINGS[name]
     body = msgspec.json.decode(recording.body)
     [value] = decode(decoder_of(recording)(), [recording.body]).records
@@ -103,7 +103,7 @@ def test_recorded_value_holds_what_the_body_holds(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["tags", "ps"])
 def test_recorded_list_holds_what_the_body_holds(name: str) -> None:
-    """A recorded list of models is read with all fields of all models."""
+    """A recorded list of models is read with all fields of each model."""
     recording = RECORDINGS[name]
     models = msgspec.json.decode(recording.body)["models"]
     [entries] = decode(decoder_of(recording)(), [recording.body]).records
@@ -113,7 +113,7 @@ def test_recorded_list_holds_what_the_body_holds(name: str) -> None:
 
 @pytest.mark.parametrize("name", _SMALL)
 def test_recorded_answer_is_the_same_at_every_cut(name: str) -> None:
-    """A recorded answer that is cut in two, at whatever byte, comes to the same as the uncut one."""
+    """A recorded response that is cut in two at any byte gives the same."""
     recording = RECORDINGS[name]
     decoder = decoder_of(recording)
     whole = decode(decoder(), [recording.body])
@@ -124,7 +124,7 @@ def test_recorded_answer_is_the_same_at_every_cut(name: str) -> None:
 @pytest.mark.parametrize("name", _MIDDLING)
 @pytest.mark.parametrize("stride", [100, 499])
 def test_longer_answer_is_the_same_at_every_cut(name: str, stride: int) -> None:
-    """A longer answer that is cut at every so many bytes, from whatever byte on, comes to the same as the uncut one."""
+    """A longer response that is cut at regular distances, from any byte on, gives the same."""
     recording = RECORDINGS[name]
     decoder = decoder_of(recording)
     whole = decode(decoder(), [recording.body])
@@ -135,7 +135,7 @@ def test_longer_answer_is_the_same_at_every_cut(name: str, stride: int) -> None:
 
 @pytest.mark.parametrize("name", _SMALL + _MIDDLING)
 def test_recorded_answer_is_the_same_byte_by_byte(name: str) -> None:
-    """A recorded answer that comes byte by byte comes to the same as the uncut one."""
+    """A recorded response that arrives byte by byte gives the same."""
     recording = RECORDINGS[name]
     decoder = decoder_of(recording)
 
@@ -144,7 +144,7 @@ def test_recorded_answer_is_the_same_byte_by_byte(name: str) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 97, 127, 128, 1000, 4096, 16_384, 32_768])
 def test_long_answer_is_the_same_in_pieces_of_any_size(size: int) -> None:
-    """A long answer in pieces of one size, smaller or larger than a line, comes to the same as the uncut one."""
+    """A long response in pieces of one size, smaller or larger than a line, gives the same."""
     recording = RECORDINGS[_LARGE]
     decoder = decoder_of(recording)
 
@@ -154,7 +154,7 @@ def test_long_answer_is_the_same_in_pieces_of_any_size(size: int) -> None:
 @given(places=st.lists(st.integers(0, len(RECORDINGS[_LARGE].body)), max_size=40))
 @settings(max_examples=25, deadline=None)
 def test_long_answer_is_the_same_at_any_cuts(places: list[int]) -> None:
-    """A long answer that is cut at any places comes to the same as the uncut one."""
+    """A long response that is cut at any places gives the same."""
     recording = RECORDINGS[_LARGE]
     decoder = decoder_of(recording)
 
@@ -163,7 +163,7 @@ def test_long_answer_is_the_same_at_any_cuts(places: list[int]) -> None:
 
 @pytest.mark.parametrize("name", _REFUSED)
 def test_recorded_refusal_is_told_with_its_status_and_words(name: str) -> None:
-    """A recorded refusal is told with its status, the innermost words, and the body as it came."""
+    """The error of a recorded refusal has its status, its innermost text and its body."""
     recording = RECORDINGS[name]
     error = status_error(recording.status, recording.headers, recording.body)
 
@@ -174,7 +174,7 @@ def test_recorded_refusal_is_told_with_its_status_and_words(name: str) -> None:
 
 
 def _like(value: Any, pattern: Any) -> Any:
-    """Take of a value what a pattern has as well."""
+    """Return the part of a value that a pattern has as well."""
     if is_object(pattern):
         read = value.__getitem__ if is_object(value) else partial(getattr, value)
         return {key: _like(read(key), pattern[key]) for key in pattern}

@@ -1,4 +1,4 @@
-"""Tests of the records: what one line or one body of JSON is read as."""
+"""The readers of one line or one body of JSON."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _END = b'{"done":true}\n'
 
 
 def _one(line: bytes | str, kind: Kind[Any] = CHAT) -> Any:
-    """Read the first record of a stream."""
+    """Return the first record of a stream."""
     line = line.encode() if isinstance(line, str) else line
     decoder = LineDecoder(kind)
     [record] = decoder.feed(line + b"\n")
@@ -55,7 +55,7 @@ class TestChat:
     """Records of `/api/chat`."""
 
     def test_chunks_in_every_order(self) -> None:
-        """Thinking, content, thinking again, a call and the end are five chunks, in the order they came."""
+        """Thinking, content, thinking again, a call and the end are five chunks in this order."""
         body = (
             b'{"message":{"role":"assistant","content":"","thinking":"Hm."}}\n'
             b'{"message":{"role":"assistant","content":"It is "}}\n'
@@ -72,13 +72,13 @@ class TestChat:
         ] == [chunk.message for chunk in chat(body)]
 
     def test_thinking_and_content_in_one_chunk(self) -> None:
-        """A chunk may hold the last of the thinking and the first of the content."""
+        """A chunk may have the end of the thinking and the beginning of the content."""
         message = _one('{"message":{"role":"assistant","content":"Four","thinking":" four."},"done":false}').message
 
         assert Message("assistant", "Four", " four.") == message
 
     def test_end_with_content_and_calls(self) -> None:
-        """The last chunk may bring content and calls with it, and its calls keep their numbers exactly."""
+        """The last chunk may have content and calls, whose numbers stay exact."""
         call = '{"id":"call_1","function":{"index":0,"name":"f","arguments":{"n":123456789012345678901234567890}}}'
         chunk = _one(f'{{"message":{{"content":"Bye","tool_calls":[{call}]}},"done":true,"done_reason":"stop"}}')
 
@@ -95,7 +95,7 @@ class TestChat:
         )
 
     def test_parallel_calls_of_one_index(self) -> None:
-        """Endpoints that share an index stay apart, with an id and without."""
+        """Calls that share an index stay separate, with an id and without."""
         function = '{"index":0,"name":"roll","arguments":{"sides":6}}'
         chunk = _one(f'{{"message":{{"tool_calls":[{{"id":"a","function":{function}}},{{"function":{function}}}]}}}}')
         same = Function("roll", {"sides": 6}, 0)
@@ -103,7 +103,7 @@ class TestChat:
         assert (ToolCall(same, "a"), ToolCall(same)) == chunk.message.tool_calls
 
     def test_chunks_without_words(self) -> None:
-        """Chunks with empty content, and chunks with only logprobs besides, are chunks."""
+        """Chunks with empty content, also with only logprobs, are chunks."""
         logprob = '{"token":"é","logprob":-0.5,"bytes":[195,169],"top_logprobs":[{"token":"e","logprob":-1}]}'
         body = (
             '{"message":{"role":"assistant","content":""},"done":false}\n'
@@ -117,7 +117,7 @@ class TestChat:
 
     @pytest.mark.parametrize("reason", ["load", "unload"])
     def test_load_and_unload(self, reason: str) -> None:
-        """The answer to a request without messages is one object without a newline, and a chunk that is done."""
+        """The response to a request without messages is one done chunk, without a newline."""
         body = (
             '{"model":"m","created_at":"2026-01-01T00:00:00Z",'
             f'"message":{{"role":"assistant","content":""}},"done":true,"done_reason":"{reason}"}}'
@@ -136,7 +136,7 @@ class TestChat:
     @pytest.mark.parametrize("message", ['"message":{"role":"assistant","content":""},', ""])
     @pytest.mark.parametrize("kind", [CHAT, GENERATE])
     def test_rendered_prompt(self, kind: Kind[ChatChunk], message: str) -> None:
-        """The answer to a request for the rendered prompt ends the stream, though it is not done."""
+        """The response to a request for the rendered prompt ends the stream without `done`."""
         body = f'{{{message}"done":false,"_debug_info":{{"rendered_template":"Hi","image_count":null}}}}'.encode()
         records, failure = decode(LineDecoder(kind), [body])
 
@@ -146,15 +146,15 @@ class TestChat:
 
     @pytest.mark.parametrize("line", [b'{"done":true}', b'{"done":true,"message":null,"eval_count":null}'])
     def test_end_without_message_and_numbers(self, line: bytes) -> None:
-        """The last chunk may come without a message and without numbers."""
+        """The last chunk may lack the message and the numbers."""
         assert [ChatChunk(done=True)] == chat(line)
 
     def test_record_that_is_not_done_and_silent(self) -> None:
-        """A chunk without a message that is not done is a chunk that says nothing."""
+        """A chunk without a message that is not done is an empty chunk."""
         assert ChatChunk(model="m") == _one('{"model":"m","done":false}')
 
     def test_unknown_reason_and_keys(self) -> None:
-        """A reason that is not known is kept, and keys that are not known are passed over, at every level."""
+        """An unknown done reason is kept, and unknown keys are ignored at every level."""
         chunk = _one(
             '{"message":{"content":"x","mood":{"deep":[1]}},"done":true,"done_reason":"tired","load_progress":0.5}'
         )
@@ -174,15 +174,15 @@ class TestChat:
         ],
     )
     def test_created_at(self, created_at: str) -> None:
-        """The moment of a record is kept as the server wrote it."""
+        """The timestamp of a record is kept as the server wrote it."""
         assert created_at == _one(f'{{"created_at":"{created_at}","message":{{"content":"x"}}}}').created_at
 
     def test_created_at_of_another_type(self) -> None:
-        """A moment that is a number is kept as the text of it."""
+        """A timestamp that is a number becomes a str."""
         assert "1767322800" == _one('{"created_at":1767322800,"message":{"content":"x"}}').created_at
 
     def test_nulls_for_what_is_absent(self) -> None:
-        """A null stands for what is absent, at every level but in the arguments of a call."""
+        """A null stands for an absent value, at every level except in the arguments of a call."""
         line = (
             '{"model":null,"created_at":null,"done":null,"done_reason":null,"logprobs":null,"total_duration":null,'
             '"remote_host":null,"prompt_eval_cached_count":null,"_debug_info":null,"message":{"role":null,'
@@ -194,7 +194,7 @@ class TestChat:
         assert ChatChunk(message=Message(tool_calls=calls)) == _one(line)
 
     def test_null_arguments(self) -> None:
-        """A call whose arguments are null has none."""
+        """A call whose arguments are null has no arguments."""
         assert (
             {}
             == _one('{"message":{"tool_calls":[{"function":{"name":"f","arguments":null}}]}}')
@@ -203,17 +203,17 @@ class TestChat:
         )
 
     def test_numbers_in_other_clothes(self) -> None:
-        """Numbers as floats or texts are read where nothing is lost."""
+        """Numbers as floats or texts are read if nothing is lost."""
         assert ChatChunk(done=True, eval_count=12, eval_duration=7) == _one(
             '{"done":1,"eval_count":12.0,"eval_duration":"7"}'
         )
 
     def test_bytes_that_are_no_text(self) -> None:
-        """Bytes that are no UTF-8 are read as Go reads them, and the rest is kept."""
+        """Bytes that are not UTF-8 are replaced as in Go, and the rest is kept."""
         assert "a\ufffdb" == _one(b'{"message":{"content":"a\xffb"},"done":false}').message.content
 
     def test_error_that_is_no_error(self) -> None:
-        """An error that is null or empty is none, and the word as a text or an argument is none either."""
+        """An error that is null or empty is not a failure, nor is the word as a text or an argument."""
         assert "x" == _one('{"error":null,"message":{"content":"x"}}').message.content
         assert "x" == _one('{"error":"","message":{"content":"x"}}').message.content
         assert "error" == _one('{"message":{"content":"error"}}').message.content
@@ -223,14 +223,14 @@ class TestChat:
 
     @pytest.mark.parametrize("line", [b'{"error":"x"}', b'{"\\u0065rror":"x"}', b'{"error":"x","message":{}}'])
     def test_error_record(self, line: bytes) -> None:
-        """A record with an error is a failure, however its key is written."""
+        """A record with an error is a failure, however its key is escaped."""
         failure = failure_of(LineDecoder(CHAT), line)
 
         assert isinstance(failure, ReportedError)
         assert "x" == failure.detail
 
     def test_record_that_is_a_call_failure_of_an_old_server(self) -> None:
-        """An object with neither message, done nor error is a failure that does not show the object."""
+        """An object without message, done and error is a failure that does not show the object."""
         failure = failure_of(LineDecoder(CHAT), b'{"error parsing tool call":"raw words"}\n')
 
         assert isinstance(failure, ProtocolError)
@@ -253,10 +253,11 @@ class TestChat:
         ],
     )
     def test_wrong_types(self, line: bytes) -> None:
-        """A value of a wrong type is a failure that says so, and shows nothing of the record."""
+        """A value of a wrong type is a failure that names its place and shows nothing else of the record."""
         failure = failure_of(LineDecoder(CHAT), line + b"\n")
 
         assert isinstance(failure, ProtocolError)
+        assert "a wrong value at $." in str(failure) or "not a JSON object" in str(failure)
         assert not any(
             word in str(failure) for word in ("text", "part", "base64", "maybe", "1.5")
         ) or "not a JSON object" in str(failure)
@@ -266,7 +267,7 @@ class TestChat:
     )
     @pytest.mark.parametrize("key", ["(client)", "\\u0028client)"])
     def test_fields_of_the_client(self, line: str, key: str) -> None:
-        """No key of a server's record sets what only the client can know."""
+        """No key of a server's record sets a field of the client."""
         own = f'"{key}":{{"wall_duration":1,"chunk_count":7}},"(tool_failed)":true,"client":{{}},"tool_failed":true'
         chunk = _one(line % own)
 
@@ -275,7 +276,7 @@ class TestChat:
 
     @pytest.mark.parametrize("depth", [100, 400, 700, 1000])
     def test_deep_nesting(self, depth: int) -> None:
-        """Deep nesting where nobody looks does not harm, or is a failure like any other."""
+        """Deep nesting is ignored under unknown keys, or is a failure."""
         deep = '{"x":' * depth + "null" + "}" * depth
         decoder = LineDecoder(CHAT)
         records = decoder.feed(f'{{"message":{{"content":"x"}},"done":null,"extra":{deep}}}\n'.encode())
@@ -283,7 +284,7 @@ class TestChat:
         assert [ChatChunk(message=Message(content="x"))] == records or isinstance(decoder.failure, ProtocolError)
 
     def test_moderate_nesting(self) -> None:
-        """Arguments nested as deep as any tool needs are read, also beside nulls."""
+        """Deeply nested arguments are read, also beside nulls."""
         deep: Any = {"leaf": None}
         for _ in range(50):
             deep = {"x": [deep]}
@@ -296,13 +297,13 @@ class TestGenerate:
     """Records of `/api/generate`."""
 
     def test_chunk(self) -> None:
-        """What a record has at its top is the message of a chunk, and the rest is the chunk's own."""
+        """The texts at the top of a record become the message of its chunk."""
         chunk = _one('{"model":"m","created_at":"t","response":"Hi","thinking":"Hm","done":false}', GENERATE)
 
         assert ChatChunk(model="m", created_at="t", message=Message("assistant", "Hi", "Hm")) == chunk
 
     def test_end(self) -> None:
-        """The last record brings its numbers and calls, and the token ids of old are passed over."""
+        """The last record has its numbers and calls, and the deprecated token ids are ignored."""
         chunk = _one(
             '{"response":"","done":true,"done_reason":"stop","context":[1,2],"eval_count":3,'
             '"tool_calls":[{"id":"a","function":{"index":0,"name":"f","arguments":{}}}]}',
@@ -327,11 +328,11 @@ class TestGenerate:
         ],
     )
     def test_message(self, line: str, message: Message) -> None:
-        """The assistant speaks where a record has words, and nobody where it has none."""
+        """The role is the assistant's if a record has text or calls, and empty otherwise."""
         assert message == _one(line, GENERATE).message
 
     def test_record_of_a_chat(self) -> None:
-        """A record of `/api/chat` is none of `/api/generate`."""
+        """A record of `/api/chat` is not one of `/api/generate`."""
         assert isinstance(failure_of(LineDecoder(GENERATE), b'{"message":{"content":"x"}}\n'), ProtocolError)
 
     def test_wrong_types(self) -> None:
@@ -356,11 +357,11 @@ class TestProgress:
         ],
     )
     def test_record(self, line: str, progress: Progress) -> None:
-        """A record is read with all that it says."""
+        """A record is read with all its fields."""
         assert progress == _one(line, PROGRESS)
 
     def test_error_record(self) -> None:
-        """An error behind progress is the failure."""
+        """An error after progress sets the failure."""
         failure = failure_of(LineDecoder(PROGRESS), b'{"status":"pulling manifest"}\n{"error":"no such model"}')
 
         assert isinstance(failure, ReportedError)
@@ -371,18 +372,18 @@ class TestBodies:
     """Bodies that are one value."""
 
     def test_embeddings(self) -> None:
-        """Vectors are read, whole numbers in them too, and what is not known is passed over."""
+        """Vectors are read, also with integers in them, and unknown keys are ignored."""
         body = b'{"model":"m","embeddings":[[0.5,1],[-1,0]],"total_duration":null,"new":1}'
 
         assert Embeddings(model="m", embeddings=((0.5, 1.0), (-1.0, 0.0))) == read_body(Embeddings)(body)
 
     def test_hole_in_a_vector(self) -> None:
-        """A vector with a hole in it is a failure: its places count."""
+        """A vector with a null is a failure, because its positions matter."""
         with pytest.raises(ProtocolError):
             read_body(Embeddings)(b'{"embeddings":[[0.5,null]]}')
 
     def test_card(self) -> None:
-        """Nulls stand for what is absent, but not within the metadata, where they are values."""
+        """Nulls stand for absent values, except within the metadata."""
         body = b'{"template":"t","details":{"families":null,"family":"llama"},"model_info":{"a":null},"tensors":null}'
 
         assert ModelCard(template="t", details=ModelDetails(family="llama"), model_info={"a": None}) == read_body(
@@ -390,7 +391,7 @@ class TestBodies:
         )(body)
 
     def test_models(self) -> None:
-        """The list of models is read, and a list that is null is empty."""
+        """The list of models is read, and null is an empty list."""
         assert (ModelEntry(name="a", size=3),) == read_models(b'{"models":[{"name":"a","size":3,"details":null}]}')
         assert () == read_models(b'{"models":null}')
 
@@ -410,13 +411,13 @@ class TestBodies:
 
     @pytest.mark.parametrize("body", [b'{"version":null}', b'{"version":5}'])
     def test_version_that_is_none(self, body: bytes) -> None:
-        """A version that is no text is a failure."""
+        """A version that is not a str is a failure."""
         with pytest.raises(ProtocolError):
             read_version(body)
 
     @pytest.mark.parametrize("body", [b"", b" \n", b"{}", b'{"anything":1}'])
     def test_nothing(self, body: bytes) -> None:
-        """The answer of a call that has none is nothing, or an object that nobody asked for."""
+        """The response of a call without a result is empty, or any object."""
         decoder = BodyDecoder(read_nothing)
         decoder.feed(body)
 
@@ -424,7 +425,7 @@ class TestBodies:
         assert decoder.failure is None
 
     def test_error_in_place_of_nothing(self) -> None:
-        """An error in place of the answer is the failure."""
+        """An error instead of the result is the failure."""
         with pytest.raises(ReportedError, match="no such model"):
             read_nothing(b'{"error":"no such model"}')
 
@@ -452,7 +453,7 @@ class TestBodies:
 )
 @settings(max_examples=300, deadline=None)
 def test_any_values_under_known_keys(keys: list[tuple[str, Any]], kind: Kind[ChatChunk]) -> None:
-    """Any values under the keys that are known, some keys twice, are a chunk that no server can sign, or a failure."""
+    """Any values under the known keys, some of them twice, give a chunk without the client's fields, or a failure."""
     pairs = b",".join(msgspec.json.encode(key) + b":" + msgspec.json.encode(value) for key, value in keys)
     decoder = LineDecoder(kind)
     records = decoder.feed(b"{" + pairs + b"}\n")

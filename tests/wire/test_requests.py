@@ -1,4 +1,4 @@
-"""Tests of the requests: what is sent is what was asked, in Ollama's own shape."""
+"""The encoders of requests."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rxollama._wire._server_errors import is_object
 from rxollama.errors import InvalidValueError
 from rxollama.messages import ChatRequest, Function, GenerateRequest, Message, ToolCall
 
-# What the library refuses before it would be sent, as the server did.
+# Requests that the library refuses before sending them, as the server did.
 _REFUSED = {"bad-format", "bad-option", "bad-think"}
-# A data URI, which the server refuses and the library takes apart.
+# A data URI, which the server refuses and the library decodes.
 _MENDED = "bad-image"
 
 _CHATS: dict[str, dict[str, Any]] = {
@@ -38,13 +38,13 @@ def _sent(request: ChatRequest | GenerateRequest) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", sorted(_CHATS.keys() - _REFUSED - {_MENDED}))
 def test_recorded_chat_is_sent_as_it_was(name: str) -> None:
-    """A request built from a recorded one is sent as that was; that it streams is said in so many words."""
+    """A request built from a recorded one is encoded as that was, with an explicit `stream`."""
     assert {"stream": True} | _CHATS[name] == _sent(ChatRequest(**_CHATS[name]))
 
 
 @pytest.mark.parametrize("name", sorted(_GENERATIONS))
 def test_recorded_generation_is_sent_as_it_was(name: str) -> None:
-    """A generation built from a recorded one is sent as that was."""
+    """A generation built from a recorded one is encoded as that was."""
     assert {"stream": True} | _GENERATIONS[name] == _sent(GenerateRequest(**_GENERATIONS[name]))
 
 
@@ -56,12 +56,12 @@ def test_recorded_mistake_is_not_sent(name: str) -> None:
 
 
 def test_recorded_data_uri_is_sent_as_base64() -> None:
-    """A data URI, which the server refused, is sent as the base64 text in it."""
+    """A data URI is sent as the base64 text in it."""
     assert ["AAAA"] == _sent(ChatRequest(**_CHATS[_MENDED]))["messages"][0]["images"]
 
 
 def test_every_field_of_a_chat() -> None:
-    """Every field of a chat is sent under Ollama's own name."""
+    """Every field of a chat is encoded under Ollama's name."""
     tool: dict[str, Any] = {
         "type": "function",
         "function": {"name": "f", "parameters": {"type": "object", "properties": {}}},
@@ -100,7 +100,7 @@ def test_every_field_of_a_chat() -> None:
 
 
 def test_extra_options() -> None:
-    """Options of any name go over the known ones, and are sent alone as well."""
+    """Options of any name replace the known ones, and are sent alone as well."""
     both = ChatRequest(model="m", messages="Hi", options={"seed": 1, "top_k": 2}, extra={"seed": 3, "of_tomorrow": [4]})
     alone = GenerateRequest(model="m", prompt="Hi", extra={"of_tomorrow": 4})
 
@@ -109,7 +109,7 @@ def test_extra_options() -> None:
 
 
 def test_every_field_of_a_generation() -> None:
-    """Every field of a generation is sent under Ollama's own name."""
+    """Every field of a generation is encoded under Ollama's name."""
     request = GenerateRequest(
         model="m", prompt="Hi", suffix="s", system="y", template="t", raw=False, images=[b"a"], keep_alive="5m"
     )
@@ -128,19 +128,19 @@ def test_every_field_of_a_generation() -> None:
 
 
 def test_fields_that_were_not_given() -> None:
-    """What was not given is not sent, so that the server's own values hold."""
+    """Fields that were not given are not sent, so the server's defaults apply."""
     assert {"model": "m", "messages": [], "stream": True} == _sent(ChatRequest(model="m", messages=()))
     assert {"model": "m", "prompt": "", "stream": True} == _sent(GenerateRequest(model="m"))
 
 
 @pytest.mark.parametrize("think", [True, False, "low"])
 def test_thinking_that_is_asked_for_or_forbidden(think: Any) -> None:
-    """Thinking that is forbidden is not the same as thinking that is not spoken of."""
+    """`think=False` is sent, `think=None` is not."""
     assert think == _sent(ChatRequest(model="m", messages="Hi", think=think))["think"]
 
 
 def test_images_in_every_form(tmp_path: Path) -> None:
-    """Images as a path, bytes, base64 text or a data URI are sent as plain base64 text."""
+    """Images as a path, bytes, base64 text or a data URI are sent as base64 text."""
     picture = b"\x89PNG picture"
     text = base64.b64encode(picture).decode()
     path = tmp_path / "picture.png"
@@ -154,9 +154,9 @@ def test_images_in_every_form(tmp_path: Path) -> None:
 
 def test_history_with_calls() -> None:
     """
-    Endpoints go back with their ids and without their index, results with the name and the id of their call.
+    Calls are sent with their ids and without their index, results with the name and the id of their call.
 
-    The content is there also where it is empty.
+    Content is sent even if it is empty.
     """
     call = ToolCall(Function("look", {"at": None}, 3), "call_1")
     nameless = ToolCall(Function("listen", {}, 3))
@@ -182,7 +182,7 @@ def test_history_with_calls() -> None:
 
 
 def test_fields_of_any_call() -> None:
-    """A body leaves out what is None, and keeps what is false or empty."""
+    """A body omits None, and keeps false and empty values."""
     assert b'{"a":0,"b":false,"c":"","e":{"f":null}}' == encode(
         {"a": 0, "b": False, "c": "", "d": None, "e": {"f": None}}
     )
@@ -190,7 +190,7 @@ def test_fields_of_any_call() -> None:
 
 @pytest.mark.parametrize("value", ["broken \ud800 words", object(), {(1, 2): 3}, [10**5000]])
 def test_value_that_is_no_json(value: object) -> None:
-    """What cannot be written as JSON is refused by name, and not shown."""
+    """A value that cannot be written as JSON is refused by its field's name, and not shown."""
     with pytest.raises(InvalidValueError, match=r"input: expected .*, got ") as refused:
         encode({"model": "m", "input": value})
 
@@ -199,6 +199,6 @@ def test_value_that_is_no_json(value: object) -> None:
 
 
 def test_half_a_character_in_a_message() -> None:
-    """Half of a surrogate pair, which no JSON can hold, is refused before it is sent."""
+    """Half of a surrogate pair is refused before it is sent."""
     with pytest.raises(InvalidValueError, match="messages"):
         encode_chat(ChatRequest(model="m", messages="broken \ud800 words"))

@@ -1,4 +1,4 @@
-"""Tests of what the server says when something is wrong: the right class, the server's words, and what to do."""
+"""The errors of what the server sends when something is wrong."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
     ],
 )
 def test_status_decides_the_class(status: int, kind: type[StatusError]) -> None:
-    """The status alone decides the class, whatever the body and its type are."""
+    """The status alone decides the class of the error."""
     for content_type, body in (("application/x-ndjson", b'{"error":"no"}'), ("text/html", b"<html>"), ("", b"")):
         error = status_error(status, {"content-type": content_type}, body)
 
@@ -78,7 +78,7 @@ def test_status_decides_the_class(status: int, kind: type[StatusError]) -> None:
     ],
 )
 def test_words_of_a_body(body: bytes, detail: str) -> None:
-    """The detail is the server's own words, dug out of whatever they are wrapped in."""
+    """The detail is the server's innermost text."""
     error = status_error(400, {}, body)
 
     assert detail == error.detail
@@ -95,7 +95,7 @@ def test_words_of_a_body(body: bytes, detail: str) -> None:
     ],
 )
 def test_words_of_a_page(content_type: str, body: bytes, detail: str) -> None:
-    """Of a page only the title is told, and the page itself is kept in the body."""
+    """The detail of a page is its title, and the body is the page."""
     error = status_error(502, {"content-type": content_type}, body)
 
     assert detail == error.detail
@@ -104,7 +104,7 @@ def test_words_of_a_page(content_type: str, body: bytes, detail: str) -> None:
 
 @pytest.mark.parametrize("wrapping", ["{}", '{{"error":"{}"}}'])
 def test_long_words_are_shortened(wrapping: str) -> None:
-    """A long body is shortened in the message and in the body that is kept."""
+    """A long body is shortened in the message and in `body`."""
     error = status_error(500, {}, wrapping.format("x" * 100_000).encode())
 
     assert len(str(error)) < 2200
@@ -128,20 +128,20 @@ def test_long_words_are_shortened(wrapping: str) -> None:
     ],
 )
 def test_message_says_what_to_do(status: int, body: bytes, advice: str) -> None:
-    """The message says what can be done about it."""
+    """The message says what to do."""
     assert advice in str(status_error(status, {}, body))
 
 
 @pytest.mark.parametrize(("status", "body"), [(400, b'{"error":"model is required"}'), (403, b'{"error":"disabled"}')])
 def test_words_that_say_it_all(status: int, body: bytes) -> None:
-    """Where the server's words say what is wrong with the request, no advice follows them."""
+    """No advice follows a text that says what is wrong with the request."""
     error = status_error(status, {}, body)
 
     assert f"the server answered {status}: {error.detail}" == str(error)
 
 
 def test_place_to_sign_in() -> None:
-    """The place to sign in is told, and kept."""
+    """The address to sign in at is in the message and in `signin_url`."""
     error = status_error(401, {}, b'{"error":"unauthorized","signin_url":"https://ollama.com/connect?name=a&key=b"}')
 
     assert "https://ollama.com/connect?name=a&key=b" == error.signin_url
@@ -150,7 +150,7 @@ def test_place_to_sign_in() -> None:
 
 
 def test_redirect_is_told_with_its_target() -> None:
-    """A redirect is told with its target, but without the secrets that an address can hold."""
+    """The message of a redirect has its target, without credentials and queries."""
     location = "https://user:word@login.example/start?token=secret#secret"
     message = str(status_error(302, {"location": location}, b"<html>"))
 
@@ -161,7 +161,7 @@ def test_redirect_is_told_with_its_target() -> None:
 
 
 def test_unknown_status_without_a_word() -> None:
-    """A status that has no name of its own is told without one."""
+    """The message of an unknown status has no reason phrase."""
     assert "the server answered 799: no reason given" in str(status_error(799, {}, b""))
 
 
@@ -184,12 +184,12 @@ def test_unknown_status_without_a_word() -> None:
     ],
 )
 def test_retry_after(retry_after: str, date: str, seconds: float | None) -> None:
-    """When to come again is read from seconds or from a date, held against the server's own date."""
+    """`retry_after` is read from seconds, or from a date by the server's own clock."""
     assert seconds == status_error(503, {"retry-after": retry_after, "date": date}, b"").retry_after
 
 
 def test_when_to_come_again_is_not_said() -> None:
-    """A server that does not say when to come again leaves it open."""
+    """Without a valid header, `retry_after` is None."""
     assert status_error(503, {}, b"").retry_after is None
 
 
@@ -207,7 +207,7 @@ def test_when_to_come_again_is_not_said() -> None:
     ],
 )
 def test_words_of_an_error_record(line: bytes, detail: str) -> None:
-    """An error record in a stream is told with its innermost words, and kept as it came."""
+    """The error of an error record has its innermost text, and the record as its body."""
     error = failure_of(LineDecoder(CHAT), line)
 
     assert isinstance(error, ReportedError)
@@ -217,7 +217,7 @@ def test_words_of_an_error_record(line: bytes, detail: str) -> None:
 
 
 def test_long_error_record_is_shortened() -> None:
-    """A long error record is whole in the detail, and shortened in message and body."""
+    """A long error record is complete in the detail, and shortened in the message and the body."""
     error = failure_of(LineDecoder(CHAT), b'{"error":"%b"}' % (b"x" * 9000))
 
     assert isinstance(error, ReportedError)
@@ -233,5 +233,5 @@ def test_long_error_record_is_shortened() -> None:
 )
 @settings(max_examples=200, deadline=None)
 def test_any_refusal_has_an_error(status: int, body: bytes, headers: dict[str, str]) -> None:
-    """Whatever is refused, with whatever headers and body, is an error that tells its status."""
+    """Any refusal, with any headers and body, is an error whose message has the status."""
     assert f"the server answered {status}: " in str(status_error(status, headers, body))
