@@ -43,7 +43,7 @@ def chat(ollama: Ollama) -> Observable[ChatChunk]:
 
 
 def goes_on(chunk: ChatChunk) -> bool:
-    """Tell whether this is not the last."""
+    """Return whether a chunk is not the last one."""
     return not chunk.done
 
 
@@ -291,7 +291,7 @@ class TestDispose:
 
 
 class Swallowing:
-    """Be a transport that swallows the first cancel, and takes its time afterwards."""
+    """A transport that swallows the first cancel and then ends slowly."""
 
     def __init__(self, *, uncounted: bool) -> None:
         self.opened, self.left = threading.Event(), asyncio.Event()
@@ -483,7 +483,7 @@ class TestErrors:
 
 
 def reports() -> asyncio.Queue[dict[str, Any]]:
-    """Take in what is reported to the running loop."""
+    """Return a queue of the reports to the running loop."""
     told = asyncio.Queue[dict[str, Any]]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.put_nowait(context))
     return told

@@ -25,7 +25,7 @@ WHOLE = ["waiting", "thinking", "answering", "done"]
 
 
 def phases(heard: Heard[MeterReading]) -> list[str]:
-    """Tell the phases, each as often as it was entered."""
+    """Return the phases, each as often as it was entered."""
     found: list[str] = []
     for reading in heard.items:
         found += [] if found[-1:] == [reading.phase] else [reading.phase]

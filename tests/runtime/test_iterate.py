@@ -222,7 +222,7 @@ class TestSlowConsumer:
         assert peak - before < 4 * size
 
     def measured(self, server: ScriptedOllama) -> tuple[int, int]:
-        """Be idle until the server has sent all, and tell the memory before that and at its peak."""
+        """Return the memory before the server has sent everything, and its peak, without reading meanwhile."""
         gc.collect()
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]

@@ -121,7 +121,7 @@ def test_exit_from_a_callback(ollama: Ollama, server: ScriptedOllama, caplog: py
 
 
 class _Leaving(asyncio.SelectorEventLoop):
-    """Be a loop in which a callback calls `sys.exit`, once."""
+    """A loop in which a callback calls `sys.exit` once."""
 
     runs = 0
 
