@@ -1,4 +1,4 @@
-"""The default transport: httpx over aiohttp's C parser. Only this package knows httpx."""
+"""The HTTP transport: httpx over aiohttp's C parser. No other room knows httpx."""
 
 from httpx import AsyncClient
 

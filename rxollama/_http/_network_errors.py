@@ -121,13 +121,14 @@ def _unreachable(fault: BaseException, chain: list[BaseException], url: str) -> 
 
 def _reason(kind: type[BaseException], chain: list[BaseException]) -> str:
     """Return the shortest text that says why, of the innermost exception of a kind or of another in its chain."""
-    *_, link = (link for link in chain if isinstance(link, kind))
+    link = [link for link in chain if isinstance(link, kind)][-1]
     if isinstance(link, aiohttp.ClientResponseError):
         return f"{link.status} {link.message}"
     if isinstance(link, ssl.SSLError):
         # aiohttp's own kinds of it have neither.
         return getattr(link, "verify_message", "") or getattr(link, "reason", "") or str(link)
-    return next(filter(None, map(_system_reason, (link, *chain))), str(link))
+    reasons = [reason for each in (link, *chain) if (reason := _system_reason(each))]
+    return reasons[0] if reasons else str(link)
 
 
 def _system_reason(link: BaseException) -> str:

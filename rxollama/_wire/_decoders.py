@@ -38,7 +38,38 @@ class Decoder(Protocol[R]):
         ...
 
 
-class LineDecoder(Generic[R]):
+class _Buffer:
+    """The bytes that a decoder has not decoded yet, and how it ended."""
+
+    failure: StreamError | None
+    over: bool
+
+    def __init__(self, max_line: int) -> None:
+        self.failure, self.over = None, False
+        self._max_line = max_line
+        self._pieces: list[bytes] = []
+        self._length = 0
+
+    def _keep(self, data: bytes) -> None:
+        if data:
+            self._pieces.append(data)
+            self._length += len(data)
+            if self._length > self._max_line:
+                self._fail(too_long(self._max_line))
+
+    def _taken(self, *last: bytes) -> bytes:
+        """Return the bytes that were kept, and *last* after them, and keep nothing."""
+        data = b"".join((*self._pieces, *last))
+        self._pieces.clear()
+        self._length = 0
+        return data
+
+    def _fail(self, failure: StreamError) -> None:
+        self.failure, self.over = failure, True
+        self._pieces.clear()
+
+
+class LineDecoder(_Buffer, Generic[R]):
     """
     A decoder of newline-delimited records.
 
@@ -51,15 +82,9 @@ class LineDecoder(Generic[R]):
         max_line: The limit for one line, in bytes.
     """
 
-    failure: StreamError | None
-    over: bool
-
     def __init__(self, kind: Kind[R], *, max_line: int = MAX_LINE) -> None:
-        self.failure, self.over = None, False
+        super().__init__(max_line)
         self._kind = kind
-        self._max_line = max_line
-        self._pieces: list[bytes] = []
-        self._length = 0
 
     def feed(self, data: bytes) -> list[R]:
         """
@@ -76,15 +101,10 @@ class LineDecoder(Generic[R]):
         end = data.rfind(b"\n")
         if end < 0:
             self._keep(data)
-            return [] if self._length <= self._max_line else self._fail(too_long(self._max_line), [])
-        block = b"".join((*self._pieces, data[:end])) if self._pieces else data[:end]
-        self._pieces.clear()
-        self._length = 0
-        records = self._read(block)
+            return []
+        records = self._read(self._taken(data[:end]) if self._pieces else data[:end])
         if not self.over:
             self._keep(data[end + 1 :])
-            if self._length > self._max_line:
-                return self._fail(too_long(self._max_line), records)
         return records
 
     def flush(self) -> list[R]:
@@ -94,21 +114,10 @@ class LineDecoder(Generic[R]):
         Returns:
             The last record if no newline followed it. `failure` is set if the body ended too early.
         """
-        rest = b"".join(self._pieces)
-        self._pieces.clear()
+        rest = self._taken()
         records = self._read(rest)
         if not self.over or (self.failure is not None and _is_cut_short(rest)):
-            self._fail(truncated(), records)
-        return records
-
-    def _keep(self, data: bytes) -> None:
-        if data:
-            self._pieces.append(data)
-            self._length += len(data)
-
-    def _fail(self, failure: StreamError, records: list[R]) -> list[R]:
-        self.failure, self.over = failure, True
-        self._pieces.clear()
+            self._fail(truncated())
         return records
 
     def _read(self, block: bytes) -> list[R]:
@@ -128,7 +137,8 @@ class LineDecoder(Generic[R]):
             try:
                 record = self._read_leniently(line)
             except StreamError as failure:
-                return self._fail(failure, records)
+                self._fail(failure)
+                break
             if record is None:
                 continue
             records.append(record)
@@ -143,7 +153,7 @@ class LineDecoder(Generic[R]):
         return read_leniently(self._kind, line)
 
 
-class BodyDecoder(Generic[R]):
+class BodyDecoder(_Buffer, Generic[R]):
     """
     A decoder of a body that is one value.
 
@@ -152,15 +162,9 @@ class BodyDecoder(Generic[R]):
         max_line: The limit for the body, in bytes.
     """
 
-    failure: StreamError | None
-    over: bool
-
     def __init__(self, read: Callable[[bytes], R], *, max_line: int = MAX_LINE) -> None:
-        self.failure, self.over = None, False
+        super().__init__(max_line)
         self._read = read
-        self._max_line = max_line
-        self._pieces: list[bytes] = []
-        self._length = 0
 
     def feed(self, data: bytes) -> list[R]:
         """
@@ -173,10 +177,7 @@ class BodyDecoder(Generic[R]):
             An empty list.
         """
         if not self.over:
-            self._pieces.append(data)
-            self._length += len(data)
-            if self._length > self._max_line:
-                self._fail(too_long(self._max_line))
+            self._keep(data)
         return []
 
     def flush(self) -> list[R]:
@@ -188,18 +189,13 @@ class BodyDecoder(Generic[R]):
         """
         if self.over:
             return []
-        body = b"".join(self._pieces)
-        self._pieces.clear()
+        body = self._taken()
         self.over = True
         try:
             return [self._read(body)]
         except StreamError as failure:
-            return self._fail(truncated() if _is_cut_short(body) else failure)
-
-    def _fail(self, failure: StreamError) -> list[R]:
-        self.failure, self.over = failure, True
-        self._pieces.clear()
-        return []
+            self._fail(truncated() if _is_cut_short(body) else failure)
+            return []
 
 
 def _is_cut_short(text: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""The default transport, which loads when a client first connects: it takes a third of the library's import time."""
+"""The default transport, loaded when a client first connects: it takes a third of the library's import time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ("LazyTransport", "http_transport")
 def http_transport(
     base_url: str, api_key: str, headers: Mapping[str, str] | None, client: AsyncClient | None
 ) -> Callable[[], HttpTransport]:
-    """Prepare the HTTP transport of a server."""
+    """Return a function that makes the HTTP transport of a server."""
 
     def make() -> HttpTransport:
         from rxollama._http import HttpTransport  # noqa: PLC0415 - See the head of this module.
@@ -29,10 +29,10 @@ def http_transport(
 
 class LazyTransport:
     """
-    Be a transport that is made when it is first used.
+    A transport that is made when it is first used.
 
     Args:
-        make: Makes it.
+        make: Returns the transport.
     """
 
     def __init__(self, make: Callable[[], HttpTransport]) -> None:
@@ -41,16 +41,16 @@ class LazyTransport:
 
     def open(self, request: Request) -> AbstractAsyncContextManager[Response]:
         """Send a request; see `rxollama.transport.Transport`."""
-        # No lock, which a fork might find locked for ever: of two threads that are first, both take the same one.
+        # A lock could stay locked in a forked child. `setdefault` is atomic, so two threads that are first share one.
         made = self._made.get(None) or self._made.setdefault(None, self._make())
         return made.open(request)
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the transport, if it was made."""
         for made in list(self._made.values()):
             made.close()
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close the transport, if it was made."""
         for made in list(self._made.values()):
             await made.aclose()

@@ -161,6 +161,7 @@ async def cancel(ask: Coroutine[Any, Any, None], stage: Stage, came: asyncio.Que
 async def leave_async_for(ollama: Ollama, stage: Stage) -> None:
     """Leave an `async for`. If no chunk arrives, a timeout around it ends it."""
     count = 0
+    expiring: asyncio.Task[None] | None = None
 
     async def expire(limit: asyncio.Timeout) -> None:
         await asyncio.to_thread(stage.server.wait_for, 1)
