@@ -1,6 +1,7 @@
 """Where a stream lives: its event loop, its subscription, and the ways out of Rx."""
 
 from rxollama._runtime._consume import aiterate, iterate, run
+from rxollama._runtime._end import end_failed, end_safely
 from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow
 from rxollama._runtime._loop import (
     Job,
@@ -30,6 +31,8 @@ __all__ = (
     "background",
     "call_on",
     "chunks_of",
+    "end_failed",
+    "end_safely",
     "is_shutting_down",
     "iterate",
     "never_collect",

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from reactivex import abc
 
+from rxollama._runtime._end import end_failed, end_safely
 from rxollama._runtime._loop import (
     Job,
     call_on,
@@ -23,7 +24,6 @@ from rxollama._runtime._loop import (
     running,
     stream_loop,
 )
-from rxollama._runtime._whole import without_internals
 from rxollama.errors import ClientClosedError, StreamError
 
 __all__ = ("Streams", "Subscription")
@@ -164,30 +164,12 @@ class Subscription(ABC, Generic[T]):
             if isinstance(error, Exception) and not isinstance(error, StreamError):
                 report_error(f"a callback of {self._name} raised after it was disposed", error)
         elif error is None or isinstance(error, Exception):
+            if isinstance(error, StreamError):
+                self._fill_in(error)
             # A loop that closes under a stream is the end of a program, which needs no report.
-            self._end_with(error, quietly=swept and not self._aborted)
+            end_safely(self._observer, error, name=self._name, quietly=swept and not self._aborted)
         else:
-            # The task has already raised the exception that ends the program. The subscriber must know as well.
-            ended = RuntimeError(f"{self._name} was ended by {type(error).__name__}")
-            ended.__cause__ = error
-            self._end_with(ended, quietly=isinstance(error, (KeyboardInterrupt, SystemExit)))
-
-    def _end_with(self, error: Exception | None, *, quietly: bool) -> None:
-        if isinstance(error, StreamError):
-            self._fill_in(error)
-        # A subscriber without `on_error` raises the error again, which would add frames of the library to it.
-        own = None if error is None else without_internals(error).__traceback__
-        try:
-            if error is None:
-                self._observer.on_completed()
-            else:
-                self._observer.on_error(error)
-        except Exception as raised:  # noqa: BLE001 - There is no other place to report it.
-            if raised is not error:
-                report_error(f"the on_error or on_completed callback of {self._name} raised", raised)
-            elif not quietly:
-                message = f"unhandled error in {self._name}: pass on_error= to subscribe()"
-                report_error(message, raised.with_traceback(own))
+            end_failed(self._observer, error, name=self._name)
 
 
 _CLOSED = "the client was closed while this stream was running"

@@ -10,7 +10,8 @@ import pytest
 from reactivex import abc
 from reactivex.observer import Observer
 
-from rxollama.operators._ending import emit_and_end, end_failed, end_safely
+from rxollama._runtime import end_failed, end_safely
+from rxollama.operators._ending import emit_and_end
 
 LOST = ConnectionError("lost")
 MINE = KeyError("mine")

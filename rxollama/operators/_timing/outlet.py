@@ -31,8 +31,8 @@ from typing import Any, Generic, TypeVar
 
 from reactivex import abc
 
+from ..._runtime import end_failed, end_safely
 from ...messages import Backlog, Queue
-from .._ending import end_failed, end_safely
 
 __all__ = ("Outlet",)
 
