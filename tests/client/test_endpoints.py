@@ -101,7 +101,7 @@ class TestRecorded:
         assert all(isinstance(model, RunningModel) and model.context_length for model in found)
 
     def test_show(self) -> None:
-        """A model's card holds what the server tells of it."""
+        """A model's card holds the fields that the server sends."""
         (card,) = self.play("show", self.ollama.show("think"))
         told = body_of(self.recordings["show"])
         assert isinstance(card, ModelCard)
@@ -131,7 +131,7 @@ class TestRecorded:
         assert self.play("delete", self.ollama.delete("plain2")) == [None]
 
     def test_pull_that_fails(self) -> None:
-        """An error record in a pull ends it, after what was told before."""
+        """An error record in a pull ends it, after the records before it."""
         heard = Heard(self.ollama.pull("127.0.0.1:1/library/none", insecure=True))
         assert isinstance(heard.failure, ReportedError)
         assert heard.failure.detail == self.recordings["pull-missing"].expect["error"]
@@ -202,7 +202,7 @@ _SENT: list[tuple[Callable[[Ollama], Observable[Any]], dict[str, Any]]] = [
 
 
 class TestSent:
-    """What the calls send, whatever they are answered."""
+    """The requests that the calls send."""
 
     @pytest.mark.parametrize(("call", "sent"), _SENT)
     def test_body(
@@ -217,7 +217,7 @@ class TestFailing:
     """Answers that are none."""
 
     def test_unknown_model(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """A model that there is not is told with its name."""
+        """An error for an unknown model names it."""
         for call in (ollama.copy("nobody", "m"), ollama.delete("nobody")):
             failure = Heard(call).failure
             assert isinstance(failure, NotFoundError)
@@ -225,17 +225,17 @@ class TestFailing:
         assert len(server.requests) == 2
 
     def test_cut_short(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """A progress that ends without success is told so."""
+        """A progress that ends without success is an error."""
         server.enqueue(Reply.records([{"status": "pulling manifest"}]))
         assert isinstance(Heard(ollama.pull("m")).failure, TruncatedError)
 
     def test_something_else(self, server: ScriptedOllama, ollama: Ollama) -> None:
-        """A body that is something else is told so."""
+        """A body that is something else is an error."""
         server.enqueue(Reply.json(["0.0.0"]))
         assert isinstance(Heard(ollama.version()).failure, ProtocolError)
 
     def test_too_long(self, server: ScriptedOllama) -> None:
-        """A body that is longer than is taken is told so."""
+        """A body that is longer than the limit is an error."""
         server.enqueue(Reply.json({"version": "1" * 200}))
         with Ollama(server.url, max_line=100) as ollama:
             assert "larger max_line=" in str(Heard(ollama.version()).failure)

@@ -322,7 +322,7 @@ class Swallowing:
 
 
 class TestConnection:
-    """What becomes of the connection."""
+    """The connection after an answer."""
 
     @pytest.mark.parametrize(
         "reply",
@@ -342,7 +342,7 @@ class TestConnection:
         assert len({seen.peer_port for seen in server.requests}) == 1
 
     def test_never_ending(self, ollama: Ollama, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A server that keeps the answer open after it is done keeps nobody waiting for long."""
+        """A server that keeps an answer open after it is done delays its end by a second at most."""
         monkeypatch.setattr("rxollama.client._source._LINGER_SECONDS", 0.05)
         server.enqueue(Reply.answer(WORDS).stalled(4))
         heard = Heard(chat(ollama)).wait()
@@ -356,7 +356,7 @@ class TestConnection:
         assert text_of(Heard(chat(ollama)).wait().items) == "One two three"
 
     def test_talking_on(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """What comes after the answer is done is passed over."""
+        """Bytes after the end of the answer are ignored."""
         pieces = Reply.answer(WORDS).pieces
         server.enqueue(Reply(pieces=(*pieces, *(Piece(piece.data, 0.005) for piece in pieces))))
         heard = Heard(chat(ollama)).wait()
@@ -371,7 +371,7 @@ class TestConnection:
         assert failure.detail == "It"
 
     def test_long_refusal(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """Of the body of a refusal only so much is read."""
+        """Only a limited part of a refusal's body is read."""
         server.enqueue(Reply.error(500, "x" * 3_000_000))
         failure = Heard(chat(ollama)).failure
         assert isinstance(failure, StatusError)
@@ -379,7 +379,7 @@ class TestConnection:
 
 
 class TestErrors:
-    """What the subscriber is told."""
+    """The errors that a subscriber receives."""
 
     @pytest.mark.parametrize(
         ("reply", "kind"),
@@ -417,7 +417,7 @@ class TestErrors:
         assert failure.partial is None
 
     def test_in_a_callback(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """A callback that raises ends its own subscription, which is told of it, and no other."""
+        """A callback that raises ends its own subscription with that error, and no other."""
         server.always(Reply.answer(WORDS).stalled(2))
 
         def fail(_: ChatChunk) -> None:
@@ -490,7 +490,7 @@ def reports() -> asyncio.Queue[dict[str, Any]]:
 
 
 class TestTiming:
-    """What the client saw."""
+    """The timing that the client measures."""
 
     def test_last_chunk(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """The last chunk, and only it, tells what the client saw, in the order in which it happened."""
@@ -557,7 +557,7 @@ class TestClose:
     """A client that is closed while its streams run."""
 
     def test_from_outside(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """When it returns every stream was told, with what had arrived, and the server was left."""
+        """When it returns, every stream has its error with the response so far, and every request is closed."""
         server.always(Reply.answer(WORDS).stalled(2))
         streams = [Heard(chat(ollama)).wait_items(2) for _ in range(3)]
         ollama.close()
@@ -590,7 +590,7 @@ class TestClose:
         await asyncio.to_thread(server.wait_closed)
 
     def test_before_it_began(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """A stream whose loop has not come to it yet is told as well."""
+        """A stream that has not begun on its loop yet ends as well."""
         held, release = threading.Event(), threading.Event()
 
         def hold() -> None:
@@ -639,7 +639,7 @@ class TestClose:
         assert ["a bug" in str(record.exc_info) for record in caplog.records] == [True]
 
     def test_twice_and_after(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """Closing twice is closing once; a stream that is subscribed after that is told so, and sends nothing."""
+        """Closing twice is closing once. A stream that is subscribed later fails, and sends nothing."""
         ollama.close()
         ollama.close()
         failure = Heard(chat(ollama)).failure

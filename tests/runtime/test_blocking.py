@@ -46,7 +46,7 @@ class TestTrio:
         trio.run(main)
 
     def test_in_a_thread(self, server: ScriptedOllama) -> None:
-        """What the error names works."""
+        """The way out that the error names works."""
         server.enqueue(Reply.answer("Hello!"))
         # In a process of its own, since trio keeps its threads for a while.
         program = """
@@ -83,7 +83,7 @@ class TestGevent:
     """A program whose threads gevent has patched."""
 
     def test_patched(self, server: ScriptedOllama) -> None:
-        """It is told what to do, instead of waiting without an end."""
+        """The error says what to do, instead of waiting without an end."""
         program = """
             import gevent.monkey
             gevent.monkey.patch_all()

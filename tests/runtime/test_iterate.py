@@ -236,7 +236,7 @@ class TestSlowConsumer:
 
     @pytest.mark.parametrize("overflow", ["keep", "latest", "sum"])
     def test_overflow(self, ollama: Ollama, server: ScriptedOllama, overflow: Any) -> None:
-        """What waited is found whole, or only the latest of it, or as a sum."""
+        """The items that waited are found one by one, as the latest alone, or as a sum."""
         server.enqueue(Reply.answer(WORDS * 100))
         with iterate(chat(ollama), overflow=overflow) as got:
             chunks = [next(got)]
@@ -251,7 +251,7 @@ class TestSlowConsumer:
             assert (len(chunks) == 301) == (overflow == "keep")
 
     async def test_async(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """An asynchronous consumer that is busy elsewhere keeps nobody waiting either."""
+        """An asynchronous consumer that is busy elsewhere does not stall the server either."""
         server.enqueue(self.flood())
         parts: list[str] = []
         async with aiterate(texts(ollama)) as got:
@@ -307,7 +307,7 @@ class TestAiterate:
         await asyncio.to_thread(server.requests[0].wait_left)
 
     async def test_aclose(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """`aclose` closes the request, wakes who waits, and nothing more is handed out."""
+        """`aclose` closes the request, wakes the waiting task, and ends the iteration."""
         server.enqueue(Reply.answer(WORDS).stalled(1))
         chunks = aiterate(chat(ollama))
         assert (await anext(chunks)).message.content == "One"
@@ -348,7 +348,7 @@ class TestAiterate:
         assert len(parts) < 900
 
     def test_loop_gone(self) -> None:
-        """Items for a loop that was closed are nobody's any more, and no error of the source."""
+        """Items for a closed loop are dropped, and are not an error of the source."""
         subject = Subject[int]()
         got = aiterate(subject)
 
@@ -371,7 +371,7 @@ class TestAiterate:
 
 
 def test_as_they_come(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Iterators are what their names say, for those who annotate."""
+    """Iterators have the types that annotations name."""
     server.enqueue(Reply.answer(WORDS))
     chunks = iterate(chat(ollama))
     assert isinstance(chunks, Iteration)

@@ -44,7 +44,7 @@ class TestHome:
 
 
 class TestTell:
-    """Calls and work on loops, from whichever thread."""
+    """Calls and jobs on loops, from any thread."""
 
     async def test_here(self) -> None:
         """On the running loop a callback is called at once."""
@@ -53,7 +53,7 @@ class TestTell:
         assert called
 
     def test_closed(self) -> None:
-        """A loop that is closed is told nothing, and nobody else is either."""
+        """A call on a closed loop does nothing, and raises nothing."""
         loop = asyncio.new_event_loop()
         loop.close()
         _loop.call_on(loop, pytest.fail)
@@ -84,7 +84,7 @@ class TestReport:
     """Errors that have no subscriber."""
 
     async def test_on_a_loop(self) -> None:
-        """On a loop its exception handler is told."""
+        """On a loop its exception handler gets the error."""
         told: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
         error = ValueError("no")
@@ -101,7 +101,7 @@ class TestReport:
 
 
 def test_exit_from_a_callback(ollama: Ollama, server: ScriptedOllama, caplog: pytest.LogCaptureFixture) -> None:
-    """A callback that calls `sys.exit` ends its own stream, and nobody else's."""
+    """A callback that calls `sys.exit` ends its own stream, and no other."""
     server.enqueue(Reply.answer("I stay.").stalled(2), Reply.answer("I go.").stalled(1))
     staying = Heard(ollama.chat("m", "Stay")).wait_items(2)
 
@@ -133,7 +133,7 @@ class _Leaving(asyncio.SelectorEventLoop):
 
 
 def test_exit_from_any_callback(caplog: pytest.LogCaptureFixture) -> None:
-    """The background loop goes on after what would end the program, and tells of it."""
+    """The background loop continues after an exception that would end the program, and reports it."""
     loop = _Leaving()
     _loop._run_forever(loop)
     loop.close()
@@ -142,7 +142,7 @@ def test_exit_from_any_callback(caplog: pytest.LogCaptureFixture) -> None:
 
 
 class TestExit:
-    """The end of the interpreter, with a client that nobody closed."""
+    """The end of the interpreter, with a client that was not closed."""
 
     def test_unused(self, start: Start) -> None:
         """A client that was never used leaves nothing."""
@@ -186,7 +186,7 @@ class TestExit:
         assert server.requests[0].left_at is not None
 
     def test_living_on_another_loop(self, start: Start, server: ScriptedOllama) -> None:
-        """A living stream of a loop that ends is told so, and one without a handler needs none."""
+        """An open stream of a loop that ends gets an error. Without a handler nothing is reported."""
         server.always(Reply.answer("Good bye").stalled(1))
         program = start(
             """
@@ -208,7 +208,7 @@ class TestExit:
         assert all(seen.left_at for seen in server.wait_for(2))
 
     def test_begun_at_the_last_moment(self, start: Start, server: ScriptedOllama) -> None:
-        """A stream whose loop ends before it could begin is told so."""
+        """A stream whose loop ends before it could begin gets an error."""
         program = start(
             """
             import asyncio
@@ -226,7 +226,7 @@ class TestExit:
         assert server.requests == ()
 
     def test_blocked(self, start: Start, server: ScriptedOllama) -> None:
-        """A callback that holds the background loop does not hold the end of the interpreter for ever."""
+        """A callback that blocks the background loop does not block the end of the interpreter."""
         server.enqueue(Reply.answer("Good bye"))
         program = start(
             """

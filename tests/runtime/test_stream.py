@@ -54,10 +54,10 @@ def said(content: str = "", thinking: str = "", *, done: bool = False) -> ChatCh
 
 
 class TestKind:
-    """What a stream knows of its items."""
+    """The kind of a stream's items."""
 
     def test_unknown(self) -> None:
-        """A stream knows nothing of its items, unless it is told."""
+        """Without arguments a stream knows nothing of its items."""
         assert (stream().items, stream().deltas) == (None, False)
 
     def test_like(self) -> None:
@@ -120,7 +120,7 @@ class TestRun:
         assert whole.message == Message("assistant", "bd", "ac")
 
     def test_final_message(self) -> None:
-        """Several messages give the last one; what tells of a tool's progress is none."""
+        """Several messages give the last one. A chunk of a tool's progress belongs to no message."""
         result = ChatChunk(message=Message("tool", "1", tool_name="t"), done=True)
         progress = ChatChunk(message=Message("tool", tool_name="t"), tool_progress="half")
         items = [said("a"), said(done=True), result, said("b"), said("c", done=True), progress]
@@ -142,7 +142,7 @@ class TestRun:
         assert run(ollama.chat("m", "Count.").pipe(op.thinking(), op.coalesce(1))) == "Hm, well"
 
     def test_values(self) -> None:
-        """Of anything else the last item is given, also of a foreign observable of texts."""
+        """Anything else gives its last item, also a foreign observable of texts."""
         assert run(reactivex.of(1, 2, 3)) == 3
         assert run(reactivex.of("a", "b")) == "b"
         assert run(stream("a", "b")) == "b"
@@ -225,7 +225,7 @@ class TestFor:
     """A stream in a plain `for`."""
 
     def test_items(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """It brings the items, and asks anew each time."""
+        """It brings the items, and sends a request each time."""
         server.always(Reply.answer(WORDS, gap=0.01))
         chat = ollama.chat("m", "Count.")
         assert "".join(chunk.message.content for chunk in chat) == "One two three"
@@ -253,7 +253,7 @@ class TestFor:
         assert list(iterate(stream("a", "b", deltas=True), overflow="keep")) == ["a", "b"]
 
     def test_observable(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """What reactivex's own operators make of a stream is an observable, which `iterate` takes."""
+        """An operator of reactivex returns an observable, which `iterate` takes."""
         server.enqueue(Reply.answer(WORDS))
         lengths = ollama.chat("m", "Count.").pipe(op.content(), rx.map(len))
         assert not isinstance(lengths, Stream)
@@ -286,13 +286,13 @@ class TestAwait:
         assert await ollama.chat("m", "Count.").pipe(op.content()) == "One two three"
 
     async def test_values(self) -> None:
-        """Of anything that is not deltas the last item is given."""
+        """Anything that is not deltas gives its last item."""
         assert await stream(1, 2, 3) == 3
         with pytest.raises(EmptyStreamError):
             await stream()
 
     async def test_error(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """It raises the error that ends the stream, whose traceback has no inside of the library."""
+        """It raises the error that ends the stream, without the library's frames in its traceback."""
         server.enqueue(Reply.error(404, {"error": "model 'm' not found"}))
         with pytest.raises(NotFoundError) as raised:
             await ollama.chat("m", "Hello")
@@ -316,7 +316,7 @@ class TestAwait:
         await asyncio.to_thread(server.requests[0].wait_left)
 
     async def test_of_another_loop(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """A shared stream that lives on the background loop wakes whoever awaits it here."""
+        """A shared stream that lives on the background loop wakes a task that awaits it here."""
         server.enqueue(Reply.answer(WORDS, gap=0.05))
         shared = ollama.chat("m", "Count.").pipe(op.share())
         begun = threading.Event()
@@ -328,7 +328,7 @@ class TestAwait:
         assert background() is not asyncio.get_running_loop()
 
     async def test_from_a_thread(self) -> None:
-        """An observable whose items come from a thread wakes whoever awaits it."""
+        """An observable whose items come from a thread wakes a task that awaits it."""
         subject = Subject[int]()
 
         def subscribe(observer: abc.ObserverBase[int], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
