@@ -7,8 +7,23 @@ from threading import TIMEOUT_MAX
 
 import pytest
 
-from rxollama._checks import check_count, check_seconds
+from rxollama._checks import check_callable, check_count, check_seconds
 from rxollama.errors import InvalidValueError
+
+
+class TestCheckCallable:
+    """`check_callable()` returns a function, and refuses what cannot be called."""
+
+    def test_returns_the_function(self) -> None:
+        """Anything that can be called is a function."""
+        assert check_callable("when", print) is print
+
+    def test_refuses_anything_else(self) -> None:
+        """The error names the field and what was expected, and does not show the value."""
+        with pytest.raises(InvalidValueError) as refused:
+            check_callable("when", "private", "a function of an error")
+
+        assert str(refused.value) == "when: expected a function of an error, got str"
 
 
 class TestCheckCount:

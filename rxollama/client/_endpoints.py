@@ -55,7 +55,9 @@ class Endpoints:
             self, request: Request, decoder: Callable[[], Decoder[T]], model: str, items: type[T] | None = None
         ) -> Stream[T]: ...
 
-        def send(self, request: ChatRequest | GenerateRequest) -> Stream[ChatChunk]: ...
+        def send(self, request: ChatRequest | GenerateRequest) -> Stream[ChatChunk]:
+            """Send a request, see `Ollama.send`."""
+            ...
 
     def embed(
         self,

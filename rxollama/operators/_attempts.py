@@ -19,7 +19,7 @@ from collections.abc import Callable
 from reactivex import Observable, abc
 from reactivex.disposable import SerialDisposable, SingleAssignmentDisposable
 
-from .._invalid_value import invalid_value
+from .._checks import check_callable
 from ..messages import ChatChunk
 from ._ending import emit_and_end
 
@@ -44,8 +44,8 @@ def add_note(error: Exception, text: str) -> None:
 
 def check_predicate(field: str, predicate: object) -> None:
     """Raise `InvalidValueError` if *predicate* is neither a function nor None."""
-    if predicate is not None and not callable(predicate):
-        raise invalid_value(field, predicate, "a function from an error to a bool", show=False)
+    if predicate is not None:
+        check_callable(field, predicate, "a function from an error to a bool")
 
 
 class Attempts:

@@ -244,12 +244,13 @@ class TestFields:
         assert schema == _chat(format=_Model).format
         assert {"type": "array", "items": schema} == _chat(format=list[_Model]).format
 
-    def test_refuses_option_names_that_are_no_text(self) -> None:
+    @pytest.mark.parametrize("argument", ["options", "extra"])
+    def test_refuses_option_names_that_are_no_text(self, argument: str) -> None:
         """An option has a name."""
         with pytest.raises(InvalidValueError) as caught:
-            _chat(options={1: 1})
+            _chat(**{argument: {1: 1}})
 
-        assert (caught.value.field, caught.value.given) == ("options", "1")
+        assert (caught.value.field, caught.value.given) == (argument, "1")
 
     @pytest.mark.parametrize("count", [0, 1, 20])
     def test_takes_alternatives_with_logprobs(self, count: int) -> None:
@@ -331,7 +332,7 @@ class TestChatRequest:
 
     def test_needs_no_tools(self) -> None:
         """Without tools there are none."""
-        assert _chat().tools == ()
+        assert _chat().tools == _chat(tools=None).tools == ()
 
     @pytest.mark.parametrize("wrong", ["get_time", b"get_time", _TOOL, 1, print])
     def test_refuses_what_are_no_tools(self, wrong: Any) -> None:
