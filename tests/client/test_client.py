@@ -1,4 +1,4 @@
-"""The client itself: what it is made of, and how it is closed."""
+"""The client: its construction, its arguments and its end."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ WORDS = ["One", " two", " three"]
 
 
 class TestMaking:
-    """How a client is made."""
+    """The construction of a client."""
 
     def test_default(self) -> None:
-        """Without a host and without a setting it is the server of this machine."""
+        """Without a host and without the variable, the server is on this machine."""
         assert Ollama().base_url == "http://127.0.0.1:11434"
 
     def test_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The setting is read at construction, and an argument goes before it."""
+        """The variable is read at construction, and an argument overrides it."""
         monkeypatch.setenv("OLLAMA_HOST", "gpu-box:1234")
         ollama, other = Ollama(), Ollama("https://ollama.example/prefix/")
         monkeypatch.delenv("OLLAMA_HOST")
         assert [ollama.base_url, other.base_url] == ["http://gpu-box:1234", "https://ollama.example:443/prefix"]
 
     def test_prefix(self, server: ScriptedOllama) -> None:
-        """A path prefix goes before every path."""
+        """A path prefix precedes every path."""
         with Ollama(server.url + "/proxy/ollama/") as ollama:
             Heard(ollama.version()).wait()
         assert server.requests[0].path == "/proxy/ollama/api/version"
 
     def test_repr(self) -> None:
-        """Its repr tells the server, and nothing that is secret."""
+        """The repr shows the server and no secret."""
         assert repr(Ollama("gpu-box", api_key="secret")) == "Ollama('http://gpu-box:11434')"
 
 
 class TestArguments:
-    """What an editor shows of the calls."""
+    """The arguments of the calls, as an editor shows them."""
 
     @pytest.mark.parametrize("name", ["chat", "generate", "converse", "embed", "create"])
     def test_documents_every_argument(self, name: str) -> None:
@@ -77,10 +77,10 @@ class TestArguments:
 
 
 class TestClosing:
-    """How a client is closed."""
+    """The end of a client."""
 
     def test_with(self, server: ScriptedOllama) -> None:
-        """Leaving a `with` closes its connections."""
+        """The end of a `with` closes the connections."""
         server.enqueue(Reply.answer(WORDS))
         with Ollama(server.url) as ollama:
             assert text_of(Heard(ollama.chat("m", "Hi")).wait().items) == "One two three"
@@ -88,7 +88,7 @@ class TestClosing:
         server.wait_closed()
 
     async def test_async_with(self, server: ScriptedOllama) -> None:
-        """Leaving an `async with` closes its connections, and ends its streams with that error."""
+        """The end of an `async with` closes the connections, and ends the streams with that error."""
         server.enqueue(Reply.answer(WORDS), Reply.answer(WORDS).stalled(1))
         async with Ollama(server.url) as ollama:
             assert (await ollama.chat("m", "Hi")).done
@@ -99,7 +99,7 @@ class TestClosing:
         await asyncio.to_thread(server.wait_closed)
 
     async def test_close_in_a_coroutine(self, server: ScriptedOllama) -> None:
-        """`close` in a coroutine does not wait, and all is closed a moment later."""
+        """`close` in a coroutine does not wait, and everything is closed soon after."""
         server.enqueue(Reply.answer(WORDS).stalled(1))
         ollama = Ollama(server.url)
         heard = Heard[ChatChunk]()
@@ -111,7 +111,7 @@ class TestClosing:
         await asyncio.to_thread(server.wait_closed)
 
     def test_on_several_loops(self, server: ScriptedOllama) -> None:
-        """Closing closes the connections on every loop that runs."""
+        """`close` closes the connections of every running loop."""
         server.always(Reply.answer(WORDS))
         ollama = Ollama(server.url)
         asked, closed = threading.Event(), threading.Event()
@@ -132,7 +132,7 @@ class TestClosing:
         living.join()
 
     def test_dropped(self, server: ScriptedOllama) -> None:
-        """A client that is dropped without being closed closes its connections."""
+        """A client that is garbage-collected closes its connections."""
         server.enqueue(Reply.answer(WORDS))
         Heard(Ollama(server.url).chat("m", "Hi")).wait()
         gc.collect()

@@ -1,4 +1,4 @@
-"""All calls but chat: what they send, and what they bring, against recordings of a real server."""
+"""All calls except chat, against recordings of a real server."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from rxollama.testing import Recording, Reply, ScriptedOllama
 
 @pytest.fixture
 def server(recordings: dict[str, Recording]) -> Iterator[ScriptedOllama]:
-    """Run a server that plays the recordings as fast as it goes."""
+    """Run a server that plays the recordings without delays."""
     with ScriptedOllama(recordings, speed=None) as server:
         yield server
 
 
 def body_of(recording: Recording) -> Any:
-    """Read what the server sent."""
+    """Return the recorded body as JSON."""
     return orjson.loads(recording.body)
 
 
 class TestRecorded:
-    """Calls as they were recorded."""
+    """Recorded calls."""
 
     @pytest.fixture(autouse=True)
     def _set_up(self, server: ScriptedOllama, ollama: Ollama, recordings: dict[str, Recording]) -> None:
         self.server, self.ollama, self.recordings = server, ollama, recordings
 
     def play(self, name: str, call: Observable[Any]) -> list[Any]:
-        """Play a recording to a call that has to ask what was asked."""
+        """Play a recording to a call, which must send the recorded request."""
         if name.startswith("generate"):
             # We say that we stream, so that the server would look for what was said only.
             self.server.enqueue(Reply.of(self.recordings[name], speed=None))
@@ -50,25 +50,25 @@ class TestRecorded:
         return items
 
     def test_generate(self) -> None:
-        """A bare generation brings chunks, as a chat does."""
+        """A generation emits chunks, as a chat does."""
         items = self.play("generate", self.ollama.generate("plain", "Why?"))
         assert text_of(items) == self.recordings["generate"].expect["content"]
         assert items[-1].metrics.eval_count == self.recordings["generate"].expect["eval_count"]
 
     def test_generate_thinking(self) -> None:
-        """A bare generation that thinks brings thinking as well."""
+        """A generation of a thinking model emits thinking too."""
         items: list[ChatChunk] = self.play("generate-thinking", self.ollama.generate("think", "Why?", think=True))
         thinking = "".join(chunk.message.thinking for chunk in items)
         assert thinking == self.recordings["generate-thinking"].expect["thinking"]
 
     def test_embed(self) -> None:
-        """Embedding brings a vector for each text."""
+        """An embedding has a vector for each text."""
         (found,) = self.play("embed", self.ollama.embed("embedder", ["one", "two"]))
         assert isinstance(found, Embeddings)
         assert [list(vector) for vector in found.embeddings] == body_of(self.recordings["embed"])["embeddings"]
 
     def test_pull(self) -> None:
-        """Pulling brings its progress, success last."""
+        """A pull emits its progress, and `success` last."""
         items: list[Progress] = self.play("pull", self.ollama.pull("127.0.0.1:15001/library/big", insecure=True))
         assert len(items) == self.recordings["pull"].expect["records"]
         assert items[-1] == Progress(status="success")
@@ -76,25 +76,25 @@ class TestRecorded:
         assert items[-1].fraction == 1.0
 
     def test_push(self) -> None:
-        """Pushing brings its progress, success last."""
+        """A push emits its progress, and `success` last."""
         items = self.play("push", self.ollama.push("127.0.0.1:15000/library/big", insecure=True))
         assert items[-1] == Progress(status="success")
 
     def test_create(self) -> None:
-        """Creating brings its progress, success last."""
+        """A creation emits its progress, and `success` last."""
         items = self.play("create", self.ollama.create("custom", from_="plain", system="Be brief."))
         assert len(items) == self.recordings["create"].expect["records"]
         assert items[-1] == Progress(status="success")
 
     def test_models(self) -> None:
-        """The models are all that the server has."""
+        """All models on the server are listed."""
         (found,) = self.play("tags", self.ollama.models())
         names = [model["name"] for model in body_of(self.recordings["tags"])["models"]]
         assert [model.name for model in found] == names
         assert all(isinstance(model, ModelEntry) and model.details.family for model in found)
 
     def test_running(self) -> None:
-        """The running models are those that are loaded."""
+        """The loaded models are listed."""
         (found,) = self.play("ps", self.ollama.running())
         names = [model["name"] for model in body_of(self.recordings["ps"])["models"]]
         assert [model.name for model in found] == names
@@ -109,25 +109,25 @@ class TestRecorded:
         assert card.model_info == told["model_info"]
 
     def test_version(self) -> None:
-        """The version is a text."""
+        """The version is a str."""
         assert self.play("version", self.ollama.version()) == [body_of(self.recordings["version"])["version"]]
 
     def test_load(self) -> None:
-        """Loading brings one chunk, which says so."""
+        """A load emits one chunk with that reason."""
         (chunk,) = self.play("load", self.ollama.load("plain"))
         assert (chunk.done, chunk.done_reason) == (True, "load")
 
     def test_unload(self) -> None:
-        """Unloading brings one chunk, which says so."""
+        """An unload emits one chunk with that reason."""
         (chunk,) = self.play("unload", self.ollama.unload("plain"))
         assert (chunk.done, chunk.done_reason) == (True, "unload")
 
     def test_copy(self) -> None:
-        """Copying brings None, once it is done."""
+        """A copy emits None when it is done."""
         assert self.play("copy", self.ollama.copy("plain", "plain2")) == [None]
 
     def test_delete(self) -> None:
-        """Deleting brings None, once it is done."""
+        """A deletion emits None when it is done."""
         assert self.play("delete", self.ollama.delete("plain2")) == [None]
 
     def test_pull_that_fails(self) -> None:
@@ -208,13 +208,13 @@ class TestSent:
     def test_body(
         self, server: ScriptedOllama, ollama: Ollama, call: Callable[[Ollama], Observable[Any]], sent: dict[str, Any]
     ) -> None:
-        """Each argument goes under Ollama's own name, and nothing that was not given."""
+        """Each given argument is sent under Ollama's name, and no other field is sent."""
         Heard(call(ollama)).wait()
         assert server.requests[0].json == sent
 
 
 class TestFailing:
-    """Answers that are none."""
+    """Wrong answers."""
 
     def test_unknown_model(self, server: ScriptedOllama, ollama: Ollama) -> None:
         """An error for an unknown model names it."""
@@ -287,7 +287,7 @@ _REFUSED: list[tuple[str, Callable[[Any], object]]] = [
 
 @pytest.mark.parametrize(("field", "call"), _REFUSED)
 def test_refused(server: ScriptedOllama, ollama: Ollama, field: str, call: Callable[[Any], object]) -> None:
-    """A wrong argument is refused at the call, by its name, and nothing is sent."""
+    """A wrong argument is refused by name at the call, and no request is sent."""
     with pytest.raises(InvalidValueError) as refusal:
         call(ollama)
     assert refusal.value.field == field

@@ -1,4 +1,4 @@
-"""What waits for a slow consumer."""
+"""The items that wait for a slow consumer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _reduced(items: list[ChatChunk]) -> Any:
 
 
 def _pieces(items: list[ChatChunk]) -> list[tuple[str, object]]:
-    """Read chunks as a reader does: thinking, content, calls, one after the other, with ends between messages."""
+    """Return the thinking, content, calls and ends of chunks in reading order."""
     read: list[tuple[str, object]] = []
     for item in items:
         message = item.message
@@ -61,11 +61,11 @@ def _pieces(items: list[ChatChunk]) -> list[tuple[str, object]]:
 
 
 class TestLaws:
-    """A backlog changes how many items there are, never what they say."""
+    """A backlog changes the number of items, not their sum."""
 
     @given(st.lists(chunks(), max_size=12), _MOVES)
     def test_keeps_the_sum_of_chunks(self, items: list[ChatChunk], moves: list[str]) -> None:
-        """However adding and taking interleave, the sum of what was taken is the sum of what was added."""
+        """The sum of the removed chunks is the sum of the added ones, however both interleave."""
         taken = _played(items, moves)
 
         assert functools.reduce(operator.add, items, ChatChunk()) == functools.reduce(operator.add, taken, ChatChunk())
@@ -73,24 +73,24 @@ class TestLaws:
 
     @given(st.lists(texts(), max_size=12), _MOVES)
     def test_keeps_the_sum_of_texts(self, items: list[str], moves: list[str]) -> None:
-        """Texts likewise."""
+        """The same holds for strings."""
         assert "".join(items) == "".join(_played(items, moves))
 
     @given(st.lists(chunks(), max_size=12), _MOVES)
     def test_keeps_the_order_of_reading(self, items: list[ChatChunk], moves: list[str]) -> None:
-        """Who reads thinking, content and calls of each item in turn reads the same, letter by letter."""
+        """Thinking, content and calls keep their reading order, letter by letter."""
         assert _pieces(items) == _pieces(_played(items, moves))
 
     @given(conversations(), _MOVES)
     def test_keeps_the_response(self, spoken: list[list[ChatChunk]], moves: list[str]) -> None:
-        """What was taken reduces to the same response, over all messages of a conversation."""
+        """The removed chunks reduce to the same response, over all messages of a conversation."""
         items = [chunk for message in spoken for chunk in message]
 
         assert _reduced(items) == _reduced(_played(items, moves))
 
     @given(answers(), st.integers(0, 7))
     def test_leaves_what_it_shows(self, items: list[ChatChunk], looked_after: int) -> None:
-        """Looking takes nothing away, and what it showed does not change."""
+        """`look` removes nothing, and its result does not change later."""
         backlog: Backlog[ChatChunk] = Backlog()
         for item in items[:looked_after]:
             backlog.add(item)
@@ -105,17 +105,17 @@ class TestLaws:
 
     @given(st.lists(st.integers() | texts() | chunks(), max_size=12), _MOVES)
     def test_keeps_strangers_as_they_came(self, items: list[Any], moves: list[str]) -> None:
-        """What does not add up stays, item by item, in its place among texts and chunks."""
+        """Items that do not add up stay as they are, in their place among strings and chunks."""
         taken = _played(items, moves)
 
         assert [item for item in items if not is_summable(item)] == [item for item in taken if not is_summable(item)]
 
 
 class TestBacklog:
-    """A backlog by example."""
+    """`Backlog` by example."""
 
     def test_is_empty_at_first(self) -> None:
-        """There is nothing to take, to look at or to wait for."""
+        """A new backlog has no items."""
         backlog: Backlog[str] = Backlog()
 
         assert not backlog
@@ -123,7 +123,7 @@ class TestBacklog:
         assert [] == backlog.look() == backlog.take_finished() == backlog.take()
 
     def test_hands_on_a_lone_item_as_it_came(self) -> None:
-        """An item that waits alone is not rebuilt."""
+        """An item that waits alone is returned unchanged."""
         backlog: Backlog[ChatChunk] = Backlog()
         backlog.add(_CONTENT)
 
@@ -145,14 +145,14 @@ class TestBacklog:
         ],
     )
     def test_merges_neighbours_only(self, items: list[Any], counts: list[int]) -> None:
-        """Each item taken is the sum of so many neighbours."""
+        """Each removed item is the sum of neighbours."""
         waiting = iter(items)
         expected = [functools.reduce(operator.add, [next(waiting) for _ in range(count)]) for count in counts]
 
         assert expected == _played(items, [])
 
     def test_keeps_the_last_open(self) -> None:
-        """The last item may still grow and is not taken with the whole ones."""
+        """The last item can still grow, so `take_finished` leaves it."""
         backlog: Backlog[ChatChunk] = Backlog()
         for item in (_CONTENT, _THINKING, _CONTENT):
             backlog.add(item)
@@ -166,7 +166,7 @@ class TestBacklog:
         assert backlog.take() == [_THINKING + _CONTENT + _CONTENT]
 
     def test_holds_no_item_that_was_added_up(self) -> None:
-        """Of 200,000 chunks waiting only their text is kept, none of the chunks."""
+        """A backlog of 200,000 chunks keeps their text and none of the chunks."""
         chunk = ChatChunk(message=Message("assistant", "word "))
         before = sys.getrefcount(chunk)
         backlog: Backlog[ChatChunk] = Backlog()
@@ -179,5 +179,5 @@ class TestBacklog:
 
     @pytest.mark.parametrize(("item", "added"), [("a", True), (_DONE, True), (1, False), (None, False), (b"a", False)])
     def test_tells_what_adds_up(self, item: object, added: bool) -> None:
-        """Texts and chunks add up, nothing else does."""
+        """Strings and chunks add up, and nothing else does."""
         assert added is is_summable(item)

@@ -1,4 +1,4 @@
-"""What the other calls answer."""
+"""The values of the other calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rxollama.messages import Embeddings, ModelCard, ModelDetails, ModelEntry, P
 
 
 class TestProgress:
-    """`Progress` says how far a transfer has come."""
+    """`Progress` holds the progress of a transfer."""
 
     @pytest.mark.parametrize(
         ("completed", "total", "fraction"),
@@ -30,7 +30,7 @@ class TestProgress:
 
 
 class TestCatalog:
-    """The catalog's values take what a server sends, and go anywhere."""
+    """The values read what a server sends, and can be copied."""
 
     @pytest.mark.parametrize(
         "value",
@@ -45,16 +45,16 @@ class TestCatalog:
         ids=lambda value: type(value).__name__,
     )
     def test_is_a_value(self, value: Any) -> None:
-        """A value is equal to its copies and to what JSON makes of it."""
+        """A value equals its copies, and survives JSON."""
         assert value == copy.deepcopy(value)
         assert value == pickle.loads(pickle.dumps(value))  # noqa: S301 - Our own bytes.
         assert value == msgspec.convert(msgspec.to_builtins(value), value.__class__)
 
     @pytest.mark.parametrize("kind", [Progress, Embeddings, ModelDetails, ModelEntry, RunningModel, ModelCard])
     def test_takes_an_answer_of_any_age(self, kind: Any) -> None:
-        """A server may leave out anything, and say what is not known yet."""
+        """A server may leave out any field, and send unknown ones."""
         assert kind() == msgspec.json.decode(b'{"of_tomorrow": 1}', type=kind)
 
     def test_shares_no_dict(self) -> None:
-        """Two cards never share the dict that neither was given."""
+        """Two cards do not share a default dict."""
         assert ModelCard().model_info is not ModelCard().model_info

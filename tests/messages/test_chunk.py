@@ -1,4 +1,4 @@
-"""Chunks, and the one idea: they add up."""
+"""Chunks, and their sum."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ class TestSumLaws:
 
     @given(chunks(), chunks(), chunks())
     def test_is_associative(self, a: ChatChunk, b: ChatChunk, c: ChatChunk) -> None:
-        """It does not matter which chunks are added first."""
+        """The grouping of a sum does not matter."""
         assert (a + b) + c == a + (b + c)
 
     @given(chunks())
     def test_has_an_identity(self, chunk: ChatChunk) -> None:
-        """The empty chunk adds nothing, on either side."""
+        """The empty chunk adds nothing on either side."""
         assert chunk == chunk + _EMPTY == _EMPTY + chunk
 
     @given(st.lists(chunks(), max_size=6))
     def test_is_what_the_running_sum_says(self, items: list[ChatChunk]) -> None:
-        """Adding up at length, in linear time, comes to the same as `+`."""
+        """The running sum, in linear time, equals the result of `+`."""
         assert functools.reduce(operator.add, items, _EMPTY) == _summed(items).total()
 
     @given(chunks(), chunks())
     def test_changes_no_summand(self, a: ChatChunk, b: ChatChunk) -> None:
-        """Chunks are values: a sum leaves them alone."""
+        """A sum does not change its summands."""
         before = copy.deepcopy((a, b))
 
         _ = a + b
@@ -60,7 +60,7 @@ class TestSumLaws:
 
 
 class TestSum:
-    """What a sum says of each field."""
+    """The fields of a sum."""
 
     def test_joins_what_is_said(self) -> None:
         """Texts, images, calls and logprobs are joined in order."""
@@ -74,7 +74,7 @@ class TestSum:
         assert (Logprob("Hel"), Logprob("lo")) == total.logprobs
 
     def test_lets_the_later_word_count(self) -> None:
-        """Model, time and host are the later chunk's, unless it is silent about them."""
+        """Model, time and host are the later chunk's, unless it has none."""
         a = ChatChunk(model="a", created_at="1", remote_model="ra", remote_host="ha", debug_info={"a": 1})
         b = ChatChunk(model="b", created_at="2", remote_model="rb", remote_host="hb", debug_info={})
 
@@ -89,7 +89,7 @@ class TestSum:
         assert ChatChunk(message=Message("tool", "12", tool_name="a", tool_call_id="c"), tool_failed=True) == a + b
 
     def test_counts_numbers_on_done_chunks_only(self) -> None:
-        """Reason and numbers of a chunk that is not done are not the answer's."""
+        """The reason and the numbers of a chunk that is not done do not count."""
         loose = ChatChunk(done_reason="stop", eval_count=3, client=ClientTiming(chunk_count=1))
         done = ChatChunk(done=True, done_reason="length", eval_count=7)
 
@@ -97,27 +97,27 @@ class TestSum:
         assert done == loose + done == done + loose
 
     def test_takes_the_last_end(self) -> None:
-        """Of two done chunks the later one's end is the sum's."""
+        """The end of a sum is the last done chunk's."""
         a = ChatChunk(done=True, done_reason="stop", eval_count=3, total_duration=9)
         b = ChatChunk(done=True, eval_count=7)
 
         assert b == a + b
 
     def test_keeps_line_ends_and_marks(self) -> None:
-        """Joining changes no character, whatever it combines with."""
+        """Joining does not change a character, whatever it combines with."""
         texts = ["\r", "\n", "\r\n", "e", "\u0301", "\u0085", "\u2028", "👩", "\u200d", "🚀", "\ud83d"]
 
         assert "".join(texts) == _summed([_said(content=text) for text in texts]).total().message.content
 
     @given(st.lists(st.lists(logprobs(), max_size=2).map(tuple), max_size=4))
     def test_joins_logprobs(self, told: list[tuple[Logprob, ...]]) -> None:
-        """The probabilities of all tokens are there, in order, whatever chunk they came with."""
+        """The log probabilities of all tokens are kept in order."""
         total = _summed([ChatChunk(logprobs=some) for some in told]).total()
 
         assert tuple(token for some in told for token in some) == total.logprobs
 
     def test_adds_only_chunks(self) -> None:
-        """Nothing else can be added."""
+        """Only a value of the same type can be added."""
         wrong: Any = "text"
 
         with pytest.raises(TypeError):
@@ -125,7 +125,7 @@ class TestSum:
 
 
 class TestChatChunk:
-    """`ChatChunk` is one record of the stream."""
+    """`ChatChunk` is a record of the stream."""
 
     @pytest.mark.parametrize(
         ("chunk", "visible"),
@@ -139,18 +139,18 @@ class TestChatChunk:
         ],
     )
     def test_knows_whether_there_is_something_to_see(self, chunk: ChatChunk, visible: bool) -> None:
-        """Thinking, content and calls are visible, the rest is not."""
+        """Thinking, content and calls are visible, and nothing else is."""
         assert visible is chunk.visible
 
     def test_has_metrics_once_done(self) -> None:
-        """The numbers of a done chunk are metrics; before there are none."""
+        """A done chunk has metrics, and other chunks have none."""
         chunk = ChatChunk(done=True, eval_count=3, prompt_eval_cached_count=0, client=ClientTiming(chunk_count=4))
 
         assert Metrics(eval_count=3, prompt_eval_cached_count=0, chunk_count=4) == chunk.metrics
         assert _EMPTY.metrics is None
 
     def test_says_itself_what_the_client_saw(self) -> None:
-        """Timing from elsewhere counts only where the chunk has none."""
+        """The given timing counts only if the chunk has none."""
         seen = ChatChunk(done=True, client=ClientTiming(chunk_count=4))
 
         assert metrics_of(seen, ClientTiming(chunk_count=9)).chunk_count == 4
@@ -158,21 +158,21 @@ class TestChatChunk:
 
     @given(chunks())
     def test_is_a_value(self, chunk: ChatChunk) -> None:
-        """A chunk is equal to its copies and to what JSON makes of it."""
+        """A chunk equals its copies, and survives JSON."""
         assert chunk == copy.copy(chunk)
         assert chunk == copy.deepcopy(chunk)
         assert chunk == pickle.loads(pickle.dumps(chunk))  # noqa: S301 - Our own bytes.
         assert chunk == msgspec.json.decode(msgspec.json.encode(chunk), type=ChatChunk)
 
     def test_lets_no_server_speak_for_the_client(self) -> None:
-        """A server's record cannot set what only the client knows."""
+        """A record of the server cannot set the client's own fields."""
         record = b'{"client": {"chunk_count": 9}, "tool_failed": true, "done": true}'
 
         assert ChatChunk(done=True) == msgspec.json.decode(record, type=ChatChunk)
 
 
 class TestAccepts:
-    """A sum tells what it can take in without changing the order of reading."""
+    """`accepts` finds the chunks that keep the reading order of a sum."""
 
     @pytest.mark.parametrize(
         ("waiting", "item", "accepted"),
@@ -216,20 +216,20 @@ class TestAccepts:
         ],
     )
     def test_keeps_order_ends_and_speakers(self, waiting: ChatChunk, item: ChatChunk, accepted: bool) -> None:
-        """Thinking, content, calls: never backwards, never across an end, another speaker or another call."""
+        """A sum goes from thinking to content to calls, within one message."""
         assert accepted is _summed([waiting]).accepts(item)
 
     def test_takes_nothing_but_chunks(self) -> None:
-        """A text is no chunk."""
+        """A str is not a chunk."""
         assert not ChunkSum().accepts("text")
 
 
 class TestMark:
-    """A mark is a moment of a sum, and stays it."""
+    """A mark fixes the state of a sum at a moment."""
 
     @given(st.lists(chunks(), max_size=4), st.lists(chunks(), max_size=4))
     def test_is_not_moved_by_what_comes_later(self, early: list[ChatChunk], late: list[ChatChunk]) -> None:
-        """What a sum was at a mark can be read after any number of further chunks, roles and names included."""
+        """The state at a mark can be read after any number of further chunks."""
         total = _summed(early)
         mark = total.mark()
         before = total.message(mark), total.logprobs(mark)

@@ -1,4 +1,4 @@
-"""What happens in a chat, as typed events."""
+"""The events of a chat."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def _told(event: ChatEvent) -> str:
 
 
 class TestEvents:
-    """Events are made for `match`."""
+    """Events work with `match`."""
 
     def test_is_matched_by_position(self) -> None:
-        """A pattern takes an event apart in the order of its fields."""
+        """A positional pattern matches the fields in order."""
         expected = [
             "",
             "Hm",
@@ -79,7 +79,7 @@ class TestEvents:
         assert expected == [_told(event) for event in _EVENTS]
 
     def test_covers_every_kind(self) -> None:
-        """The union holds each kind of event once, and each is exported."""
+        """The union holds each kind of event once, and each kind is exported."""
         kinds = get_args(ChatEvent)
 
         assert {type(event) for event in _EVENTS} == set(kinds)
@@ -87,13 +87,13 @@ class TestEvents:
 
     @pytest.mark.parametrize("event", _EVENTS, ids=lambda event: type(event).__name__)
     def test_is_a_value(self, event: ChatEvent) -> None:
-        """An event is equal to its copies, and to nothing of another kind."""
+        """An event equals its copies, and no event of another kind."""
         assert event == copy.deepcopy(event)
         assert event == pickle.loads(pickle.dumps(event))  # noqa: S301 - Our own bytes.
         assert sum(event == other for other in _EVENTS) == 1
 
     def test_cannot_be_changed(self) -> None:
-        """An event stays what it said."""
+        """The fields of an event cannot be set."""
         event = ContentDelta("Yes")
 
         with pytest.raises(AttributeError):

@@ -1,4 +1,4 @@
-"""Images on their way into a message."""
+"""Images as base64 text."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _BASE64 = base64.b64encode(_PICTURE).decode()
 
 
 class _BytesPath:
-    """A path object of bytes, as `os.scandir(b".")` gives."""
+    """A path object of bytes, as `os.scandir(b".")` yields."""
 
     def __fspath__(self) -> bytes:
         return b"/etc/hostname"
 
 
 class TestEncodeImage:
-    """`encode_image()` makes base64 text of whatever a caller has."""
+    """`encode_image()` returns base64 text."""
 
     @pytest.mark.parametrize(
         "image",
@@ -43,7 +43,7 @@ class TestEncodeImage:
         ids=["bytes", "bytearray", "memoryview", "base64", "data URI", "data URI without a type"],
     )
     def test_takes_every_kind(self, image: Any) -> None:
-        """Bytes are encoded, base64 stays, a data URI loses its head."""
+        """Bytes are encoded, base64 stays, and a data URI loses its prefix."""
         assert encode_image(image) == _BASE64
 
     def test_reads_a_path_object(self, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ class TestEncodeImage:
         assert encode_image(file) == _BASE64
 
     def test_reads_any_path_like_object(self, tmp_path: Path) -> None:
-        """An entry of a folder is a path object as well."""
+        """An entry of a directory is a path object too."""
         (tmp_path / "picture.png").write_bytes(_PICTURE)
         with os.scandir(tmp_path) as entries:
             entry = next(entries)
@@ -62,16 +62,16 @@ class TestEncodeImage:
         assert encode_image(entry) == _BASE64
 
     def test_keeps_line_ends_inside_base64(self) -> None:
-        """Line ends within base64 text are no reason to refuse it: the server passes over them."""
+        """Line ends within base64 text are allowed, since the server ignores them."""
         assert encode_image("cGlj\r\ndHVy\nZQ==") == "cGlj\r\ndHVy\nZQ=="
 
     @given(st.binary(max_size=40))
     def test_loses_no_byte(self, data: bytes) -> None:
-        """What was encoded decodes to the same bytes."""
+        """The encoded text decodes to the same bytes."""
         assert data == base64.b64decode(encode_image(data))
 
     def test_never_takes_text_for_a_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Text is base64, even where a file of that name exists."""
+        """A str is base64, even if a file of that name exists."""
         (tmp_path / "picture=").write_bytes(_PICTURE)
         monkeypatch.chdir(tmp_path)
 
@@ -95,7 +95,7 @@ class TestEncodeImage:
         ],
     )
     def test_refuses_text_that_is_no_base64(self, text: str) -> None:
-        """Paths, addresses, other alphabets and cut texts are refused, with the way out and without the text."""
+        """Paths, addresses, other alphabets and cut texts are refused without showing them."""
         with pytest.raises(InvalidValueError) as caught:
             encode_image(text)
 
@@ -105,12 +105,12 @@ class TestEncodeImage:
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
     def test_says_how_to_pass_a_path(self) -> None:
-        """Who passes a path as text is told about path objects."""
+        """The error for a path as a str names path objects."""
         with pytest.raises(InvalidValueError, match=r"pass pathlib\.Path\(\.\.\.\)"):
             encode_image("photo.jpeg")
 
     def test_refuses_a_missing_file(self, tmp_path: Path) -> None:
-        """A file that cannot be read is named, with the system's reason."""
+        """The error names the file that cannot be read, and the system's reason."""
         missing = tmp_path / "missing.png"
 
         with pytest.raises(InvalidValueError, match="No such file or directory") as caught:
@@ -120,13 +120,13 @@ class TestEncodeImage:
 
     @pytest.mark.parametrize("path", [Path("zero\0byte"), _BytesPath()], ids=["zero byte", "bytes"])
     def test_refuses_an_impossible_path(self, path: Any) -> None:
-        """A path that no system would open is refused like a missing file."""
+        """A path that no system can open is refused like a missing file."""
         with pytest.raises(InvalidValueError, match="a file that can be read"):
             encode_image(path)
 
     @pytest.mark.parametrize("image", [None, 1, ["aGVsbG8="], {"text": "secret"}])
     def test_refuses_what_is_no_image(self, image: Any) -> None:
-        """Anything else is refused by its type alone."""
+        """The error for anything else shows its type only."""
         with pytest.raises(InvalidValueError) as caught:
             encode_image(image)
 
@@ -134,20 +134,20 @@ class TestEncodeImage:
 
 
 class TestEncodeImages:
-    """`encode_images()` takes several."""
+    """`encode_images()` encodes several images."""
 
     def test_takes_any_iterable(self) -> None:
-        """A generator is as good as a list."""
+        """A generator works like a list."""
         assert encode_images(image for image in (_PICTURE, _BASE64)) == (_BASE64, _BASE64)
 
     @pytest.mark.parametrize("images", ["aGVsbG8=", b"bytes", bytearray(), memoryview(b""), Path("a.png"), {}, None, 3])
     def test_refuses_a_single_one(self, images: Any) -> None:
-        """One image that is not in a list is refused, not taken apart."""
+        """One image that is not in a list is refused."""
         with pytest.raises(InvalidValueError, match="a list or tuple") as caught:
             encode_images(images)
 
         assert caught.value.field == "images"
 
     def test_serves_messages(self) -> None:
-        """A message holds base64 texts, whatever it was given."""
+        """A message holds base64 text for every kind of image."""
         assert Message.user("Look!", images=[_PICTURE]).images == (_BASE64,)

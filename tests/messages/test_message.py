@@ -1,4 +1,4 @@
-"""Messages, and how they are read from whatever a caller has."""
+"""Messages, and their reading from everything that a caller may give."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _CALL = ToolCall(Function("get_time", {"city": "Oslo"}, 0), "call_1")
 
 
 class _Text(str):
-    """A text of a caller's own class."""
+    """A subclass of str."""
 
     __slots__ = ()
 
 
 class TestMessage:
-    """`Message` holds one message, checked."""
+    """`Message` checks its fields."""
 
     def test_builds_what_each_speaker_says(self) -> None:
         """Each builder sets its role."""
@@ -45,14 +45,14 @@ class TestMessage:
         assert Message("tool", "12:00", tool_name="a", tool_call_id="b") == Message.tool("12:00", name="a", call_id="b")
 
     def test_answers_a_call(self) -> None:
-        """A tool's result takes name and id from the call; what is given by hand comes first."""
+        """The result of a tool has the name and id of the call, unless others are given."""
         expected = Message("tool", "12:00", tool_name="get_time", tool_call_id="call_1")
 
         assert expected == Message.tool("12:00", call=_CALL)
         assert msgspec.structs.replace(expected, tool_name="clock") == Message.tool("12:00", call=_CALL, name="clock")
 
     def test_keeps_lists_as_tuples(self, tmp_path: Path) -> None:
-        """Images and calls may come in any iterable, and images as anything."""
+        """Images and calls may be in any iterable, and images of any kind."""
         (tmp_path / "picture").write_bytes(b"hi")
         several: Any = [tmp_path / "picture", b"hi", "data:;base64,aGk="]
         calls: Any = [_CALL]
@@ -65,13 +65,13 @@ class TestMessage:
         assert Message("user") == Message("user", images=empty, tool_calls=empty)
 
     def test_takes_texts_of_any_class(self) -> None:
-        """A text of a caller's own class is a text."""
+        """A subclass of str is a str."""
         assert Message("user", "Hi") == Message(_Text("user"), _Text("Hi"))
 
     @pytest.mark.parametrize("wrong", [None, 1, b"bytes", ["Hi"]])
     @pytest.mark.parametrize("field", ["role", "content", "thinking", "tool_name", "tool_call_id"])
     def test_refuses_what_is_no_text(self, field: str, wrong: object) -> None:
-        """Every text has to be one."""
+        """Every text field must be a str."""
         values: dict[str, Any] = {field: wrong}
 
         with pytest.raises(InvalidValueError) as caught:
@@ -83,7 +83,7 @@ class TestMessage:
 
     @pytest.mark.parametrize("wrong", [None, 1, "text", b"bytes", {}, [{}], ["call"]])
     def test_refuses_what_are_no_calls(self, wrong: Any) -> None:
-        """Tool calls are ToolCall values, several of them."""
+        """Tool calls must be several ToolCall values."""
         with pytest.raises(InvalidValueError) as caught:
             Message.assistant(tool_calls=wrong)
 
@@ -94,14 +94,14 @@ class TestMessage:
 
     @given(messages())
     def test_is_a_value(self, message: Message) -> None:
-        """A message is equal to its copies and to what JSON makes of it."""
+        """A message equals its copies, and survives JSON."""
         assert message == copy.deepcopy(message)
         assert message == copy.copy(message)
         assert message == pickle.loads(pickle.dumps(message))  # noqa: S301 - Our own bytes.
         assert message == msgspec.json.decode(msgspec.json.encode(message), type=Message)
 
     def test_cannot_be_changed(self) -> None:
-        """A message stays what it said."""
+        """The fields of a message cannot be set."""
         message = Message.user("Hi")
 
         with pytest.raises(AttributeError):
@@ -110,21 +110,21 @@ class TestMessage:
         assert message.content == "Hi"
 
     def test_is_checked_when_a_server_sends_it(self) -> None:
-        """An image in a server's reply is never read as a path."""
+        """An image in a server's reply is not a path."""
         with pytest.raises(msgspec.ValidationError):
             msgspec.json.decode(b'{"images": ["/etc/hostname"]}', type=Message)
 
 
 class TestToolCall:
-    """`ToolCall` names what a model wants called."""
+    """`ToolCall` and `Function` hold a call."""
 
     def test_has_shortcuts(self) -> None:
-        """Name and arguments are read from the call itself."""
+        """The name and the arguments can be read from the call itself."""
         assert (_CALL.name, _CALL.arguments) == ("get_time", {"city": "Oslo"})
 
     @given(tool_calls())
     def test_is_a_value(self, call: ToolCall) -> None:
-        """A call is equal to its copies and to what JSON makes of it, whatever its arguments are."""
+        """A call equals its copies, and survives JSON with any arguments."""
         assert call == copy.deepcopy(call)
         assert call == pickle.loads(pickle.dumps(call))  # noqa: S301 - Our own bytes.
         assert call == msgspec.json.decode(msgspec.json.encode(call), type=ToolCall)
@@ -149,7 +149,7 @@ class TestToolCall:
         ],
     )
     def test_checks_its_fields(self, build: Callable[[Any], object], field: str, allowed: str) -> None:
-        """Values hold what their types say."""
+        """The fields must have their types, and an error does not show them."""
         with pytest.raises(InvalidValueError) as caught:
             build([_SECRET])
 
@@ -158,7 +158,7 @@ class TestToolCall:
 
 
 class TestReadMessages:
-    """`read_messages()` takes whatever a chat may be given."""
+    """`read_messages()` reads everything that a chat accepts."""
 
     @pytest.mark.parametrize(
         ("given_", "read"),
@@ -180,11 +180,11 @@ class TestReadMessages:
         ],
     )
     def test_takes_every_shape(self, given_: Any, read: list[Message]) -> None:
-        """A text, a message, a dict and any number of the latter two are read."""
+        """A str, a message, a dict, and several messages or dicts are read."""
         assert tuple(read) == read_messages(given_)
 
     def test_takes_a_generator(self) -> None:
-        """Messages may be made on the way."""
+        """A generator of messages is read."""
         assert (Message.user("a"), Message.user("b")) == read_messages(Message.user(text) for text in "ab")
 
     @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ class TestReadMessages:
         ],
     )
     def test_refuses_with_the_place(self, wrong: Any, field: str) -> None:
-        """What is wrong is named by its place among the messages."""
+        """The error names the place of the wrong message."""
         with pytest.raises(InvalidValueError) as caught:
             read_messages(wrong)
 
@@ -266,7 +266,7 @@ class TestReadMessages:
 
 
 class _Dumped:
-    """An object that has the one method of pydantic's models that is called."""
+    """An object with the one method of pydantic's models that is called."""
 
     def __init__(self, fields: Any) -> None:
         self.fields = fields
@@ -320,7 +320,7 @@ class TestForeignMessages:
 
 
 class TestPrivacy:
-    """What people write never appears in an error."""
+    """The text of a message never appears in an error."""
 
     @pytest.mark.parametrize(
         "wrong",
@@ -345,7 +345,7 @@ class TestPrivacy:
         ],
     )
     def test_shows_no_words(self, wrong: Callable[[], object]) -> None:
-        """Neither the message nor the traceback nor the fields of the error repeat them."""
+        """Neither the message nor the traceback nor the fields of the error show it."""
         with pytest.raises(InvalidValueError) as caught:
             wrong()
 

@@ -1,4 +1,4 @@
-"""What an answer cost."""
+"""The numbers of an answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _METRICS = chunks(done=True).map(metrics_of)
 
 
 class TestRates:
-    """Rates are derived, in tokens per second."""
+    """Rates are in tokens per second."""
 
     def test_divides_tokens_by_seconds(self) -> None:
         """Durations are nanoseconds, rates are per second."""
@@ -28,28 +28,28 @@ class TestRates:
         assert (metrics.tokens_per_second, metrics.prompt_tokens_per_second) == (20.0, 8.0)
 
     def test_has_no_rate_without_time(self) -> None:
-        """Where the server timed nothing there is no rate, and no division by zero."""
+        """Without a duration there is no rate, and no division by zero."""
         metrics = Metrics(eval_count=30, prompt_eval_count=8)
 
         assert metrics.tokens_per_second is None
         assert metrics.prompt_tokens_per_second is None
 
     def test_has_a_rate_of_nothing(self) -> None:
-        """Time without tokens is a rate of zero."""
+        """A duration without tokens is a rate of zero."""
         assert Metrics(eval_duration=1).tokens_per_second == 0.0
 
 
 class TestQueue:
-    """The wait is what is left of the total."""
+    """The wait is the rest of the total."""
 
     def test_is_what_is_left(self) -> None:
-        """Loading, reading and writing are taken off the total."""
+        """Loading, reading and generating are subtracted from the total."""
         metrics = Metrics(total_duration=100, load_duration=10, prompt_eval_duration=20, eval_duration=30)
 
         assert metrics.queue_duration == 40
 
     def test_is_never_negative(self) -> None:
-        """Clocks that disagree make no negative wait."""
+        """The wait is not negative if clocks disagree."""
         assert Metrics(total_duration=1, eval_duration=2).queue_duration == 0
 
 
@@ -57,7 +57,7 @@ class TestSum:
     """The metrics of rounds add up."""
 
     def test_sums_numbers_and_keeps_rounds(self) -> None:
-        """Numbers are summed, first moments are the first round's, and each round stays readable."""
+        """Numbers are summed, first moments are the first round's, and all rounds are kept."""
         first = Metrics(eval_count=1, eval_duration=10, wall_duration=5, chunk_count=2, time_to_first_chunk=3)
         second = Metrics(eval_count=2, eval_duration=20, wall_duration=6, chunk_count=4, time_to_first_chunk=1)
 
@@ -77,7 +77,7 @@ class TestSum:
         [(None, None, None), (0, None, 0), (None, 3, 3), (2, 3, 5)],
     )
     def test_sums_what_is_known(self, one: int | None, other: int | None, both: int | None) -> None:
-        """A number that only one round tells is that number; one that none tells stays unknown."""
+        """A number that only one round has counts alone, and one that no round has stays unknown."""
         total = Metrics(prompt_eval_cached_count=one, wall_duration=one)
         total += Metrics(prompt_eval_cached_count=other, wall_duration=other)
 
@@ -85,12 +85,12 @@ class TestSum:
 
     @given(_METRICS, _METRICS, _METRICS)
     def test_is_associative(self, a: Metrics, b: Metrics, c: Metrics) -> None:
-        """It does not matter which rounds are summed first."""
+        """The grouping of a sum does not matter."""
         assert (a + b) + c == a + (b + c)
 
     @given(st.lists(_METRICS, min_size=2, max_size=4))
     def test_keeps_every_round(self, rounds: list[Metrics]) -> None:
-        """The rounds of a sum are exactly what was summed, in order."""
+        """The rounds of a sum are its summands, in order."""
         total = rounds[0]
         for metrics in rounds[1:]:
             total += metrics
@@ -99,7 +99,7 @@ class TestSum:
         assert sum(metrics.eval_count for metrics in rounds) == total.eval_count
 
     def test_adds_only_metrics(self) -> None:
-        """Nothing else can be added."""
+        """Only a value of the same type can be added."""
         wrong: Any = 1
 
         with pytest.raises(TypeError):
@@ -110,7 +110,7 @@ class TestMetrics:
     """Metrics are values."""
 
     def test_holds_what_the_client_saw(self) -> None:
-        """Metrics say all that the client's timing says."""
+        """Metrics have all fields of the client's timing."""
         assert set(ClientTiming.__struct_fields__) < set(Metrics.__struct_fields__)
 
     @given(_METRICS)

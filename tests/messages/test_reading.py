@@ -1,4 +1,4 @@
-"""What a meter reads, as a value."""
+"""The reading of a meter."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rxollama.messages import MeterPhase, MeterReading, Metrics
 
 
 def test_nothing_known() -> None:
-    """A reading of nothing says its phase, and shows no more."""
+    """The repr of an empty reading shows only its phase."""
     assert repr(MeterReading(phase="waiting")) == "MeterReading(phase='waiting')"
 
 
 def test_characters() -> None:
-    """Thinking and content count together."""
+    """The characters of thinking and content are summed."""
     assert MeterReading(phase="answering", content_length=3, thinking_length=4).character_count == 7
 
 
 def test_frozen() -> None:
-    """A reading does not change."""
+    """The fields of a reading cannot be set."""
     reading = MeterReading(phase="waiting")
 
     with pytest.raises(AttributeError):
@@ -30,7 +30,7 @@ def test_frozen() -> None:
 
 @pytest.mark.parametrize("phase", get_args(MeterPhase))
 def test_json(phase: MeterPhase) -> None:
-    """A reading can be sent to a page, and read there."""
+    """A reading survives JSON."""
     reading = MeterReading(phase=phase, chunks_per_second=2.5, metrics=Metrics(eval_count=3))
 
     assert msgspec.json.decode(msgspec.json.encode(reading), type=MeterReading) == reading

@@ -1,4 +1,4 @@
-"""The refusal of a wrong value, and the root of all errors."""
+"""The errors for wrong values, and the root of all errors."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ def _pickled(value: object) -> object:
 
 
 class TestRefuse:
-    """`invalid_value()` words the error, and leaves raising it to its caller."""
+    """`invalid_value()` builds the error for a wrong value."""
 
     def test_names_field_value_and_what_is_allowed(self) -> None:
-        """The error says what is wrong, what was given and what would be right."""
+        """The error names the field, what was expected and what was given."""
         error = invalid_value("think", "very", "a bool")
 
         assert (error.field, error.given, error.allowed) == ("think", "'very'", "a bool")
         assert str(error) == "think: expected a bool, got 'very'"
 
     def test_hides_what_people_write(self) -> None:
-        """Of a value that is not to be shown only the type is named."""
+        """The error for a private value names only its type."""
         error = invalid_value("content", b"my secret", "a str", show=False)
 
         assert error.given == "bytes"
         assert "secret" not in str(error)
 
     def test_shortens_long_values(self) -> None:
-        """A long value is cut, and the cut is marked."""
+        """A long value is shortened with a mark."""
         error = invalid_value("format", "x" * 1000, "'json'")
 
         assert error.given == "'" + "x" * 79 + "…"
 
     @pytest.mark.parametrize("given", [_nested(100_000), 10**5000], ids=["too deep", "too many digits"])
     def test_survives_values_without_a_repr(self, given: object) -> None:
-        """A value that Python itself cannot word is named by its type."""
+        """A value without a repr is named by its type."""
         assert invalid_value("options", given, "else").given == type(given).__name__
 
 
 class TestInvalidValueError:
-    """`InvalidValueError` is a value that travels."""
+    """`InvalidValueError` can be copied and pickled."""
 
     def test_is_a_value_error_of_ours(self) -> None:
-        """It is caught as a ValueError and as an error of rxollama."""
+        """It is a ValueError and a RxOllamaError."""
         assert issubclass(InvalidValueError, RxOllamaError)
         assert issubclass(InvalidValueError, ValueError)
 
     @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, _pickled])
     def test_is_copied_and_pickled_whole(self, again: Callable[[object], object]) -> None:
-        """A copy says the same, in every field."""
+        """A copy has the same fields."""
         error = invalid_value("think", "very", "a bool")
 
         twin = again(error)
@@ -71,7 +71,7 @@ class TestInvalidValueError:
         assert (str(error), vars(error)) == (str(twin), vars(twin))
 
     def test_needs_only_a_message(self) -> None:
-        """What it does not know is empty."""
+        """The fields are empty by default."""
         error = InvalidValueError("wrong")
 
         assert (error.field, error.given, error.allowed) == ("", "", "")

@@ -1,4 +1,4 @@
-"""Requests, and everything that they refuse."""
+"""Requests, and the errors for wrong fields."""
 
 from __future__ import annotations
 
@@ -129,13 +129,13 @@ class TestFields:
     @pytest.mark.parametrize("build", [_chat, _generate])
     @pytest.mark.parametrize(("field", "right"), _RIGHT)
     def test_takes_what_is_right(self, build: Any, field: str, right: Any) -> None:
-        """What the server takes is taken, and kept."""
+        """A value that the server accepts is kept."""
         assert right == getattr(build(**{field: right}), field)
 
     @pytest.mark.parametrize("build", [_chat, _generate])
     @pytest.mark.parametrize(("field", "wrong", "allowed"), _rows(_WRONG))
     def test_refuses_what_is_wrong(self, build: Any, field: str, wrong: Any, allowed: str) -> None:
-        """What the server would refuse is refused, with the field, what was given and what is allowed."""
+        """A value that the server would refuse is an error with the field, the value and what is allowed."""
         with pytest.raises(InvalidValueError, match=f"^{re.escape(field)}: ") as caught:
             build(**{field: wrong})
 
@@ -147,7 +147,7 @@ class TestFields:
     @pytest.mark.parametrize("build", [_chat, _generate])
     @pytest.mark.parametrize(("option", "wrong", "allowed"), _rows(_WRONG_OPTIONS))
     def test_refuses_wrong_options(self, build: Any, option: str, wrong: Any, allowed: str) -> None:
-        """An option of the wrong kind is named; the server would answer it with status 500."""
+        """The error names an option of the wrong type, which the server answers with status 500."""
         with pytest.raises(InvalidValueError) as caught:
             build(options={option: wrong})
 
@@ -184,14 +184,14 @@ class TestFields:
 
     @pytest.mark.parametrize(("option", "wrong", "allowed"), _rows(_WRONG_OPTIONS))
     def test_checks_known_options_in_extra(self, option: str, wrong: Any, allowed: str) -> None:
-        """The type of a known option is known wherever it stands."""
+        """The type of a known option is checked in both arguments."""
         with pytest.raises(InvalidValueError) as caught:
             _chat(extra={option: wrong})
 
         assert (caught.value.field, caught.value.allowed) == (f"extra.{option}", allowed)
 
     def test_takes_options_of_the_official_client(self) -> None:
-        """Options may come as a model of pydantic, of which only what is set counts."""
+        """Options may be a model of pydantic. Only the set fields count."""
         options = ollama.Options(temperature=0.5, stop=["END"])
 
         assert _chat(options=options).options == {"temperature": 0.5, "stop": ["END"]}
@@ -206,7 +206,7 @@ class TestFields:
             assert re.search(rf'^    {name}: .*\n    """[^"]+\."""$', source, re.MULTILINE), name
 
     def test_refuses_what_has_no_end(self) -> None:
-        """A schema that holds itself cannot be written down."""
+        """A recursive dict is not JSON."""
         endless: dict[str, Any] = {}
         endless["again"] = endless
 
@@ -229,7 +229,7 @@ class TestFields:
         ],
     )
     def test_describes_types(self, build: Any, kind: Any, schema: dict[str, Any]) -> None:
-        """Of a type that the answer must follow the request keeps the schema, and is a value as with any."""
+        """A type becomes its schema, and the request stays a value."""
         request = build(format=kind)
         found = request.format.get("$defs", {}).get(schema.get("title"), request.format)
 
@@ -238,7 +238,7 @@ class TestFields:
         assert request == copy.deepcopy(request) == pickle.loads(pickle.dumps(request))  # noqa: S301 - Our own bytes.
 
     def test_describes_models(self) -> None:
-        """A model of pydantic tells its own schema."""
+        """The schema of a model of pydantic is its own."""
         schema = _Model.model_json_schema()
 
         assert schema == _chat(format=_Model).format
@@ -246,7 +246,7 @@ class TestFields:
 
     @pytest.mark.parametrize("argument", ["options", "extra"])
     def test_refuses_option_names_that_are_no_text(self, argument: str) -> None:
-        """An option has a name."""
+        """The name of an option must be a str."""
         with pytest.raises(InvalidValueError) as caught:
             _chat(**{argument: {1: 1}})
 
@@ -254,11 +254,11 @@ class TestFields:
 
     @pytest.mark.parametrize("count", [0, 1, 20])
     def test_takes_alternatives_with_logprobs(self, count: int) -> None:
-        """Up to 20 alternatives may be asked for, along with the tokens' own probabilities."""
+        """Up to 20 alternatives are allowed with logprobs."""
         assert count == _chat(logprobs=True, top_logprobs=count).top_logprobs
 
     def test_refuses_alternatives_alone(self) -> None:
-        """The server would pass over them in silence."""
+        """Without logprobs, the server would ignore them."""
         with pytest.raises(InvalidValueError, match="logprobs=True"):
             _chat(top_logprobs=3)
 
@@ -269,11 +269,11 @@ class TestFields:
         [(timedelta(minutes=5), 300.0), (timedelta(0), 0.0), (timedelta(seconds=-1), -1.0), (" 5m ", "5m")],
     )
     def test_words_durations_as_the_server_does(self, wait: Any, seconds: float | str) -> None:
-        """A timedelta becomes seconds, and blanks around a duration go."""
+        """A timedelta becomes seconds, and a duration loses the spaces around it."""
         assert seconds == _chat(keep_alive=wait).keep_alive
 
     def test_keeps_dicts_of_its_own(self) -> None:
-        """Any mapping will do, and what the caller changes later does not change the request."""
+        """Any mapping is accepted, and a later change of it does not change the request."""
         options: dict[str, Any] = {"seed": 1, "stop": ["a"]}
         shape: dict[str, Any] = {"type": "object", "required": ["a"]}
         extra: dict[str, Any] = {"of_tomorrow": {"a": 1}}
@@ -299,7 +299,7 @@ class TestFields:
 
     @pytest.mark.parametrize("request_", [_chat(tools=[_TOOL], think="low"), _generate(images=[b"hi"])])
     def test_is_a_value(self, request_: Any) -> None:
-        """A request is equal to its copies, and cannot be changed."""
+        """A request equals its copies, and its fields cannot be set."""
         assert request_ == copy.deepcopy(request_)
         assert request_ == pickle.loads(pickle.dumps(request_))  # noqa: S301 - Our own bytes.
         with pytest.raises(AttributeError):
@@ -310,22 +310,22 @@ class TestChatRequest:
     """`ChatRequest` reads messages and tools."""
 
     def test_reads_messages(self) -> None:
-        """Whatever was given becomes messages."""
+        """The field holds messages."""
         assert (Message.user("Hi"),) == _chat(messages="Hi").messages
         assert _chat(messages=[]).messages == ()
 
     def test_refuses_wrong_messages(self) -> None:
-        """A wrong message is named by its place."""
+        """The error names the place of the wrong message."""
         with pytest.raises(InvalidValueError, match=r"^messages\[1\]"):
             _chat(messages=[{"role": "user"}, 1])
 
     @pytest.mark.parametrize("tools", [[_TOOL], (_TOOL,), iter([_TOOL])])
     def test_reads_tools(self, tools: Any) -> None:
-        """Tools may come in any iterable."""
+        """Tools may be in any iterable."""
         assert _chat(tools=tools).tools == (_TOOL,)
 
     def test_reads_tools_of_the_official_client(self) -> None:
-        """A tool may come as a model of pydantic."""
+        """A tool may be a model of pydantic."""
         tool = ollama.Tool.model_validate(_TOOL)
 
         assert _chat(tools=[tool]).tools == (_TOOL,)
@@ -347,7 +347,7 @@ class TestChatRequest:
         [None, "get_time", print, {}, {"name": "get_time"}, {"function": "get_time"}, {"function": {"name": 1}}],
     )
     def test_refuses_tools_of_another_shape(self, wrong: Any) -> None:
-        """The tool that is wrong is named by its place, and the shape is shown."""
+        """The error names the place of the wrong tool, and shows the shape."""
         with pytest.raises(InvalidValueError) as caught:
             _chat(tools=[_TOOL, wrong])
 
@@ -355,7 +355,7 @@ class TestChatRequest:
         assert "'function'" in caught.value.allowed
 
     def test_refuses_tools_that_are_no_json(self) -> None:
-        """A tool has to be written as JSON."""
+        """A tool must be JSON."""
         with pytest.raises(InvalidValueError, match="JSON"):
             _chat(tools=[{"function": {"name": "get_time", "parameters": object()}}])
 
@@ -373,13 +373,13 @@ class TestGenerateRequest:
         ],
     )
     def test_takes_what_is_right(self, field: str, right: Any) -> None:
-        """What the server takes is taken, and kept."""
+        """A value that the server accepts is kept."""
         assert right == getattr(_generate(**{field: right}), field)
 
     @pytest.mark.parametrize("wrong", [1, b"text", [_SECRET], {"text": _SECRET}])
     @pytest.mark.parametrize("field", ["prompt", "suffix", "system", "template"])
     def test_refuses_what_is_no_text(self, field: str, wrong: Any) -> None:
-        """A text has to be one, and is not shown."""
+        """A text must be a str, and the error does not show it."""
         with pytest.raises(InvalidValueError) as caught:
             _generate(**{field: wrong})
 
@@ -389,26 +389,26 @@ class TestGenerateRequest:
         assert _SECRET not in str(error)
 
     def test_needs_a_prompt(self) -> None:
-        """A prompt may be empty, but not missing on purpose."""
+        """A prompt may be empty, but not None."""
         with pytest.raises(InvalidValueError, match=r"^prompt: "):
             _generate(prompt=None)
 
     @pytest.mark.parametrize("wrong", [0, 1, "yes"])
     def test_refuses_what_is_no_flag(self, wrong: Any) -> None:
-        """Raw is a flag."""
+        """`raw` must be a bool."""
         with pytest.raises(InvalidValueError, match=r"^raw: "):
             _generate(raw=wrong)
 
     @pytest.mark.parametrize("other", ["system", "template"])
     def test_refuses_raw_with_a_template(self, other: str) -> None:
-        """A raw prompt goes alone, and the refusal shows nothing of what was to go with it."""
+        """A raw prompt excludes the others, and the error does not show them."""
         with pytest.raises(InvalidValueError, match=r"^raw: expected False beside ") as caught:
             _generate(**{"raw": True, other: _SECRET})
 
         assert _SECRET not in str(caught.value)
 
     def test_encodes_images(self, tmp_path: Path) -> None:
-        """Images come as paths, bytes, base64 and data URIs."""
+        """Images may be paths, bytes, base64 text and data URIs."""
         (tmp_path / "picture").write_bytes(b"hi")
         images = [tmp_path / "picture", b"hi", "aGk=", "data:image/png;base64,aGk="]
 
@@ -419,7 +419,7 @@ class TestGenerateRequest:
         [None, 1, "aGk=", b"hi", Path("photo.jpeg"), ["photo.jpeg"], [Path("/nowhere/at/all.png")], [1]],
     )
     def test_refuses_wrong_images(self, wrong: Any) -> None:
-        """What is no list of images is refused by name."""
+        """Anything but a list of images is refused by name."""
         with pytest.raises(InvalidValueError) as caught:
             _generate(images=wrong)
 
@@ -427,7 +427,7 @@ class TestGenerateRequest:
 
 
 class TestPrivacy:
-    """What people write never appears in an error."""
+    """The text of a message never appears in an error."""
 
     @pytest.mark.parametrize(
         "fields",
@@ -440,7 +440,7 @@ class TestPrivacy:
         ],
     )
     def test_shows_no_words(self, fields: dict[str, Any]) -> None:
-        """Who mixes up the arguments does not find the messages in a log."""
+        """Mixed-up arguments do not put the messages into a log."""
         with pytest.raises(InvalidValueError) as caught:
             _chat(**fields)
 

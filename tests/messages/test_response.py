@@ -1,4 +1,4 @@
-"""The reduction of a chat."""
+"""The response that chunks reduce to."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _reduced(chunks: list[ChatChunk]) -> ChatResponse:
 
 
 def _of_the_model(metrics: Metrics) -> Metrics:
-    """Leave out what the tools did."""
+    """Return the metrics without the counts of tools."""
     return replace(metrics, tool_result_count=0, tool_failure_count=0)
 
 
@@ -61,7 +61,7 @@ def _length(response: ChatResponse) -> int:
 
 
 def _regrouped(chunks: list[ChatChunk], sizes: list[int]) -> list[ChatChunk]:
-    """Add up neighbours, so many at a time; a group of none is the chunk that says nothing."""
+    """Add up groups of neighbours. An empty group becomes the empty chunk."""
     grouped: list[ChatChunk] = []
     start = 0
     for size in [*sizes, len(chunks)]:
@@ -71,16 +71,16 @@ def _regrouped(chunks: list[ChatChunk], sizes: list[int]) -> list[ChatChunk]:
 
 
 class TestLaws:
-    """The response is a property of what was said, not of how it was cut."""
+    """The response does not depend on how the answer is cut into chunks."""
 
     @given(answers(), st.lists(st.integers(0, 3), max_size=6))
     def test_does_not_depend_on_the_grouping(self, chunks: list[ChatChunk], sizes: list[int]) -> None:
-        """Any regrouping of a message's chunks reduces to the same response."""
+        """Every grouping of a message's chunks reduces to the same response."""
         assert _reduced(chunks) == _reduced(_regrouped(chunks, sizes))
 
     @given(conversations(), st.lists(st.integers(0, 3), max_size=6))
     def test_does_not_depend_on_the_grouping_of_rounds(self, spoken: list[list[ChatChunk]], sizes: list[int]) -> None:
-        """Neither does a conversation's, as long as its messages are kept apart."""
+        """The same holds for a conversation, if each group stays within a message."""
         whole = [chunk for message in spoken for chunk in message]
         grouped = [chunk for message in spoken if message for chunk in _regrouped(message, sizes)]
 
@@ -88,7 +88,7 @@ class TestLaws:
 
     @given(answers(ended=True))
     def test_equals_the_sum(self, chunks: list[ChatChunk]) -> None:
-        """The response says what the sum of all chunks says."""
+        """The response holds what the sum of all chunks holds."""
         total = functools.reduce(operator.add, chunks)
         response = _reduced(chunks)
 
@@ -103,7 +103,7 @@ class TestLaws:
 
     @given(conversations())
     def test_keeps_every_snapshot(self, spoken: list[list[ChatChunk]]) -> None:
-        """A snapshot read at the end says what it would have said at once, and the last one is the whole."""
+        """A snapshot does not depend on when it is read, and the last one is the whole."""
         chunks = [chunk for message in spoken for chunk in message]
         builder, snapshots = ResponseBuilder(), list[ChatResponse]()
         for chunk in chunks:
@@ -115,7 +115,7 @@ class TestLaws:
 
     @given(conversations(), st.data())
     def test_asides(self, spoken: list[list[ChatChunk]], data: st.DataObject) -> None:
-        """How far a tool is changes nothing of what was said, wherever it is told."""
+        """The progress of a tool does not change the response."""
         chunks = [chunk for message in spoken for chunk in message]
         whole = _reduced(chunks)
         for name in ("get_time", "get_weather"):
@@ -126,7 +126,7 @@ class TestLaws:
 
     @given(conversations())
     def test_counts_the_tools(self, spoken: list[list[ChatChunk]]) -> None:
-        """Every result that is whole is counted, and every failure among them."""
+        """Every complete result is counted, and so is every failure."""
         chunks = [chunk for message in spoken for chunk in message]
         results = [chunk for chunk in chunks if chunk.message.role == "tool" and chunk.done]
         failures = [chunk for chunk in results if chunk.tool_failed]
@@ -136,7 +136,7 @@ class TestLaws:
 
     @given(conversations())
     def test_keeps_every_message(self, spoken: list[list[ChatChunk]]) -> None:
-        """The messages of a conversation are all there, in order, and so are the rounds of its metrics."""
+        """All messages of a conversation are kept in order, and so are the rounds of its metrics."""
         ended = [message for message in spoken if message]
         response = _reduced([chunk for message in ended for chunk in message])
         totals = [functools.reduce(operator.add, message) for message in ended]
@@ -147,14 +147,14 @@ class TestLaws:
 
 
 class TestResponseBuilder:
-    """A builder by example."""
+    """`ResponseBuilder` by example."""
 
     def test_begins_with_nothing(self) -> None:
-        """Without a chunk there is an empty message of the assistant's, and no number."""
+        """Without a chunk, the response has an empty message and no numbers."""
         assert ChatResponse(message=Message("assistant")) == ResponseBuilder().snapshot()
 
     def test_reduces_rounds(self) -> None:
-        """All messages are kept in order; the last of the assistant's is the message; the numbers are summed."""
+        """All messages are kept, the message is the assistant's last one, and the numbers are summed."""
         response = _reduced([_ASKED, _RESULT, _TOLD])
 
         assert (_ASKED.message, _RESULT.message, _TOLD.message) == response.messages
@@ -168,7 +168,7 @@ class TestResponseBuilder:
         )
 
     def test_speaks_for_the_assistant_after_a_tool(self) -> None:
-        """While a tool's result is the last message, everything else is still the assistant's."""
+        """While a tool's result is the last message, the other fields are the assistant's."""
         asked, after = _reduced([_ASKED]), _reduced([_ASKED, _RESULT])
 
         assert (_ASKED.message, _RESULT.message) == after.messages
@@ -177,40 +177,40 @@ class TestResponseBuilder:
         assert (asked.done, asked.done_reason, asked.logprobs) == (after.done, after.done_reason, after.logprobs)
 
     def test_is_not_done_in_the_next_round(self) -> None:
-        """A new message of the assistant's is open again, and keeps the numbers so far."""
+        """In the next round the response is not done, and keeps the numbers so far."""
         response = _reduced([_ASKED, _RESULT, ChatChunk(message=Message.assistant("No"))])
 
         assert (False, "", _ASKED.metrics) == (response.done, response.done_reason, _of_the_model(response.metrics))
 
     def test_has_an_empty_message_while_only_tools_spoke(self) -> None:
-        """Without a word of the assistant's its message is empty."""
+        """Without a chunk of the assistant, its message is empty."""
         response = _reduced([_RESULT])
 
         assert ((_RESULT.message,), Message("assistant")) == (response.messages, response.message)
 
     def test_passes_over_nothing(self) -> None:
-        """A chunk that says nothing begins no message after the end of one."""
+        """An empty chunk after the end does not begin a message."""
         assert _reduced([_TOLD]) == _reduced([ChatChunk(), _TOLD, ChatChunk()])
 
     def test_separates_tools_without_ids(self) -> None:
-        """Results of different tools stay apart where a server gives no ids, even before any `done`."""
+        """Results of different tools stay apart without ids, even before `done`."""
         results = [Message.tool("12:00", name="get_time"), Message.tool("rain", name="get_weather")]
 
         assert tuple(results) == _reduced([ChatChunk(message=result) for result in results]).messages
 
     def test_gives_words_without_a_role_to_the_assistant(self) -> None:
-        """A tool's result does not take over what was said before by nobody in particular."""
+        """Text before any role is not part of a tool's result."""
         response = _reduced([ChatChunk(message=Message("", "Let me see.")), _RESULT])
 
         assert (Message.assistant("Let me see."), _RESULT.message) == response.messages
 
     def test_gives_no_reason_before_the_end(self) -> None:
-        """A reason on a chunk that is not done does not count."""
+        """The reason of a chunk that is not done does not count."""
         assert _reduced([ChatChunk(done_reason="stop")]).done_reason == ""
 
     @given(timings())
     def test_takes_the_clients_timing_for_an_answer_without_end(self, timing: ClientTiming) -> None:
-        """An answer that was cut off has what the client saw, beside the rounds before it."""
+        """An answer that was cut off has the client's timing, beside the rounds before it."""
         cut = [_ASKED, _RESULT, ChatChunk(message=Message.assistant("No"))]
         seen = Metrics(**{name: getattr(timing, name) for name in timing.__struct_fields__})
 
@@ -219,14 +219,14 @@ class TestResponseBuilder:
         assert _ASKED.metrics == _built(cut[:1]).snapshot(timing).metrics
 
     def test_reads_each_snapshot_once(self) -> None:
-        """The texts are put together when they are first read, and not again."""
+        """The texts are joined once, when they are first read."""
         snapshot = _reduced([_TOLD])
 
         assert snapshot.message is snapshot.message
         assert snapshot.messages is snapshot.messages
 
     def test_is_read_from_other_threads(self) -> None:
-        """Threads that read snapshots while the answer goes on read what each snapshot was."""
+        """Threads read each snapshot as it was, while the answer continues."""
         builder, chunk = ResponseBuilder(), ChatChunk(message=Message("assistant", "word "))
         lengths: list[int] = []
         reading: list[Future[int]] = []
@@ -241,7 +241,7 @@ class TestResponseBuilder:
         assert lengths == [future.result() for future in reading]
 
     def test_costs_as_much_as_the_text(self) -> None:
-        """With a snapshot for each of 200,000 chunks no chunk is kept and no text is joined before it is read."""
+        """A snapshot for each of 200,000 chunks keeps no chunk, and joins no text before it is read."""
         chunk = ChatChunk(model="qwen3", message=Message("assistant", "word "))
         before = sys.getrefcount(chunk)
         builder = ResponseBuilder()
@@ -255,7 +255,7 @@ class TestResponseBuilder:
         assert len(snapshot.message.content) == 1_000_000
 
     def test_keeps_many_messages(self) -> None:
-        """Thousands of messages cost as much as thousands of chunks."""
+        """Thousands of messages take linear time."""
         assert len(_reduced([_TOLD] * 5_000 + [ChatChunk()]).messages) == 5_000
 
 
@@ -263,7 +263,7 @@ class TestChatResponse:
     """`ChatResponse` is a value."""
 
     def test_fills_in_what_is_not_given(self) -> None:
-        """The messages are the message alone, the message is the last of the assistant's."""
+        """Without messages there is the message alone, and the message is the assistant's last one."""
         assert (_TOLD.message,) == ChatResponse(message=_TOLD.message).messages
         assert _ASKED.message == ChatResponse(messages=(_ASKED.message, _RESULT.message)).message
         assert Message("assistant") == ChatResponse().message
@@ -272,14 +272,14 @@ class TestChatResponse:
 
     @given(conversations())
     def test_is_pickled_and_copied(self, spoken: list[list[ChatChunk]]) -> None:
-        """A copy is equal, whether it was read before or not."""
+        """A copy equals the response, whether that was read before or not."""
         response = _reduced([chunk for message in spoken for chunk in message])
 
         assert response == pickle.loads(pickle.dumps(response))  # noqa: S301 - Our own bytes.
         assert response == copy.copy(response) == copy.deepcopy(response)
 
     def test_says_what_it_holds(self) -> None:
-        """Its repr names every field."""
+        """The repr shows every field."""
         told = repr(ChatResponse(message=Message.assistant("Noon"), model="qwen3"))
 
         assert told.startswith("ChatResponse(message=Message(role='assistant', content='Noon'), messages=")
@@ -295,12 +295,12 @@ class TestChatResponse:
         assert response.model == "qwen3"
 
     def test_equals_only_responses(self) -> None:
-        """It is equal to a response that says the same, and to nothing else."""
+        """A response equals a response with the same fields, and nothing else."""
         assert ChatResponse(model="a") == ChatResponse(model="a")
         assert ChatResponse(model="a") != ChatResponse(model="b")
         assert ChatResponse() != "text"
 
     def test_has_no_hash(self) -> None:
-        """It holds dicts, so that it is no key."""
+        """A response is not hashable, because it holds dicts."""
         with pytest.raises(TypeError, match="unhashable"):
             hash(ChatResponse())

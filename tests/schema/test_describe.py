@@ -1,4 +1,4 @@
-"""A type's schema is what JSON Schema says of it, with its definitions where its references look for them."""
+"""The JSON Schema of a type."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ KINDS: list[Any] = [
 
 
 def references_of(schema: Any) -> set[str]:
-    """List what a schema refers to."""
+    """Return the references in a schema."""
     return set(re.findall(r'"\$ref": "([^"]*)"', json.dumps(schema)))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_schemas_are_valid(kind: Any) -> None:
-    """Every schema is one, and what it refers to is there."""
+    """Every schema is valid, and its references can be resolved."""
     schema = schema_of(kind, field="format")
 
     assert accepts({"anyOf": [schema, True], "$defs": schema.get("$defs", {})}, None)
@@ -37,7 +37,7 @@ def test_schemas_are_valid(kind: Any) -> None:
 
 
 def test_recursion_is_allowed() -> None:
-    """A type that holds itself has a schema."""
+    """A recursive type has a schema."""
     schema = schema_of(list[Node | None], field="format")
 
     assert accepts(schema, [{"name": "a", "kids": [{"name": "b"}]}, None])
@@ -45,7 +45,7 @@ def test_recursion_is_allowed() -> None:
 
 
 def test_typed_dicts_keep_their_order() -> None:
-    """What is written first is asked for first."""
+    """The keys of a TypedDict keep their order."""
     schema = schema_of(list[Answer], field="format")["$defs"]["Answer"]
 
     assert ["reasons", "answer", "confidence"] == list(schema["properties"])
@@ -53,7 +53,7 @@ def test_typed_dicts_keep_their_order() -> None:
 
 
 def test_enums_keep_their_order() -> None:
-    """The values of an Enum stand as they were written down."""
+    """The values of an Enum keep their order."""
     definitions = schema_of(dict[str, Unit | Level], field="format")["$defs"]
 
     assert ["fahrenheit", "celsius"] == definitions["Unit"]["enum"]
@@ -61,7 +61,7 @@ def test_enums_keep_their_order() -> None:
 
 
 def test_orders_of_types_with_one_name() -> None:
-    """Two types of one name have each their own order."""
+    """Two types of one name each have their own order."""
 
     class Other(TypedDict, total=False):
         verdict: str
@@ -76,14 +76,14 @@ def test_orders_of_types_with_one_name() -> None:
 
 
 class TestModels:
-    """Models of pydantic are described by themselves."""
+    """Models of pydantic describe themselves."""
 
     def test_alone(self) -> None:
-        """A model at the root is what it says."""
+        """The schema of a model alone is its own."""
         assert Country.model_json_schema() == schema_of(Country, field="format")
 
     def test_within(self) -> None:
-        """The definitions of a model within another type stand at the root."""
+        """The definitions of a model within another type move to the root."""
         schema = schema_of(list[Country], field="format")
 
         assert {"Capital"} == set(schema["$defs"])
@@ -96,7 +96,7 @@ class TestModels:
         assert {"Capital"} == set(schema["$defs"])
 
     def test_names_that_clash(self) -> None:
-        """Of two definitions with one name one gets another, also where it refers to itself."""
+        """Of two definitions with one name, one is renamed with its references."""
         other = other_models()
 
         schema = schema_of(types.GenericAlias(tuple, (list[Country], other, other)), field="format")
@@ -108,7 +108,7 @@ class TestModels:
         assert not accepts(schema, [[tall], norway, norway])
 
     def test_root(self) -> None:
-        """The root is the type itself, as other libraries have it; and nothing is named that nobody needs."""
+        """The root is the type itself, without definitions that nothing refers to."""
 
         class Leaf(msgspec.Struct):
             size: int
@@ -122,7 +122,7 @@ class TestModels:
         assert {key: value for key, value in itself.items() if key != "$defs"} == itself["$defs"]["Node"]
 
     def test_names_that_clash_with_ours(self) -> None:
-        """A definition of msgspec's keeps its name."""
+        """A definition of msgspec keeps its name."""
 
         class Capital(msgspec.Struct):
             letters: str
@@ -133,7 +133,7 @@ class TestModels:
         assert ["name", "people"] == list(schema["$defs"]["Capital_2"]["properties"])
 
     def test_fields_that_look_like_schema(self) -> None:
-        """A field may have a name that means something in JSON Schema."""
+        """A field may have the name of a keyword of JSON Schema."""
         odd: Any = TypedDict("odd", {"$defs": Country, "$ref": str, "enum": Literal["a"], "properties": int})
 
         schema = schema_of(odd, field="format")
@@ -144,7 +144,7 @@ class TestModels:
 
 
 def other_models() -> Any:
-    """Make a model that holds another, whose name is taken."""
+    """Make a model that contains another with the same name."""
 
     class Capital(BaseModel):
         height: float
@@ -158,7 +158,7 @@ def other_models() -> Any:
 
 
 class Unresolved(msgspec.Struct):
-    """A struct with a hint that means nothing."""
+    """A struct with a hint that cannot be resolved."""
 
     field: Missing  # type: ignore[name-defined]  # noqa: F821 # pyright: ignore[reportUndefinedVariable] - It is missing on purpose.
 
@@ -175,7 +175,7 @@ class Unresolved(msgspec.Struct):
     ],
 )
 def test_refused(kind: Any, reason: str) -> None:
-    """What JSON Schema cannot describe is refused, with the place and the reason."""
+    """A type that JSON Schema cannot describe is refused with the place and the reason."""
     with pytest.raises(InvalidValueError, match=reason) as caught:
         schema_of(kind, field="format")
 

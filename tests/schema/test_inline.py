@@ -1,4 +1,4 @@
-"""A tool's schema has only keys that servers keep, allows all that the whole one allows, and says the rest in words."""
+"""The schema of a tool: only keys that servers keep, and the rest in words."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ from rxollama.errors import InvalidValueError
 
 
 class Cat(BaseModel):
-    """One kind of a union of pydantic's."""
+    """A member of a union of models."""
 
     kind: Literal["cat"]
 
 
 class Dog(BaseModel):
-    """Another kind of it."""
+    """Another member of it."""
 
     kind: Literal["dog"]
 
 
 class Owner(BaseModel):
-    """What holds one of them."""
+    """A model that contains one of them."""
 
     pet: Cat | Dog = Field(discriminator="kind")
 
 
 def told(kind: Any) -> dict[str, Any]:
-    """Write the schema of a type as a tool's."""
+    """Return the schema of a type for a tool."""
     return inlined(schema_of(kind, field="x"), field="x")
 
 
@@ -134,14 +134,14 @@ TABLE: list[tuple[Any, dict[str, Any]]] = [
                             "description": told,
                         }
                         for name, told in (
-                            ("cat", "One kind of a union of pydantic's."),
-                            ("dog", "Another kind of it."),
+                            ("cat", "A member of a union of models."),
+                            ("dog", "Another member of it."),
                         )
                     ]
                 }
             },
             "required": ["pet"],
-            "description": "What holds one of them.",
+            "description": "A model that contains one of them.",
         },
     ),
     (Annotated[Point, Meta(description="Where.")], told(Point) | {"description": "Where."}),
@@ -159,7 +159,7 @@ TABLE: list[tuple[Any, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("kind", "expected"), TABLE, ids=str)
 def test_table(kind: Any, expected: dict[str, Any]) -> None:
-    """Each type is written with the keys that are kept, and the rest in words."""
+    """Each type has only the kept keys, and the rest is in the description."""
     assert expected == told(kind)
 
 
@@ -168,20 +168,20 @@ KINDS = [kind for kind, _ in TABLE] + [Answer, City, Country, Level, Order, Row,
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_only_kept_keys(kind: Any) -> None:
-    """There is no other key at any depth, and the schema is one."""
+    """No other key occurs at any depth, and the schema is valid."""
     assert accepts({"anyOf": [told(kind), True]}, None)
     assert set() == strays(told(kind))
 
 
 def test_order_of_properties() -> None:
-    """Properties stand in their order."""
+    """Properties keep their order."""
     assert ["number", "rows", "unit", "notes", "placed"] == list(told(Order)["properties"])
     assert ["reasons", "answer", "confidence"] == list(told(Answer)["properties"])
 
 
 @pytest.mark.parametrize("kind", [Tree, Node, list[Tree], dict[str, Node], Node | None])
 def test_recursion_is_refused(kind: Any) -> None:
-    """A type that holds itself is refused by name."""
+    """A recursive type is refused by name."""
     with pytest.raises(InvalidValueError, match="does not contain itself") as caught:
         inlined(schema_of(kind, field="f(x)"), field="f(x)")
 
@@ -190,14 +190,14 @@ def test_recursion_is_refused(kind: Any) -> None:
 
 
 def test_one_type_in_two_places_is_no_recursion() -> None:
-    """A type may be there more than once."""
+    """A type may occur more than once."""
     two = told(tuple[Point, Point])
 
     assert told(Point) == two["items"]
 
 
 def test_odd_schemas() -> None:
-    """What a type says of itself beyond what msgspec and pydantic say is kept where it can be."""
+    """Keys that msgspec and pydantic do not write are kept where possible."""
     odd = {
         "oneOf": [{"type": "string", "format": "email"}, {"const": 3}, {"enum": [[1], {"a": 1}, 1.5, True]}],
         "additionalProperties": False,

@@ -1,4 +1,4 @@
-"""Values are read from JSON, and what does not fit is told with its path."""
+"""The reading of values from JSON, and the errors with their paths."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LAX = TypeReader.of(Order, field="format", lax=True)
 
 @given(ORDERS)
 def test_converts_what_it_wrote(order: Order) -> None:
-    """A value written as JSON is read as that value, strictly or not."""
+    """A value survives JSON, strictly or not."""
     assert order == STRICT.convert(msgspec.to_builtins(order))
     assert order == LAX.convert(msgspec.to_builtins(order))
     assert order == STRICT.convert(msgspec.json.decode(msgspec.json.encode(order)))
@@ -60,7 +60,7 @@ def test_converts_what_it_wrote(order: Order) -> None:
     ],
 )
 def test_values(kind: Any, json: Any, value: Any) -> None:
-    """Values are of their own types."""
+    """Values have their types."""
     shape = TypeReader[Any].of(kind, field="format")
 
     assert value == shape.convert(json)
@@ -72,7 +72,7 @@ def test_values(kind: Any, json: Any, value: Any) -> None:
     [(int, "3", 3), (float, "3.5", 3.5), (bool, "true", True), (int | None, "null", None), (int | str, "3", "3")],
 )
 def test_lax(kind: Any, text: str, value: Any) -> None:
-    """Numbers and truth values may come as texts where that is asked for, and else not."""
+    """Numbers and bools may be strings only if the reader is lax."""
     assert value == TypeReader[Any].of(kind, field="format", lax=True).convert(text)
     if value != text:
         with pytest.raises(Misfit):
@@ -80,7 +80,7 @@ def test_lax(kind: Any, text: str, value: Any) -> None:
 
 
 def test_types() -> None:
-    """The type of the value is that of the shape."""
+    """The value has the type of the reader."""
     assert "a" == TypeReader.of(Row, field="format").convert({"name": "a", "price": 1}).name
     assert ["a"] == TypeReader.of(list[str], field="format").convert(["a"])
 
@@ -103,7 +103,7 @@ ROW = {"name": "a", "price": 1}
     ],
 )
 def test_misfits(json: Any, path: str, reason: str) -> None:
-    """What does not fit is told, with the path to it."""
+    """The error names the fault and its path."""
     with pytest.raises(Misfit) as caught:
         STRICT.convert(json)
 
@@ -113,7 +113,7 @@ def test_misfits(json: Any, path: str, reason: str) -> None:
 
 
 def test_misfit_of_a_path() -> None:
-    """A path is a text."""
+    """A path must be a str."""
     with pytest.raises(Misfit, match="Expected `str`, got `int`") as caught:
         TypeReader.of(list[PurePosixPath], field="format").convert(["a", 1])
 
@@ -121,7 +121,7 @@ def test_misfit_of_a_path() -> None:
 
 
 def test_misfit_of_a_key() -> None:
-    """The path to a key is that of its object."""
+    """The path to a key is the path of its object."""
     with pytest.raises(Misfit, match="Expected `int`, got `str`") as caught:
         TypeReader.of(dict[str, dict[int, str]], field="format").convert({"x": {"a": "b"}})
 
@@ -129,7 +129,7 @@ def test_misfit_of_a_key() -> None:
 
 
 def test_nested_too_deeply() -> None:
-    """What is nested beyond reason does not fit."""
+    """A value that is nested too deeply does not fit."""
     deep: dict[str, Any] = {"name": "a"}
     for _ in range(100_000):
         deep = {"name": "a", "kids": [deep]}
@@ -138,7 +138,7 @@ def test_nested_too_deeply() -> None:
 
 
 class Even(msgspec.Struct):
-    """A struct with a rule of its own."""
+    """A struct with its own check."""
 
     number: int
 
@@ -149,7 +149,7 @@ class Even(msgspec.Struct):
 
 
 def test_rules_of_types() -> None:
-    """What a type's own rule refuses does not fit, in its words."""
+    """A value that fails a type's own check does not fit, with the check's words."""
     with pytest.raises(Misfit) as caught:
         TypeReader.of(list[Even], field="format").convert([{"number": 2}, {"number": 3}])
 
@@ -157,17 +157,17 @@ def test_rules_of_types() -> None:
 
 
 class TestModels:
-    """Models of pydantic read their own values."""
+    """Models of pydantic validate their own values."""
 
     def test_values(self) -> None:
-        """A model is made, alone or within another type."""
+        """A model is validated alone and within another type."""
         norway = {"name": "Norway", "capital": {"name": "Oslo", "people": "700000"}}
 
         assert Country.model_validate(norway) == TypeReader.of(Country, field="format").convert(norway)
         assert 700_000 == TypeReader.of(list[Country], field="format").convert([norway])[0].capital.people
 
     def test_path(self) -> None:
-        """The path goes on within the model."""
+        """The path continues within the model."""
         wrong = {"no": [{"name": "Norway", "capital": {"name": "Oslo"}, "neighbours": [{"name": "a"}, {}]}]}
 
         with pytest.raises(Misfit, match="Field required") as caught:
@@ -176,33 +176,33 @@ class TestModels:
         assert "$[...][0].neighbours[1].name" == caught.value.path
 
     def test_at_the_root(self) -> None:
-        """A model alone is a root."""
+        """The path of a model alone begins at the root."""
         with pytest.raises(Misfit, match=r"Field required - at `\$.capital`"):
             TypeReader.of(Country, field="format").convert({"name": "Norway"})
 
     def test_strictness(self) -> None:
-        """A model is as strict as it says, whatever the shape is."""
+        """The strictness of a model is its own."""
         assert 3 == TypeReader.of(Capped, field="format").convert({"point": {"name": "a", "people": "3"}}).point.people
         with pytest.raises(Misfit, match="valid integer"):
             TypeReader.of(Strict, field="format", lax=True).convert({"count": "3"})
 
     def test_recursion(self) -> None:
-        """A model may hold itself."""
+        """A model may be recursive."""
         assert "b" == TypeReader.of(Node, field="format").convert({"name": "a", "kids": [{"name": "b"}]}).kids[0].name
 
 
 class Capped(msgspec.Struct):
-    """A struct with a model in it."""
+    """A struct that contains a model."""
 
     point: Capital
 
 
 class Opaque:
-    """A type that msgspec knows only by a schema that somebody wrote."""
+    """A type of which msgspec knows only a schema."""
 
 
 def test_types_of_nobody() -> None:
-    """A type that nobody can make is told so when it is wanted."""
+    """A type that cannot be made is an error when a value is read."""
     shape = TypeReader[Any].of(Annotated[Opaque, Meta(extra_json_schema={"type": "string"})], field="format")
     made = Opaque()
 
@@ -212,7 +212,7 @@ def test_types_of_nobody() -> None:
 
 
 def test_refused() -> None:
-    """A type that JSON cannot be read into is refused by its place."""
+    """A type that cannot be read from JSON is refused with its field."""
     with pytest.raises(InvalidValueError) as caught:
         TypeReader.of(complex, field="format")
 
@@ -220,5 +220,5 @@ def test_refused() -> None:
 
 
 def test_schema() -> None:
-    """A shape has the schema of its type."""
+    """A reader has the schema of its type."""
     assert {"enum": [1, 2]} == TypeReader[Any].of(Literal[1, 2], field="format").schema
