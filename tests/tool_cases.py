@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -35,8 +36,11 @@ __all__ = (
     "Unit",
     "accepts",
     "everything",
+    "join_tools",
     "strays",
 )
+
+PATIENCE = 10.0
 
 # What Ollama's servers keep of a property: https://github.com/ollama/ollama/blob/main/api/types.go.
 KEPT = {"anyOf", "type", "items", "description", "enum", "properties", "required"}
@@ -215,3 +219,11 @@ def strays(schema: Any) -> set[str]:
     for part in (*schema.get("anyOf", ()), schema.get("items"), *schema.get("properties", {}).values()):
         found |= strays(part)
     return found
+
+
+def join_tools() -> None:
+    """Wait for the threads of tools that were left: each ends after its current step."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("tool "):
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), f"the thread of {thread.name} goes on"

@@ -1,4 +1,4 @@
-"""A chat that runs the tools which the model calls: round by round, as one observable."""
+"""The tool loop: a chat that runs the tools which the model calls, round by round, as one stream."""
 
 from rxollama._tool_loop._options import ConverseOptions, RaiseOn, Through, ToolLoopOptions
 from rxollama._tool_loop._rounds import converse

@@ -1,4 +1,4 @@
-"""The rounds: ask, run what is called, ask again with the results."""
+"""The rounds: request an answer, run what it calls, and request again with the results."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ def converse(
     request: ChatRequest, options: ToolLoopOptions, send: Send, streams: Streams, *, host: str = ""
 ) -> Stream[ChatChunk]:
     """
-    Build the observable of a conversation.
+    Build the stream of a conversation.
 
     Args:
-        request: The first request; the messages of each round are added for the next.
-        options: Its options.
-        send: Makes the observable of a request.
+        request: The first request. Each further one adds the messages of the rounds before it.
+        options: The options of the conversation.
+        send: Builds the stream of a request.
         streams: The live streams of the client.
         host: The base URL of the server, for errors.
 
     Returns:
-        A cold observable: each subscription is a conversation of its own.
+        A cold stream of deltas: each subscription is a conversation of its own.
     """
 
     def subscribe(
         observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        talk = ToolLoop(observer, streams, request, options=options, send=send, host=host, scheduler=scheduler)
-        talk.start()
-        return Disposable(talk.dispose)
+        loop = ToolLoop(observer, streams, request, options=options, send=send, host=host, scheduler=scheduler)
+        loop.start()
+        return Disposable(loop.dispose)
 
     return Stream(subscribe, items=ChatChunk, deltas=True)
 
 
 class ToolLoop(Subscription[ChatChunk]):
-    """Be one conversation."""
+    """The subscription of one conversation."""
 
     def __init__(
         self,
@@ -69,52 +69,53 @@ class ToolLoop(Subscription[ChatChunk]):
         self._host = host
         self._scheduler = scheduler
         self._builder = ResponseBuilder()
-        self._broken = False
+        self._is_failing = False
 
     def _fill_in(self, error: StreamError) -> None:
         error.model = error.model or self._request.model
         error.host = error.host or self._host
         error.endpoint = error.endpoint or "POST /api/chat"
-        said = self._builder.snapshot()
+        response = self._builder.snapshot()
+        # It is not complete, whichever message came last.
         error.partial = ChatResponse(
-            message=said.message,
-            messages=said.messages,
-            metrics=said.metrics,
-            model=said.model,
-            logprobs=said.logprobs,
+            message=response.message,
+            messages=response.messages,
+            metrics=response.metrics,
+            model=response.model,
+            logprobs=response.logprobs,
         )
 
     async def _stream(self) -> None:
-        # The lock and the places of a runner belong to the loop that this runs on.
+        # The runner belongs to the loop on which it is made.
         runner = ToolRunner(self._options, self._emit)
-        request, left = self._request, self._options.max_rounds
-        asked = read_messages(request.messages)
+        request, rounds_left = self._request, self._options.max_rounds
+        history = read_messages(request.messages)
         while True:
-            left -= 1
-            if not await self._round(request, runner, is_last=not left):
+            rounds_left -= 1
+            if not await self._round(request, runner, is_last=not rounds_left):
                 return
-            request = replace(request, messages=(*asked, *self._builder.snapshot().messages))
+            request = replace(request, messages=(*history, *self._builder.snapshot().messages))
 
     async def _round(self, request: ChatRequest, runner: ToolRunner, *, is_last: bool) -> bool:
-        """Play one round, the answer to a request and the results of what it calls; tell whether it called anything."""
+        """Run one round, an answer and the results of its calls. Return whether there were calls."""
         calls: list[ToolCall] = []
-        running_calls: list[asyncio.Task[ChatChunk]] = []
+        results: list[asyncio.Task[ChatChunk]] = []
         try:
             async with asyncio.TaskGroup() as group:
 
-                def take(chunk: ChatChunk) -> None:
+                def on_chunk(chunk: ChatChunk) -> None:
                     self._emit(chunk)
                     for call in chunk.message.tool_calls:
                         calls.append(call)
-                        # Nothing is run whose result nobody will be told.
-                        if not (is_last or self._over or self._broken):
-                            running_calls.append(group.create_task(self._run_call(runner, call)))
+                        # A tool does not run if the model will not be told its result.
+                        if not (is_last or self._over or self._is_failing):
+                            results.append(group.create_task(self._run_call(runner, call)))
 
-                await self._hear(request, take)
+                await self._receive(request, on_chunk)
                 if is_last and calls:
                     raise TooManyRoundsError(_TOO_MANY.format(rounds=self._options.max_rounds))
-                for ended in running_calls:
-                    self._emit(await ended)
+                for result in results:
+                    self._emit(await result)
         except BaseExceptionGroup as several:
             [failure, *_] = several.exceptions
         else:
@@ -125,8 +126,8 @@ class ToolLoop(Subscription[ChatChunk]):
         try:
             return await runner.run(call)
         except Exception:
-            # From here on the group takes nothing in.
-            self._broken = True
+            # The group refuses further tasks from here on.
+            self._is_failing = True
             raise
 
     def _emit(self, chunk: ChatChunk) -> None:
@@ -134,25 +135,25 @@ class ToolLoop(Subscription[ChatChunk]):
             self._builder.add(chunk)
             self._observer.on_next(chunk)
 
-    async def _hear(self, request: ChatRequest, take: Callable[[ChatChunk], None]) -> None:
-        """Take in the answer to a request, on this loop, from whichever thread it comes."""
+    async def _receive(self, request: ChatRequest, on_chunk: Callable[[ChatChunk], None]) -> None:
+        """Receive the answer to a request on this loop, whichever thread its chunks come from."""
         loop, through = self.loop, self._options.through
         ended = asyncio.Event()
         failures: list[Exception] = []
 
         def on_next(chunk: ChatChunk) -> None:
             if running() is loop:
-                take(chunk)
+                on_chunk(chunk)
             else:
-                call_on(loop, partial(take_safely, chunk))
+                call_on(loop, partial(on_foreign_chunk, chunk))
 
-        def take_safely(chunk: ChatChunk) -> None:
+        def on_foreign_chunk(chunk: ChatChunk) -> None:
             if ended.is_set():
-                # It was on its way when this round ended, and its calls would find nobody to run them.
+                # It was on its way when this round ended, and no task could run its calls.
                 return
             try:
-                take(chunk)
-            except Exception as raised:  # noqa: BLE001 - A subscriber may raise what it likes, and is told of it.
+                on_chunk(chunk)
+            except Exception as raised:  # noqa: BLE001 - A subscriber may raise anything, and is told.
                 end(raised)
 
         def end(error: Exception | None = None) -> None:
@@ -166,8 +167,8 @@ class ToolLoop(Subscription[ChatChunk]):
             call_on(loop, end)
 
         stream = self._send(request)
-        heard = stream if through is None else through(stream)
-        subscription = heard.subscribe(on_next, on_error, on_completed, scheduler=self._scheduler)
+        answer = stream if through is None else through(stream)
+        subscription = answer.subscribe(on_next, on_error, on_completed, scheduler=self._scheduler)
         try:
             await ended.wait()
         finally:
@@ -178,6 +179,5 @@ class ToolLoop(Subscription[ChatChunk]):
 
 
 _TOO_MANY = (
-    "the model still called tools in round {rounds}, the last of max_rounds={rounds}; "
-    "allow more rounds, or ask for less at a time"
+    "the model called tools in round {rounds}, the last of max_rounds={rounds}; allow more rounds, or offer fewer tools"
 )

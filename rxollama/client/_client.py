@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from rxollama._checks import check_count
@@ -174,7 +175,7 @@ class Ollama(Endpoints):
         tools: Tools = (),
         max_rounds: int = 8,
         concurrency: int = 8,
-        tool_timeout: float | None = None,
+        tool_timeout: float | timedelta | None = None,
         approve: Approve | None = None,
         through: Through | None = None,
         raise_on: RaiseOn = (),

@@ -1,8 +1,19 @@
 """
-Running a tool: in a thread or on the loop, until it ends or is left.
+The execution of a call, on the event loop or on a thread of its own.
 
-A function that is not async may block, so it runs on a thread of its own. That is a daemon, and of no pool: what hangs
-in a pool keeps the interpreter from exiting, which joins a pool's threads, and it keeps a place from the next call.
+The law: a tool never holds the loop for longer than its own code takes there, and what waits between its thread and
+the loop is bounded.
+
+A function that is not async may block, so it runs on a thread. The thread is a daemon and belongs to no pool: the
+interpreter joins the threads of a pool when it exits, and a tool that hangs would keep a place there. What the function
+returns comes to the loop through a future. If that is an iterator, its steps run on the same thread, since many
+iterators are bound to the thread that made them, such as the rows of a database.
+
+The items of an iterator wait in a queue. It needs a limit: without one, an iterator that does not end fills the memory,
+and the loop, which always finds another item, runs nothing else. A limit alone does not give the loop its turn, since
+the thread refills the queue while the loop empties it. So the consumer also gives way by the clock, which async
+generators that never wait need just as much. To ask the thread for one item at a time would be simpler, but costs two
+changes of thread per item.
 """
 
 from __future__ import annotations
@@ -10,81 +21,112 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing
 from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
+from time import monotonic
 from typing import Any, TypeGuard
 
-from reactivex import Observable, abc
-from reactivex.disposable import Disposable
+from reactivex import Observable
 
-from rxollama._runtime import AsyncIteration
+from rxollama._runtime import AsyncIteration, call_on
 
-__all__ = ("run_here", "run_in_thread", "was_cancelled", "without_none")
+__all__ = ("ToolExitError", "run_call")
+
+# Two changes of thread per item would cost more than the item; this many make them rare.
+_MOST_WAITING = 256
+# A millisecond is short for whoever waits for the loop, and long beside the cost of one turn of it.
+_TURN_SECONDS = 0.001
+# A thread that waits for its consumer looks this often whether the loop of the consumer still exists.
+_LOOK_SECONDS = 1.0
+
+_END: Any = object()
 
 
-async def run_here(call: Callable[[], Any], name: str) -> AsyncGenerator[Any, None]:
+class ToolExitError(RuntimeError):
     """
-    Call an async function in the task that iterates, and bring what it brings.
+    The error of a tool that raised what would end a program, a task or a loop, such as `SystemExit`.
+
+    The exception of the tool is the `__cause__`.
+
+    .. versionadded:: 0.1
+    """
+
+
+async def run_call(
+    call: Callable[[], Any], name: str, *, on_loop: bool, keep_none: bool = True
+) -> AsyncGenerator[Any, None]:
+    """
+    Run a call, and yield its items.
+
+    If the generator is closed early, awaitables are cancelled, observables are disposed, and async iterators are
+    closed. A function on a thread goes on and its result is dropped; an iterator there is closed after its current
+    step.
 
     Args:
-        call: The function, bound to its arguments.
-        name: What to call it in an error.
+        call: A function without arguments.
+        name: The name of the call, for errors and for its thread.
+        on_loop: Whether to call it in the task that iterates, rather than on a thread of its own.
+        keep_none: Whether None is an item.
 
     Yields:
-        What it returns, or what is yielded or emitted by what it returns.
+        What the call returns. If that is an awaitable its result, and if it is an observable or an iterator, async or
+        not, its items.
+
+    Raises:
+        ToolExitError: If the call raises `SystemExit`, or on a thread anything that is not an `Exception`.
+        Exception: Whatever the call raises.
     """
+    worker = None if on_loop else _Worker(call, name)
+    items: Any = None
     try:
-        async with aclosing(_brought(call())) as items:
-            async for item in items:
+        items = await _given(call, worker)
+        if not _is_async_iterator(items):
+            if items is not None or keep_none:
+                yield items
+            return
+        began = monotonic()
+        while (item := await _next(items)) is not _END:
+            if item is not None or keep_none:
                 yield item
+            if monotonic() - began > _TURN_SECONDS:
+                await asyncio.sleep(0)
+                began = monotonic()
     except SystemExit as error:
-        raise _harmless(error, name) from error
-
-
-async def run_in_thread(call: Callable[[], Any], name: str) -> AsyncGenerator[Any, None]:
-    """
-    Call a function on a thread of its own, and bring here what it brings.
-
-    Closed early, what the function returns is dropped, and an iterator is closed after the step that it is at.
-
-    Args:
-        call: The function, bound to its arguments.
-        name: What to call it in an error, and its thread.
-
-    Yields:
-        What it returns, or what is yielded or emitted by what it returns.
-    """
-    work = _Work(call, name)
-    try:
-        async with AsyncIteration(Observable(work.subscribe), overflow="keep") as found:
-            async for value in found:
-                async with aclosing(_brought(value)) as items:
-                    async for item in items:
-                        yield item
-    except SystemExit as error:
-        raise _harmless(error, name) from error
+        raise _exit_error(error, name) from error
     finally:
-        work.leave()
+        if worker is not None:
+            worker.leave()
+        close = getattr(items, "aclose", None)
+        if close is not None and _is_async_iterator(items):
+            await close()
 
 
-def was_cancelled() -> bool:
-    """Tell whether it is this task that was cancelled, rather than something that it waits for."""
+async def _given(call: Callable[[], Any], worker: _Worker | None) -> Any:
+    """Return the one item of a call, or the async iterator of its items."""
+    value = call() if worker is None else await worker.value
+    # An observable and some iterators can be awaited as well, but that gives less.
+    while isinstance(value, Awaitable) and not isinstance(value, (Observable, AsyncIterator)):
+        value = await value
+    return AsyncIteration(value, overflow="keep") if _is_observable(value) else value
+
+
+async def _next(items: AsyncIterator[Any]) -> Any:
+    cancels = _cancels()
+    item = await anext(items, _END)
+    if _cancels() > cancels:
+        # The tool caught the cancellation of this task, and would go on for as long as it likes.
+        raise asyncio.CancelledError
+    return item
+
+
+def _cancels() -> int:
     task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+    return 0 if task is None else task.cancelling()
 
 
-def _harmless(error: BaseException, name: str) -> RuntimeError:
-    """Name what would end the program, a task or a loop over items in an error that is told like any other."""
-    return RuntimeError(f"{name} raised {type(error).__name__}")
-
-
-async def without_none(items: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    """Leave out what a function returns that returns nothing."""
-    async with aclosing(items):
-        async for item in items:
-            if item is not None:
-                yield item
+def _exit_error(error: BaseException, name: str) -> ToolExitError:
+    return ToolExitError(f"{name} raised {type(error).__name__}")
 
 
 def _is_observable(value: object) -> TypeGuard[Observable[Any]]:
@@ -99,96 +141,128 @@ def _is_iterator(value: object) -> TypeGuard[Iterator[Any]]:
     return isinstance(value, Iterator)
 
 
-async def _brought(value: Any) -> AsyncGenerator[Any, None]:
-    """Wait for what has to be waited for."""
-    if _is_observable(value):
-        async with AsyncIteration(value, overflow="keep") as items:
-            async for item in items:
-                yield item
-    elif _is_async_iterator(value):
-        try:
-            async for item in value:
-                yield item
-        finally:
-            close = getattr(value, "aclose", None)
-            if close is not None:
-                await close()
-    elif isinstance(value, Awaitable):
-        async with aclosing(_brought(await value)) as items:
-            async for item in items:
-                yield item
-    else:
-        yield value
+def _close_unawaited(value: object) -> None:
+    """Close a coroutine that nobody will await, which Python would warn of."""
+    if iscoroutine(value) and getcoroutinestate(value) == CORO_CREATED:
+        value.close()
 
 
-class _Work:
-    """Be one call on one thread, as an observable that is subscribed once."""
+class _Worker:
+    """
+    A thread that makes one call.
+
+    Its future is for what the call returns. If that is an iterator, the worker itself takes its place: an async
+    iterator of the items.
+    """
 
     def __init__(self, call: Callable[[], Any], name: str) -> None:
         self._call = call
-        self._context = contextvars.copy_context()
-        self._left = self._dropped = self._ended = False
-        self._value: Any = None
-        self._thread: threading.Thread | None = None
         self._name = name
-
-    def subscribe(self, observer: abc.ObserverBase[Any], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-        """Start the thread."""
-        self._thread = threading.Thread(
-            target=self._context.run, args=(self._run, observer), name=self._name, daemon=True
-        )
+        self._loop = asyncio.get_running_loop()
+        self.value: asyncio.Future[Any] = self._loop.create_future()
+        self._items: deque[Any] = deque()
+        self._slots = threading.Semaphore(_MOST_WAITING)
+        self._came = asyncio.Event()
+        self._rung = False
+        self._error: Exception | None = None
+        self._left = False
+        self._ends = False
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True)
         self._thread.start()
-        return Disposable(self._stop)
+
+    def __aiter__(self) -> _Worker:
+        return self
+
+    async def __anext__(self) -> Any:
+        while not self._items:
+            await self._came.wait()
+            # Before the next look at the items: one that comes after that look rings again.
+            self._came.clear()
+            self._rung = False
+        item = self._items.popleft()
+        if item is _END:
+            raise self._error or StopAsyncIteration
+        self._slots.release()
+        return item
 
     def leave(self) -> None:
-        """Take nothing more, and wait for the thread where it has nothing left to do but to end."""
-        self._dropped = True
-        self._close_unawaited()
-        if self._ended and self._thread is not None:
+        """Drop what is still to come, and wait for the thread if it has nothing left to do but to end."""
+        self._left = True
+        self._slots.release()
+        if not self.value.cancel() and not self.value.cancelled() and self.value.exception() is None:
+            _close_unawaited(self.value.result())
+        if self._ends:
             self._thread.join()
 
-    def _stop(self) -> None:
-        self._left = True
+    # From here on, everything but `_resolve` runs on the thread.
 
-    def _close_unawaited(self) -> None:
-        """Close a coroutine that nobody will await any more, whichever comes later, it or the leaving."""
-        if self._dropped and iscoroutine(self._value) and getcoroutinestate(self._value) == CORO_CREATED:
-            self._value.close()
-
-    def _run(self, observer: abc.ObserverBase[Any]) -> None:
+    def _run(self) -> None:
         try:
-            self._step(observer)
+            value = self._call()
+            if _is_iterator(value):
+                self._tell(self, None)
+                self._feed(value)
+                self._end(None)
+            else:
+                self._ends = True
+                self._tell(value, None)
         except (StopIteration, StopAsyncIteration) as error:
-            # They would be taken for the end of whoever iterates. Python's generators do the same.
-            self._fail(observer, error)
-        except Exception as error:  # noqa: BLE001 - A tool may raise what it likes, and its caller is told of it.
-            self._ended = True
-            observer.on_error(error)
-        except BaseException as error:  # noqa: BLE001 - See below.
-            # Raised on the loop it would end the program, or look like a cancellation. A thread it only ends.
-            self._fail(observer, error)
-        else:
-            self._ended = True
-            observer.on_completed()
+            # An async generator would turn them into a RuntimeError that does not name the tool.
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - A tool may raise anything, and its caller is told.
+            self._end(error)
+        except BaseException as error:  # noqa: BLE001 - Raised on the loop it would end the program or look cancelled.
+            self._fail(error)
 
-    def _fail(self, observer: abc.ObserverBase[Any], error: BaseException) -> None:
-        told = _harmless(error, self._name)
-        told.__cause__ = error
-        self._ended = True
-        observer.on_error(told)
-
-    def _step(self, observer: abc.ObserverBase[Any]) -> None:
-        self._value = value = self._call()
-        if not _is_iterator(value):
-            # Whoever gets this may leave at once, and can wait for the little that is left to do.
-            self._ended = True
-            self._close_unawaited()
-            observer.on_next(value)
-            return
-        for item in value:
-            observer.on_next(item)
+    def _feed(self, iterator: Iterator[Any]) -> None:
+        for item in iterator:
+            while not self._slots.acquire(timeout=_LOOK_SECONDS):
+                # A loop that was closed without its generators never says that it has left.
+                self._left = self._left or self._loop.is_closed()
+                if self._left:
+                    break
             if self._left:
                 break
-        close = getattr(value, "close", None)
+            self._items.append(item)
+            self._ring()
+        close = getattr(iterator, "close", None)
         if close is not None:
             close()
+
+    def _fail(self, error: BaseException) -> None:
+        exit_error = _exit_error(error, self._name)
+        exit_error.__cause__ = error
+        self._end(exit_error)
+
+    def _end(self, error: Exception | None) -> None:
+        self._error = error
+        self._ends = True
+        self._items.append(_END)
+        self._ring()
+        if error is not None:
+            # If the call itself raised, nothing has resolved the future yet.
+            self._tell(None, error)
+
+    def _ring(self) -> None:
+        if not self._rung:
+            self._rung = True
+            call_on(self._loop, self._came.set)
+
+    def _tell(self, value: Any, error: Exception | None) -> None:
+        if self._left:
+            _close_unawaited(value)
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._resolve, value, error)
+        except RuntimeError:
+            # The loop is closed.
+            _close_unawaited(value)
+
+    def _resolve(self, value: Any, error: Exception | None) -> None:
+        if self.value.done():
+            _close_unawaited(value)
+        elif error is None:
+            self.value.set_result(value)
+        else:
+            self.value.set_exception(error)

@@ -1,4 +1,4 @@
-"""The parameters of a function: how a model is told of them, and how what it gives becomes arguments."""
+"""The parameters of a function: their schema for a model, and the arguments that a model's JSON becomes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ from rxollama.tools._signature import hint_of, parameters_of
 
 __all__ = ("Parameters",)
 
+_SHOWN = 200
+
 
 class Parameters:
     """
-    Be the parameters of a function.
+    The parameters of a function.
 
     Args:
         function: The function.
         name: The name of the tool, for errors.
-        descriptions: What the docstring says of the parameters, by their names.
+        descriptions: The descriptions in the docstring, by the names of the parameters.
+
+    Attributes:
+        schema: The JSON Schema of all parameters, as Ollama's servers keep it.
 
     Raises:
-        InvalidValueError: When a parameter cannot be described to a model, naming it.
+        InvalidValueError: If a parameter cannot be described to a model, with its name.
     """
 
     def __init__(self, function: Callable[..., Any], name: str, descriptions: Mapping[str, str]) -> None:
@@ -40,10 +45,10 @@ class Parameters:
             properties[key] = inlined(schema_of(kind, field=field) | _default(parameter), field=field)
         required = [key for key, parameter in self._parameters.items() if _is_required(parameter)]
         self.schema: dict[str, Any] = {"type": "object", "properties": properties, "required": required}
-        self._shape: TypeReader[dict[str, Any]] = TypeReader(self._whole(), self.schema, lax=True)
+        self._reader: TypeReader[dict[str, Any]] = TypeReader(self._typed_dict(), self.schema, lax=True)
 
-    def _whole(self) -> Any:
-        # Of the types that msgspec knows, this one leaves out what was not given: the function has its own defaults.
+    def _typed_dict(self) -> Any:
+        # A struct would fill in missing fields, but the function has its own defaults.
         make, optional = cast("Any", TypedDict), cast("Any", NotRequired)
         required = self.schema["required"]
         return make(
@@ -51,17 +56,17 @@ class Parameters:
         )
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Make arguments of what a model gave; raises a `Misfit`."""
+        """Convert the arguments of a model's call, see `Tool.arguments`."""
         if not is_mapping(given):
             raise Misfit(f"Expected `object`, got `{type(given).__name__}`")
         for key in given:
             if key not in self._parameters:
                 known = ", ".join(f"`{name}`" for name in self._parameters) or "none"
-                raise Misfit(f"Object has the unknown field `{key}`, known: {known}")
-        # A model gives null where it means nothing at all.
+                raise Misfit(f"Object has the unknown field `{_short(key)}`, known: {known}")
+        # A model writes null for what it leaves out.
         kept = {key: value for key, value in given.items() if value is not None or self._takes_null(key)}
         try:
-            return self._shape.convert(kept)
+            return self._reader.convert(kept)
         except Misfit as misfit:
             key = misfit.path.removeprefix("$.")
             unquoted = _unquoted(kept.get(key))
@@ -79,7 +84,7 @@ class Parameters:
         return True
 
     def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any]:
-        """Bind a function to arguments, by position where it takes them in no other way."""
+        """Bind a function to arguments; positional-only ones by position."""
         first: list[Any] = []
         rest = dict(arguments)
         for key, parameter in self._parameters.items():
@@ -90,7 +95,7 @@ class Parameters:
 
 
 def _unquoted(value: object) -> object:
-    """Read the list or object that a model wrote as a text, as many do; None where this is no such text."""
+    """Parse a list or object that a model wrote as a str, as many models do; return None for anything else."""
     if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
         return None
     try:
@@ -99,12 +104,17 @@ def _unquoted(value: object) -> object:
         return None
 
 
+def _short(key: object) -> str:
+    name = str(key)
+    return name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
+
+
 def _is_required(parameter: inspect.Parameter) -> bool:
     return parameter.default is inspect.Parameter.empty
 
 
 def _default(parameter: inspect.Parameter) -> dict[str, Any]:
-    """Tell the default of a parameter, if it is one that JSON can write."""
+    """Return the default of a parameter as a part of its schema, if JSON can express it."""
     if _is_required(parameter):
         return {}
     try:
@@ -114,7 +124,7 @@ def _default(parameter: inspect.Parameter) -> dict[str, Any]:
 
 
 def _described(kind: Any, description: str) -> Any:
-    """Describe a type, unless a `Meta` where it stands does; so may a text there, or a `Field` of pydantic."""
+    """Add a description to a type. An `Annotated` with a `Meta`, a str or a pydantic `Field` has precedence."""
     own = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
     if any(isinstance(one, msgspec.Meta) and one.description for one in own):
         return kind

@@ -1,4 +1,4 @@
-"""What a model may call."""
+"""A tool: a function that a model may call, or a schema."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from rxollama._checks import check_several, check_text, is_mapping
 from rxollama._invalid_value import InvalidValueError, invalid_value
 from rxollama._schema import Misfit
-from rxollama.tools._execution import run_here, run_in_thread, without_none
+from rxollama.tools._execution import run_call
 from rxollama.tools._parameters import Parameters
 from rxollama.tools._signature import docs_of, is_async, is_silent, name_of
 
@@ -17,15 +17,15 @@ __all__ = ("Dumped", "Tool", "Tools", "tools_of")
 
 
 class Dumped(Protocol):
-    """Be a tool of the official client, or another model of pydantic that has Ollama's shape."""
+    """A tool of the official client, or another pydantic model in Ollama's shape."""
 
     def model_dump(self, *, exclude_none: bool) -> dict[str, Any]:
-        """Write it as a dict."""
+        """Return it as a dict."""
         ...
 
 
 Tools: TypeAlias = "Iterable[Tool | Callable[..., Any] | Mapping[str, Any] | Dumped]"
-"""What may be given as tools: functions, and schemas in Ollama's shape, as they are or made into a `Tool`."""
+"""The tools of a call: functions, schemas in Ollama's shape, and `Tool` values."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _NAMED = "a name of letters, digits, '_', '-' and '.' (give it as name=)"
@@ -35,29 +35,29 @@ _KINDS = f"a function, a Tool, or a schema in Ollama's shape, {_SHAPE}"
 
 class Tool:
     """
-    Be a function that a model may call, or the schema of one.
+    A function that a model may call, or the schema of one.
 
-    The model is told of a function what its signature and its docstring say. Of a type it is told what Ollama's servers
-    keep of its JSON Schema, and the rest in words.
+    The signature and the docstring of a function become its schema. Ollama's servers keep few keys of a JSON Schema, so
+    the rest of a type, such as its bounds, is described in words.
 
     Args:
-        function: Anything that can be called: a function, a method, an object with `__call__`, a `functools.partial`,
-            whose keywords are given and not offered. It may be async, a generator, an async generator, or return an
-            observable or an awaitable. Or a schema in Ollama's shape, which is offered as it is; or another tool.
-        run: What to call for a schema, with the arguments as keywords, as the model gave them. Without it the tool is
-            offered, but cannot be run.
-        name: What to call it, if not by the function's own name.
-        description: What to tell of it, if not what the docstring says before its sections.
+        function: A function, a method, an object with `__call__`, or a `functools.partial`, whose keywords the model
+            does not see. It may be async, a generator or an async generator, or return an observable or an awaitable.
+            Otherwise a schema in Ollama's shape, which is sent unchanged, or another `Tool`.
+        run: The function for a schema. It gets the arguments as keywords, as the model wrote them. Without it the tool
+            can be described to a model but not run.
+        name: The name; by default the function's own.
+        description: The description; by default the docstring before its sections.
 
     Attributes:
         name: The name.
         description: The description.
-        schema: What the server is told: `{"type": "function", "function": {...}}`.
-        is_runnable: Whether there is something to run.
+        schema: The schema that is sent: `{"type": "function", "function": {...}}`.
+        is_runnable: Whether there is a function to run.
 
     Raises:
-        InvalidValueError: When a name is missing or none that servers take, when a parameter's type cannot be described
-            by JSON Schema without references, when its name is not known at run time, or for `*args` and `**kwargs`.
+        InvalidValueError: If the name is missing or not allowed, if JSON Schema cannot express the type of a parameter
+            without references, if a type is not known at run time, or for `*args` and `**kwargs`.
 
     .. versionadded:: 0.1
     """
@@ -80,11 +80,11 @@ class Tool:
                 check_text(field, text)
         self._parameters: Parameters | None = None
         self._run = _callable(run)
-        told: Mapping[str, Any]
+        shape: Mapping[str, Any]
         if isinstance(function, Tool):
             self._parameters = function._parameters if run is None else None  # noqa: SLF001 - One of its own class.
             self._run = self._run or function._run  # noqa: SLF001 - As above.
-            told = function.schema
+            shape = function.schema
         elif callable(function):
             if run is not None:
                 raise invalid_value("run", run, "None beside a function, which is what runs")
@@ -92,29 +92,29 @@ class Tool:
             docs = docs_of(function)
             known = _checked(name or name_of(function))
             self._parameters = Parameters(function, known, docs.parameters)
-            told = _shaped(known, docs.description, self._parameters.schema)
+            shape = _shaped(known, docs.description, self._parameters.schema)
         else:
-            told = _read(function)
-        self.schema = _renamed(told, name, description)
+            shape = _read(function)
+        self.schema = _renamed(shape, name, description)
         self.name = self.schema["function"]["name"]
         self.description = self.schema["function"].get("description", "")
         self.is_runnable = self._run is not None
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """
-        Make arguments of what a model gave.
+        Convert the arguments of a model's call to those of the function.
 
-        A number or a truth value may come as a text, as models have it: "3" is 3, and "true" is True. So may a list or
-        an object that a parameter takes. A null for what has a default and takes no None is left out.
+        Models often write a number, a bool, a list or an object as a str: `"3"` is accepted for an int. A null is
+        left out if the parameter has a default and does not accept None.
 
         Args:
-            given: The arguments of a call.
+            given: The arguments of the call.
 
         Returns:
-            What the function takes: a dataclass where it asks for one, and so on. What has a default may be missing.
+            Values of the types that the function declares. Parameters with a default may be missing.
 
         Raises:
-            Misfit: When something does not fit, is missing or unknown, with the path to it.
+            Misfit: If an argument does not fit, is missing or is unknown, with the path to it.
         """
         if self._parameters is not None:
             return self._parameters.arguments(given)
@@ -124,25 +124,27 @@ class Tool:
 
     def items(self, arguments: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
         """
-        Run the tool, and yield what it brings.
+        Run the tool, and yield its items.
 
-        A plain function brings what it returns: one item, or none if it says that it returns None. An iterator, async
-        or not, and an observable bring several. An async function runs in the task that iterates; any other one on a
-        thread of its own, with the context variables of the caller, and what it returns is awaited or subscribed here.
+        A function gives one item, its return value; none if it declares that it returns None. An iterator, async or
+        not, and an observable give several. An async function runs in the task that iterates. Any other function runs
+        on a thread of its own, with the context variables of the caller. An awaitable or observable that it returns is
+        awaited or subscribed on the loop. An iterator that it returns runs on the thread, a few hundred items ahead at
+        most.
 
-        Close the generator to leave early: that cancels what is async, and disposes an observable. A function on a
-        thread cannot be stopped, and its result is dropped; an iterator there is closed after the step that it is at.
+        Close the generator to leave early. This cancels async functions and disposes observables. A function on a
+        thread cannot be stopped: its result is dropped, and an iterator is closed after its current step.
 
         Args:
-            arguments: The arguments, as `arguments` makes them.
+            arguments: The arguments, as the method `arguments` returns them.
 
         Returns:
-            A generator; `ToolProgress` among its items is not for the model.
+            A generator. A `ToolProgress` among its items is not for the model.
 
         Raises:
-            InvalidValueError: When there is nothing to run.
-            Exception: Whatever the tool raises; `sys.exit` is a RuntimeError, and on a thread so is all else that would
-                end a program.
+            InvalidValueError: If there is nothing to run.
+            ToolExitError: If the tool raises `SystemExit`, or on a thread anything that is not an `Exception`.
+            Exception: Whatever the tool raises.
         """
         function = self._run
         if function is None:
@@ -154,8 +156,7 @@ class Tool:
                 return function(**bound)
         else:
             call = self._parameters.call(function, arguments)
-        items = (run_here if is_async(function) else run_in_thread)(call, f"tool {self.name}")
-        return without_none(items) if is_silent(function) else items
+        return run_call(call, f"tool {self.name}", on_loop=is_async(function), keep_none=not is_silent(function))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -163,16 +164,16 @@ class Tool:
 
 def tools_of(tools: Tools | None) -> tuple[Tool, ...]:
     """
-    Make tools of what was given as such.
+    Convert the tools of a call to `Tool` values.
 
     Args:
-        tools: Functions, tools and schemas in Ollama's shape, or None.
+        tools: Functions, schemas in Ollama's shape, and `Tool` values; None means none.
 
     Returns:
         The tools, in order.
 
     Raises:
-        InvalidValueError: When one is none, or has the name of another.
+        InvalidValueError: If one of them is something else, or two have the same name.
 
     .. versionadded:: 0.1
     """
@@ -211,22 +212,22 @@ def _shaped(name: str, description: str, parameters: dict[str, Any]) -> dict[str
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 
 
-def _renamed(told: Mapping[str, Any], name: str | None, description: str | None) -> dict[str, Any]:
-    function = dict(told["function"])
+def _renamed(shape: Mapping[str, Any], name: str | None, description: str | None) -> dict[str, Any]:
+    function = dict(shape["function"])
     if name is not None:
         function["name"] = _checked(name)
     if description is not None:
         function["description"] = description
-    return {**told, "function": function}
+    return {**shape, "function": function}
 
 
 def _read(schema: Mapping[str, Any] | Dumped) -> Mapping[str, Any]:
     dump = getattr(schema, "model_dump", None)
-    told: Any = dump(exclude_none=True) if callable(dump) else schema
-    if not is_mapping(told):
+    shape: Any = dump(exclude_none=True) if callable(dump) else schema
+    if not is_mapping(shape):
         raise invalid_value("function", schema, _KINDS, show=False)
-    function = told.get("function")
+    function = shape.get("function")
     if not is_mapping(function) or not isinstance(function.get("name"), str):
         raise invalid_value("function", schema, _SHAPE)
     _checked(function["name"])
-    return told
+    return shape

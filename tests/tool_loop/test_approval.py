@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from talks import calls, failures_of, results_of
 from rxollama import Ollama, ToolCall
 from rxollama.errors import InvalidValueError, ToolArgumentsError, ToolDeniedError
 from rxollama.testing import Reply, ScriptedOllama
-from rxollama.tools import Approval, Denied
+from rxollama.tools import Approval, Denied, Tool, ToolExitError
 
 DENIED = "Error: this call of 'add' was not allowed"
 
@@ -134,6 +135,66 @@ def test_changed_in_place(answer: str, ollama: Ollama, server: ScriptedOllama) -
         return call.arguments if answer == "arguments" else True
 
     assert results_of(Heard(ollama.converse("m", "Go", tools=[add], approve=approve)).wait().items) == ["12"]
+
+
+NESTED = {"to": {"city": "Oslo", "stops": ["Hamar", {"name": "Lillehammer"}]}}
+
+
+def change(arguments: dict[str, Any]) -> None:
+    """Change arguments at every depth."""
+    arguments["to"]["city"] = "Rome"
+    arguments["to"]["stops"][1]["name"] = "Pisa"
+    arguments["to"]["stops"].append("Milan")
+    arguments["more"] = True
+
+
+@pytest.mark.parametrize("who", ["tool", "async tool", "approve", "schema"])
+def test_history_is_not_changed(who: str, ollama: Ollama, server: ScriptedOllama) -> None:
+    """A tool or `approve` may change its arguments at any depth: the model is told what it said."""
+    server.enqueue(calls(("travel", NESTED)), Reply.answer("Done."))
+    seen: list[Any] = []
+
+    def travel(to: dict[str, Any], more: bool = False) -> str:
+        change({"to": to})
+        seen.append(more)
+        return "there"
+
+    async def travel_async(to: Any, more: Any = None) -> str:
+        change({"to": to})
+        seen.append(more)
+        return "there"
+
+    def approve(call: ToolCall) -> bool:
+        change(call.arguments)
+        return True
+
+    schema = {"type": "function", "function": {"name": "travel"}}
+    tools = {"async tool": Tool(travel_async, name="travel"), "schema": Tool(schema, run=travel)}
+    talk = ollama.converse("m", "Go", tools=[tools.get(who, travel)], approve=approve if who == "approve" else None)
+    heard = Heard(talk).wait()
+
+    assert results_of(heard.items) == ["there"]
+    assert seen == [True if who == "approve" else None if who == "async tool" else False]
+    assert [call.arguments for chunk in heard.items for call in chunk.message.tool_calls] == [NESTED]
+    assert server.requests[1].json["messages"][1]["tool_calls"][0]["function"]["arguments"] == NESTED
+
+
+@pytest.mark.parametrize("where", ["thread", "loop"])
+def test_leaving(where: str, ollama: Ollama, server: ScriptedOllama) -> None:
+    """A function that is asked and calls `sys.exit` ends the stream with an error that says so."""
+    server.enqueue(calls(("add", {"one": 1, "other": 2})))
+
+    def approve(_: ToolCall) -> bool:
+        sys.exit("leaving")
+
+    async def approve_async(_: ToolCall) -> bool:
+        sys.exit("leaving")
+
+    asked = approve if where == "thread" else approve_async
+    failure = Heard(ollama.converse("m", "Go", tools=[add], approve=asked)).failure
+    assert isinstance(failure, ToolExitError)
+    assert str(failure) == "approve= raised SystemExit for the tool 'add'"
+    assert isinstance(failure.__cause__, SystemExit)
 
 
 def test_failing(ollama: Ollama, server: ScriptedOllama) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
@@ -23,7 +25,7 @@ from rxollama.errors import (
     UnknownToolError,
 )
 from rxollama.testing import Reply, ScriptedOllama
-from rxollama.tools import ToolProgress
+from rxollama.tools import Tool, ToolExitError, ToolProgress
 
 
 class Failing(NamedTuple):
@@ -59,7 +61,17 @@ def file_of() -> str:
 
 async def leave() -> str:
     """Leave the program."""
-    sys.exit(3)
+    sys.exit("leaving")
+
+
+def leave_thread() -> str:
+    """Leave the program, on a thread."""
+    sys.exit("leaving")
+
+
+async def close() -> str:
+    """Raise what closes a generator."""
+    raise GeneratorExit("closing")
 
 
 def silent() -> str:
@@ -88,6 +100,51 @@ def mute() -> str:
     raise MuteError
 
 
+class Unsayable(BaseException):
+    """An exception that leaves the program if it is asked for its words."""
+
+    def __str__(self) -> str:
+        raise SystemExit("unsayable")
+
+
+async def unsayable() -> str:
+    """Raise it."""
+    raise Unsayable
+
+
+class Unwritable:
+    """A result that leaves the program if it is written."""
+
+    def __str__(self) -> str:
+        raise SystemExit("unwritable")
+
+
+def unwritable() -> Any:
+    """Return it."""
+    return Unwritable()
+
+
+async def too_long() -> AsyncGenerator[str, None]:
+    """Give more than any model reads, and never end."""
+    while True:
+        yield "x" * 1_000_000
+
+
+@dataclass
+class Spot:
+    """A place that raises an error of its own if it is wrong."""
+
+    north: int
+
+    def __post_init__(self) -> None:
+        raise LookupError(f"no such place: {self.north}")
+
+
+def placed(spot: Spot) -> str:
+    """Accept a spot."""
+    return f"{spot}"
+
+
 async def broken_off() -> AsyncGenerator[str | ToolProgress, None]:
     """Fail when something has come already."""
     yield ToolProgress("a half")
@@ -95,7 +152,10 @@ async def broken_off() -> AsyncGenerator[str | ToolProgress, None]:
     raise OSError("the disk is full")
 
 
-TOOLS: list[Callable[..., Any]] = [weather, silent, patient, impatient, given_up, broken_off, mute, file_of, leave]
+TOOLS: list[Callable[..., Any]] = [
+    *(weather, silent, patient, impatient, given_up, broken_off, mute, file_of, leave, leave_thread, close),
+    *(unsayable, unwritable, too_long, placed),
+]
 FAILING = (
     Failing("launch", {}, UnknownToolError, "Error: there is no tool 'launch'; those offered are: weather, silent, "),
     Failing("x" * 999, {}, UnknownToolError, f"Error: there is no tool '{'x' * 200}…'; those"),
@@ -111,7 +171,13 @@ FAILING = (
     Failing("broken_off", {}, ToolFailedError, "the tool 'broken_off' raised OSError: the disk is full"),
     Failing("mute", {}, ToolFailedError, "the tool 'mute' raised MuteError"),
     Failing("file_of", {}, ToolFailedError, r"the tool 'file_of' raised OSError: caf\udce9"),
-    Failing("leave", {}, ToolFailedError, "tool leave raised SystemExit"),
+    Failing("leave", {}, ToolFailedError, "Error: the tool 'leave' raised SystemExit: leaving"),
+    Failing("leave_thread", {}, ToolFailedError, "Error: the tool 'leave_thread' raised SystemExit: leaving"),
+    Failing("close", {}, ToolFailedError, "Error: the tool 'close' raised GeneratorExit: closing"),
+    Failing("unsayable", {}, ToolFailedError, "Error: the tool 'unsayable' raised Unsayable"),
+    Failing("unwritable", {}, ToolFailedError, "Error: the tool 'unwritable' raised SystemExit: unwritable"),
+    Failing("too_long", {}, ToolFailedError, "the tool 'too_long' gave more than 10,000,000 characters; ask for less"),
+    Failing("placed", {"spot": {"north": 91}}, ToolArgumentsError, "do not fit 'placed': it raised LookupError"),
 )
 
 
@@ -228,30 +294,124 @@ def test_without_tools(ollama: Ollama, server: ScriptedOllama) -> None:
     ]
 
 
-@pytest.mark.parametrize("ends", [SystemExit(3), KeyboardInterrupt()])
-def test_what_would_end_the_program(ends: BaseException, ollama: Ollama, server: ScriptedOllama) -> None:
-    """What would end a program is a failure like any other, where it comes from a thread of a tool."""
+ENDS = [
+    SystemExit("mine"),
+    KeyboardInterrupt("mine"),
+    GeneratorExit("mine"),
+    BaseExceptionGroup("mine", [KeyboardInterrupt()]),
+    Unsayable("mine"),
+]
+
+
+@pytest.mark.parametrize("where", ["thread", "loop"])
+@pytest.mark.parametrize("ends", ENDS, ids=repr)
+def test_what_would_end_the_program(ends: BaseException, where: str, ollama: Ollama, server: ScriptedOllama) -> None:
+    """An exception that would end a program is a failure like any other, in a thread and on the background loop."""
     server.enqueue(calls(("leave", {})), Reply.answer("Sorry."))
 
     def leave() -> None:
         raise ends
 
-    [told] = failures_of(Heard(ollama.converse("m", "Go", tools=[leave])).wait().items)
-    assert type(ends).__name__ in told
-
-
-@pytest.mark.parametrize("ends", [GeneratorExit(), BaseExceptionGroup("several", [KeyboardInterrupt()])], ids=repr)
-def test_what_nobody_catches(ends: BaseException, ollama: Ollama, server: ScriptedOllama) -> None:
-    """What is no failure of a tool, but raised by one on the loop, ends the stream, and is told to who waits for it."""
-    server.enqueue(calls(("f", {})))
-
-    async def f() -> None:
+    async def leave_loop() -> None:
         raise ends
 
-    failure = Heard(ollama.converse("m", "Go", tools=[f])).failure
-    assert isinstance(failure, RuntimeError)
-    assert f"was ended by {type(ends).__name__}" in str(failure)
+    tool = Tool(leave if where == "thread" else leave_loop, name="leave")
+    heard = Heard(ollama.converse("m", "Go", tools=[tool])).wait()
+
+    assert heard.error is None
+    words = "" if isinstance(ends, Unsayable) else f": {ends}"
+    assert failures_of(heard.items) == [f"Error: the tool 'leave' raised {type(ends).__name__}{words}"]
+
+
+@pytest.mark.parametrize("where", ["thread", "loop"])
+@pytest.mark.parametrize("ends", ENDS, ids=repr)
+def test_ends_as_causes(ends: BaseException, where: str, ollama: Ollama, server: ScriptedOllama) -> None:
+    """With `raise_on=` such an exception is the cause of the error, and the error has the partial response."""
+    server.enqueue(calls(("leave", {}), content="Let me see."))
+
+    def leave() -> None:
+        raise ends
+
+    async def leave_loop() -> None:
+        raise ends
+
+    tool = Tool(leave if where == "thread" else leave_loop, name="leave")
+    failure = Heard(ollama.converse("m", "Go", tools=[tool], raise_on=ToolFailedError)).failure
+
+    assert isinstance(failure, ToolFailedError)
     assert failure.__cause__ is ends
+    assert failure.partial is not None
+    assert failure.partial.message.content == "Let me see."
+    assert (failure.model, failure.host, failure.endpoint) == ("m", server.url, "POST /api/chat")
+
+
+@pytest.mark.parametrize("kind", ["KeyboardInterrupt()", "BaseExceptionGroup('several', [KeyboardInterrupt()])"])
+@pytest.mark.parametrize("how", ["raised", "told"])
+def test_interrupt(kind: str, how: str, server: ScriptedOllama) -> None:
+    """Ctrl-C on the main thread's own loop stops the program, also while an async tool or its exception runs there."""
+    code = f"""if True:
+        import asyncio, sys
+        from rxollama import Ollama
+
+        interrupt = {kind}
+
+        class Slow(Exception):
+            def __str__(self):
+                raise interrupt
+
+        async def f():
+            raise interrupt if {how!r} == "raised" else Slow
+
+        async def main():
+            await Ollama(sys.argv[1]).converse("m", "Go", tools=[f])
+            print("went on")
+
+        asyncio.run(main())
+    """
+    server.always(lambda seen: Reply.answer("Done.") if len(seen.json["messages"]) > 1 else calls(("f", {})))
+    done = subprocess.run(
+        [sys.executable, "-c", code, server.url], capture_output=True, text=True, check=False, timeout=PATIENCE * 3
+    )
+
+    assert "went on" not in done.stdout
+    assert done.returncode != 0
+    assert "KeyboardInterrupt" in done.stderr
+    assert len(server.requests) == 1
+
+
+def test_nested_tool_exit(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A tool that runs another one passes its exit on, and may raise such an error itself."""
+    server.enqueue(calls(("outer", {}), ("own", {})), Reply.answer("Sorry."))
+
+    async def outer() -> list[Any]:
+        return [item async for item in Tool(leave_thread).items({})]
+
+    async def own() -> None:
+        raise ToolExitError("mine")
+
+    heard = Heard(ollama.converse("m", "Go", tools=[outer, own])).wait()
+    assert failures_of(heard.items) == [
+        "Error: the tool 'outer' raised SystemExit: leaving",
+        "Error: the tool 'own' raised ToolExitError: mine",
+    ]
+
+
+@pytest.mark.parametrize("ends", [SystemExit("mine"), KeyboardInterrupt("mine")], ids=repr)
+def test_subscriber_that_ends_the_program(ends: BaseException, ollama: Ollama, server: ScriptedOllama) -> None:
+    """A callback that raises such an exception on the progress of a tool ends the stream: the tool did not fail."""
+    server.enqueue(calls(("f", {})))
+
+    async def f() -> AsyncGenerator[ToolProgress, None]:
+        yield ToolProgress("a half")
+
+    def each(chunk: Any) -> None:
+        if chunk.tool_progress:
+            raise ends
+
+    failure = Heard(ollama.converse("m", "Go", tools=[f]), each).failure
+    assert isinstance(failure, RuntimeError)
+    assert failure.__cause__ is ends
+    assert len(server.requests) == 1
 
 
 def test_progress_that_nobody_can_take(ollama: Ollama, server: ScriptedOllama) -> None:

@@ -18,9 +18,10 @@ import reactivex
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
+from tool_cases import join_tools
 
 from rxollama._runtime import aiterate
-from rxollama.tools import Tool, ToolProgress
+from rxollama.tools import Tool, ToolExitError, ToolProgress
 
 PATIENCE = 10.0
 NAME: ContextVar[str] = ContextVar("NAME", default="nobody")
@@ -242,7 +243,7 @@ async def test_errors(function: Callable[..., Any]) -> None:
 )
 async def test_ends_of_threads(error: BaseException) -> None:
     """What would end a program, a task or a loop over the items ends but the thread, and is told as an error."""
-    with pytest.raises(RuntimeError, match=f"tool tool raised {type(error).__name__}") as caught:
+    with pytest.raises(ToolExitError, match=f"tool tool raised {type(error).__name__}") as caught:
         await items_of(raise_in_thread, error=error)
 
     assert error is caught.value.__cause__
@@ -444,6 +445,115 @@ class TestLeaving:
         await asyncio.to_thread(thread[0].join, PATIENCE)
 
         assert closed.is_set()
+
+
+def endless() -> Generator[str]:
+    """Yield without an end, on a thread."""
+    while True:
+        yield "x"
+
+
+async def async_endless() -> AsyncGenerator[str, None]:
+    """Yield without an end on the loop, and never wait there."""
+    while True:
+        yield "x"
+
+
+class TestEndless:
+    """A tool that goes on yielding leaves the loop its turn, and what waits is bounded."""
+
+    @pytest.mark.parametrize("function", [endless, async_endless])
+    async def test_the_loop_goes_on(self, function: Callable[..., Any]) -> None:
+        """Other tasks run, and the one that iterates can be cancelled."""
+        begun = asyncio.Event()
+
+        async def listen() -> None:
+            async for _ in Tool(function).items({}):
+                begun.set()
+
+        task = asyncio.create_task(listen())
+        async with asyncio.timeout(PATIENCE):
+            await begun.wait()
+            for _ in range(100):
+                await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        join_tools()
+
+    @pytest.mark.parametrize("function", [endless, async_endless])
+    async def test_time_limit(self, function: Callable[..., Any]) -> None:
+        """A time limit ends it."""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await items_of(function)
+        join_tools()
+
+    async def test_the_thread_waits(self) -> None:
+        """The thread is not far ahead of a consumer that is slow, and ends when that leaves."""
+        given: list[int] = []
+        closed = threading.Event()
+
+        def count() -> Generator[int]:
+            try:
+                for number in range(1_000_000):
+                    given.append(number)
+                    yield number
+            finally:
+                closed.set()
+
+        async with aclosing(Tool(count).items({})) as items:
+            assert 0 == await anext(items)
+            for number in range(1, 1_000):
+                assert number == await anext(items)
+                assert len(given) < number + 300
+        join_tools()
+
+        assert closed.is_set()
+        assert len(given) < 2_000
+
+    async def test_all_of_many(self) -> None:
+        """Nothing is lost or changes places in the queue."""
+
+        def count() -> Iterator[int]:
+            return iter(range(20_000))
+
+        assert list(range(20_000)) == await items_of(count)
+
+    def test_abandoned(self) -> None:
+        """The thread ends as well if its loop is closed without a word."""
+
+        def count() -> Iterator[int]:
+            return iter(range(1_000_000))
+
+        items = Tool(count).items({})
+        loop = asyncio.new_event_loop()
+        assert 0 == loop.run_until_complete(anext(items))
+        loop.close()
+
+        join_tools()
+
+    async def test_deaf(self) -> None:
+        """An async generator that catches its cancellation and goes on is left at its next item."""
+        waits = asyncio.Event()
+        caught: list[bool] = []
+
+        async def deaf() -> AsyncGenerator[int, None]:
+            while True:
+                try:
+                    waits.set()
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    caught.append(True)
+                yield len(caught)
+
+        task = asyncio.create_task(items_of(deaf))
+        await waits.wait()
+        task.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
+        assert [True] == caught
 
 
 def test_closed_loop() -> None:
