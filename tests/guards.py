@@ -117,7 +117,7 @@ class Stage:
 
         self.scheduler.schedule_absolute(time, act)
 
-    def play(self, observable: Observable[ChatChunk], *, disposed: float = DISPOSED) -> list[Recorded[Any]]:
+    def play(self, observable: Observable[Any], *, disposed: float = DISPOSED) -> list[Recorded[Any]]:
         """Subscribe at 200, dispose later, and return the notifications."""
         return self.scheduler.start(lambda: observable, subscribed=SUBSCRIBED, disposed=disposed).messages
 

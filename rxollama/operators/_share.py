@@ -97,6 +97,7 @@ class _Connection(Generic[T]):
     def __init__(self) -> None:
         self.upstream = SingleAssignmentDisposable()
         self._lock = threading.Lock()
+        self._acquire, self._release = self._lock.acquire, self._lock.release
         self._past: Backlog[T] = Backlog()
         self._subscribers: tuple[Outlet[T], ...] = ()
         self._ended = False
@@ -122,9 +123,13 @@ class _Connection(Generic[T]):
             return not self._subscribers
 
     def _hand_out(self, item: T) -> None:
-        with self._lock:
+        # Every item comes through here, and `with` would cost more than what it guards.
+        self._acquire()
+        try:
             self._past.add(item)
             subscribers = self._subscribers
+        finally:
+            self._release()
         for subscriber in subscribers:
             subscriber.pass_on(item)
 

@@ -167,6 +167,7 @@ class _Watch:
         self._clock = clock
         self._timer = Timer(clock)
         self._lock = threading.Lock()
+        self._acquire, self._release = self._lock.acquire, self._lock.release
         self._builder = ResponseBuilder()
         # Chunks that came and are not yet handed on.
         self._handing = 0
@@ -182,12 +183,16 @@ class _Watch:
 
     def on_next(self, chunk: ChatChunk) -> None:
         """Hand a chunk on."""
-        with self._lock:
+        # Every chunk comes through here, and `with` would cost more than what it guards.
+        self._acquire()
+        try:
             if self._over:
                 return
             self._builder.add(chunk)
             self._limits.came(chunk)
             self._handing += 1
+        finally:
+            self._release()
         self._outlet.on_next(chunk)
 
     def on_error(self, error: Exception) -> None:
@@ -201,11 +206,14 @@ class _Watch:
     def _hand_on(self, chunk: ChatChunk) -> None:
         self._emit(chunk)
         now = self._clock.now()
-        with self._lock:
+        self._acquire()
+        try:
             self._handing -= 1
             if self._over or self._handing:
                 return
             due = self._limits.handed_on(chunk, now)
+        finally:
+            self._release()
         self._timer.set(due, self._ring)
 
     def _end(self, error: Exception | None) -> None:

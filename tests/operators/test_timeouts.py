@@ -409,6 +409,20 @@ def test_after_the_end() -> None:
     assert told == ["completed"]
 
 
+def test_an_end_just_as_a_limit_is_checked() -> None:
+    """A stream that ends just as its limit is exceeded ends once."""
+    clock, told = Manual(), list[object]()
+    source: Subject[ChatChunk] = Subject()
+    source.pipe(timeouts(total=5, scheduler=clock)).subscribe(
+        told.append, told.append, lambda: told.append("completed")
+    )
+    clock.seconds += 5
+    clock.meanwhile = source.on_completed
+    clock.actions[-1]()
+
+    assert told == ["completed"]
+
+
 class Manual(Scheduler):
     """A scheduler whose time and actions a test controls, cancelled actions included."""
 
@@ -416,10 +430,14 @@ class Manual(Scheduler):
         super().__init__()
         self.seconds = 1000.0
         self.actions: list[Callable[[], Any]] = []
+        self.meanwhile: Callable[[], object] | None = None
 
     @property
     def now(self) -> datetime:
-        """The time that the test sets."""
+        """The time that the test sets; something may happen while it is read."""
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
         return datetime.fromtimestamp(self.seconds, UTC)
 
     def schedule(self, action: Any, state: Any = None) -> abc.DisposableBase:

@@ -79,9 +79,13 @@ class Outlet(Generic[T]):
 
     def on_next(self, item: T) -> None:
         """Emit an item, or let it wait for its turn."""
-        if self._behind or not self._has_turn():
-            self.put(item)
-            self.flush()
+        if self._behind:
+            self._emit_later(item)
+            return
+        try:
+            self._take_turn()
+        except IndexError:
+            self._emit_later(item)
             return
         try:
             self._emit(item)
@@ -100,8 +104,7 @@ class Outlet(Generic[T]):
         It costs half of `on_next`. Beside it only `put` and `flush` may be called.
         """
         if self._behind:
-            self.put(item)
-            self.flush()
+            self._emit_later(item)
             return
         try:
             self._emit(item)
@@ -126,7 +129,11 @@ class Outlet(Generic[T]):
 
     def flush(self) -> None:
         """Emit what waits, unless another call is emitting: then that one does it."""
-        if self._behind and self._has_turn():
+        if self._behind:
+            try:
+                self._take_turn()
+            except IndexError:
+                return
             while self._emit_waiting():
                 pass
 
@@ -151,12 +158,9 @@ class Outlet(Generic[T]):
             self._waiting.take()
         self._leave()
 
-    def _has_turn(self) -> bool:
-        try:
-            self._take_turn()
-        except IndexError:
-            return False
-        return True
+    def _emit_later(self, item: T) -> None:
+        self.put(item)
+        self.flush()
 
     def _emit_waiting(self) -> bool:
         """Emit what waits; return whether there may be more, or else give the turn back, unless it is over."""

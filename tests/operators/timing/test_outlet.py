@@ -349,7 +349,8 @@ def test_model(steps: list[str]) -> None:
             waiting += [] if ended else [number]
         elif step == "fail":
             outlet.fail(LOST)
-            waiting, ended = ([], ended) if over else ([LOST], True)
+            waiting = [] if over else [LOST]
+            ended = True
         else:
             getattr(outlet, step)()
             if step == "close":
