@@ -10,14 +10,11 @@ from textwrap import dedent
 
 _PATIENCE = 20.0
 _PRELUDE = """
-import logging
 import signal
 import sys
 
 # Shells make background jobs ignore Ctrl-C, and their children inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# asyncio's debug mode reports each step of more than 0.1 s, which on a busy machine is any step.
-logging.getLogger("asyncio").addFilter(lambda record: not record.msg.startswith("Executing "))
 """
 
 # asyncio's debug mode reports callbacks that took 0.1 s, which on a busy machine any may take.
@@ -44,7 +41,15 @@ class Program:
 
     def interrupt(self) -> None:
         """Send it Ctrl-C."""
-        self._process.send_signal(signal.SIGINT)
+        self.send(signal.SIGINT)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def status(self) -> int:
+        """Wait until it ends, and return its exit status."""
+        return self._process.wait(_PATIENCE)
 
     def end(self) -> str:
         """Wait until it ends without an error or a warning, and return the rest of its output."""

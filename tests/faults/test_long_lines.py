@@ -27,11 +27,8 @@ def test_nine_megabytes(ollama: Ollama, server: ScriptedOllama, size: int) -> No
 
 @pytest.mark.parametrize("ended", [True, False], ids=["ended", "never ending"])
 @pytest.mark.parametrize("size", [7, 100_000], ids=["in slices", "at once"])
-def test_over_the_limit(
-    monkeypatch: pytest.MonkeyPatch, server: ScriptedOllama, http_client: Client, size: int, ended: bool
-) -> None:
+def test_over_the_limit(server: ScriptedOllama, http_client: Client, size: int, ended: bool) -> None:
     """A record over the limit ends the stream after the records before it, and the error names the setting."""
-    monkeypatch.setattr("rxollama.client._source._LINGER_SECONDS", 0.05)
     long = b'{"message":{"content":"' + b"x" * 2 * LIMIT + (b'"}}\n' if ended else b"")
     reply = Reply.records([record(0), record(1), long, *([record(3)] if ended else [])]).cut(size)
     server.enqueue(reply if ended else reply.stalled(len(reply.pieces)))

@@ -60,11 +60,6 @@ def dedented(*parts: str, **fields: str) -> str:
     return "".join(parts).format(**fields)
 
 
-def send(program: Program, number: signal.Signals) -> None:
-    """Send a signal to a program."""
-    program._process.send_signal(number)
-
-
 @pytest.mark.parametrize(
     ("loop", "client", "pieces"),
     [
@@ -118,9 +113,9 @@ def test_terminate(start: Start, server: ScriptedOllama, client: str) -> None:
     server.enqueue(Reply.answer(WORDS).stalled(2))
     program = start(dedented(PRELUDE, "run(chat)", client=client), server.url)
     seen = server.wait_for(1, timeout=20)[0]
-    send(program, signal.SIGTERM)
+    program.send(signal.SIGTERM)
     seen.wait_left()
-    assert program._process.wait(20) == -signal.SIGTERM
+    assert program.status() == -signal.SIGTERM
 
 
 @BOTH
@@ -139,7 +134,7 @@ finally:
         server.url,
     )
     seen = server.wait_for(1, timeout=20)[0]
-    send(program, signal.SIGTERM)
+    program.send(signal.SIGTERM)
     seen.wait_left()
     assert program.end() == ""
 
@@ -157,7 +152,7 @@ ending.wait()
     program = start(dedented(PRELUDE, main, client=client), server.url)
     seen = server.wait_for(1, timeout=20)[0]
     assert [program.line() for _ in range(pieces)] == ["One", "two"][:pieces]
-    send(program, signal.SIGUSR1)
+    program.send(signal.SIGUSR1)
     seen.wait_left()
     assert program.end() == ""
 
@@ -184,6 +179,6 @@ print("disposed", flush=True)
 """
     program = start(dedented(PRELUDE, main, client="None"), server.url)
     assert [program.line(), program.line()] == ["One", "two"]
-    send(program, signal.SIGUSR1)
+    program.send(signal.SIGUSR1)
     server.requests[0].wait_left()
     assert program.end() == "disposed"
