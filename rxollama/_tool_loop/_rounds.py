@@ -14,7 +14,7 @@ from rxollama._runtime import Stream, Streams, Subscription, call_on, running
 from rxollama._tool_loop._options import ToolLoopOptions
 from rxollama._tool_loop._tool_call import ToolRunner
 from rxollama.errors import StreamError, TooManyRoundsError
-from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ResponseBuilder, ToolCall, read_messages
+from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ResponseBuilder, ToolCall
 
 __all__ = ("converse",)
 
@@ -89,7 +89,7 @@ class ToolLoop(Subscription[ChatChunk]):
         # The runner belongs to the loop on which it is made.
         runner = ToolRunner(self._options, self._emit)
         request, rounds_left = self._request, self._options.max_rounds
-        history = read_messages(request.messages)
+        history = request.messages
         while True:
             rounds_left -= 1
             if not await self._round(request, runner, is_last=not rounds_left):

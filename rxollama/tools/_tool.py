@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from rxollama._checks import check_several, check_text, is_mapping
 from rxollama._invalid_value import InvalidValueError, invalid_value
 from rxollama._schema import Misfit
+from rxollama.messages import SupportsModelDump
 from rxollama.tools._execution import run_call
 from rxollama.tools._parameters import Parameters
 from rxollama.tools._signature import docs_of, is_async, is_silent, name_of
 
-__all__ = ("Dumped", "Tool", "Tools", "tools_of")
+__all__ = ("Tool", "Tools", "tools_of")
 
 
-class Dumped(Protocol):
-    """A tool of the official client, or another pydantic model in Ollama's shape."""
-
-    def model_dump(self, *, exclude_none: bool) -> dict[str, Any]:
-        """Return it as a dict."""
-        ...
-
-
-Tools: TypeAlias = "Iterable[Tool | Callable[..., Any] | Mapping[str, Any] | Dumped]"
+Tools: TypeAlias = "Iterable[Tool | Callable[..., Any] | Mapping[str, Any] | SupportsModelDump]"
 """The tools of a call: functions, schemas in Ollama's shape, and `Tool` values."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -69,7 +62,7 @@ class Tool:
 
     def __init__(
         self,
-        function: Tool | Callable[..., Any] | Mapping[str, Any] | Dumped,
+        function: Tool | Callable[..., Any] | Mapping[str, Any] | SupportsModelDump,
         run: Callable[..., Any] | None = None,
         *,
         name: str | None = None,
@@ -221,7 +214,7 @@ def _renamed(shape: Mapping[str, Any], name: str | None, description: str | None
     return {**shape, "function": function}
 
 
-def _read(schema: Mapping[str, Any] | Dumped) -> Mapping[str, Any]:
+def _read(schema: Mapping[str, Any] | SupportsModelDump) -> Mapping[str, Any]:
     dump = getattr(schema, "model_dump", None)
     shape: Any = dump(exclude_none=True) if callable(dump) else schema
     if not is_mapping(shape):
