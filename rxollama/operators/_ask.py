@@ -2,7 +2,7 @@
 The answering of a stream of prompts.
 
 The four policies resemble `switch_latest`, `merge(max_concurrent=1)`, `exclusive` and `merge_all` of reactivex, with
-which this file would be 25 lines long. A trial of them showed what users would lose:
+which this file would be 25 lines long. A trial of them showed what users would lose (docs/conversations.md has more):
 
 - With `switch_latest` and `exclusive` emissions overlap when an old and a new answer live on two threads.
 - `merge` and `merge_all` call downstream under a lock. A callback that waits for another thread, which receives an

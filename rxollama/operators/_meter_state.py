@@ -1,4 +1,9 @@
-"""What a meter counts, chunk by chunk: no Rx, and no clock of its own."""
+"""
+What a meter counts, chunk by chunk, without Rx and without a clock of its own.
+
+The time to the first token is counted here, by the meter's clock, because a reading shows it while the answer runs. The
+one that the client measured stands in `metrics` once an answer is done.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +25,13 @@ _PER_SECOND = 1e9
 @final
 class MeterState:
     """
-    Count what comes, and know what the chat is about.
+    The counts and the phase of a chat.
 
-    All moments are of one clock, in seconds. Only `goes_on` may run beside another method.
+    All moments are of one clock, in seconds. Only `goes_on` may run while another thread calls another method.
 
     Args:
-        now: The moment at which it begins.
-        seconds: The interval in which it is read.
+        now: The moment at which the chat begins.
+        seconds: The interval between two readings.
     """
 
     __slots__ = (
@@ -61,15 +66,16 @@ class MeterState:
         self._first: int | None = None
         self._last = now
         self._longest = 0.0
-        # Whether a message of the model has begun to be seen, and is not over.
+        # Whether a message of the model has something to see, and is not over.
         self._open = False
         self._metrics: Metrics | None = None
 
     def goes_on(self, chunk: ChatChunk, now: float) -> bool:
         """
-        Count a chunk that only goes on with the text that came last, as nearly all do.
+        Count a chunk that only continues the latest text, as nearly every chunk does.
 
-        Of any other chunk nothing is taken, and False is told; `take` is for those.
+        Returns:
+            Whether it was counted. Any other chunk is for `take`.
         """
         message, phase = chunk.message, self.phase
         content = message.content
@@ -91,7 +97,7 @@ class MeterState:
         return True
 
     def take(self, chunk: ChatChunk, now: float) -> bool:
-        """Count a chunk of any kind, and tell whether it changed the phase, or ended one more answer."""
+        """Count a chunk of any kind, and return whether it changed the phase, or ended one more answer."""
         if chunk.is_tool_progress:
             self._others += 1
             return not self._open and self._enter("calling_tools", now)
@@ -132,7 +138,7 @@ class MeterState:
             self._metrics = metrics if self._metrics is None else self._metrics + metrics
             phase = "calling_tools" if self._pending else "done"
             if phase == self.phase == "done":
-                # A whole answer in one chunk, right behind another: the phase begins anew.
+                # A whole answer in one chunk, right after another: the phase begins again.
                 self._since = now
                 return True
         return self._enter(phase, now)
@@ -152,20 +158,20 @@ class MeterState:
         return "calling_tools" if message.tool_calls else "answering" if message.content else "thinking"
 
     def end(self, now: float, *, failed: bool) -> bool:
-        """End, and tell whether that changed the phase."""
+        """End, and return whether that changed the phase."""
         if self._open:
             self._longest = max(self._longest, now - self._last)
             self._close(self._last)
         return self._enter("failed" if failed else "done", now)
 
     def read(self, now: float) -> MeterReading:
-        """Tell all that is known."""
-        # A clock on the wall may be put back: no duration is less than nothing.
+        """Return a reading."""
+        # The clock may be put back, and no duration is negative.
         self._began, self._since = min(self._began, now), min(self._since, now)
         last = min(self._last, now)
         gap = now - last if self._open else None
-        chunks_lately, characters_lately = self._pace.lately(self._mark(now))
-        chunks, characters = self._pace.wholly(self._mark(last))
+        recent_chunks, recent_characters = self._pace.recently(self._mark(now))
+        chunks, characters = self._pace.on_average(self._mark(last))
         metrics = self._metrics
         if metrics is not None and self._results:
             metrics = replace(metrics, tool_result_count=self._results, tool_failure_count=self._failures)
@@ -181,8 +187,8 @@ class MeterState:
             thinking_length=self._thinking,
             tool_call_count=self._calls,
             round_count=self._rounds,
-            chunks_per_second=chunks_lately,
-            characters_per_second=characters_lately,
+            chunks_per_second=recent_chunks,
+            characters_per_second=recent_characters,
             mean_chunks_per_second=chunks,
             mean_characters_per_second=characters,
             metrics=metrics,
@@ -192,7 +198,7 @@ class MeterState:
         return _Mark(moment, self._written, self._content + self._thinking)
 
     def _close(self, until: float) -> None:
-        """Take notice that the model writes no more, and until when it did."""
+        """End the message of the model, which wrote until a moment."""
         if self._open:
             self._open = False
             self._pace.end(self._mark(until))
@@ -212,9 +218,9 @@ class _Mark(NamedTuple):
 
 class _Pace:
     """
-    Know how fast the model writes, lately and on the whole.
+    The speed at which the model writes, recently and on average.
 
-    It counts from the first token of each round: how long that took to come says nothing about the pace.
+    It counts from the first token of each round, since the time before that says nothing about the speed.
     """
 
     def __init__(self, window: float) -> None:
@@ -223,7 +229,7 @@ class _Pace:
         self._first = self._spent = _Mark(0.0, 0, 0)
 
     def begin(self, mark: _Mark) -> None:
-        """Begin with the first token of a round, which itself is not counted."""
+        """Begin a round, with its first token, which itself is not counted."""
         self._first = mark
         self._marks.append(mark)
 
@@ -232,21 +238,21 @@ class _Pace:
         self._spent = self._until(mark)
         self._marks.clear()
 
-    def lately(self, mark: _Mark) -> tuple[float | None, float | None]:
-        """Tell chunks and characters per second, lately."""
+    def recently(self, mark: _Mark) -> tuple[float | None, float | None]:
+        """Return recent chunks and characters per second."""
         marks = self._marks
         if not marks:
             return None, None
         while len(marks) > 1 and mark.moment - marks[1].moment >= self._window:
             marks.popleft()
         known = _rates(_since(marks[0], mark), _SHORTEST)
-        # However often it is read, a few marks are enough to look back to.
+        # A few marks are enough to look back to, however often it is read.
         if mark.moment - marks[-1].moment >= self._window / _MARKS:
             marks.append(mark)
         return known
 
-    def wholly(self, mark: _Mark) -> tuple[float | None, float | None]:
-        """Tell chunks and characters per second, on the whole."""
+    def on_average(self, mark: _Mark) -> tuple[float | None, float | None]:
+        """Return chunks and characters per second on average."""
         return _rates(self._until(mark), 0.0)
 
     def _until(self, mark: _Mark) -> _Mark:

@@ -33,19 +33,19 @@ def phases(heard: Heard[MeterReading]) -> list[str]:
 
 
 class Reached:
-    """Note readings, and know when a phase is reached."""
+    """A wait for the first reading of a phase."""
 
     def __init__(self, phase: str) -> None:
         self._phase = phase
         self._there = threading.Event()
 
     def look(self, reading: MeterReading) -> None:
-        """Look at a reading."""
+        """Check a reading."""
         if reading.phase == self._phase:
             self._there.set()
 
     def wait(self) -> None:
-        """Block until it is there."""
+        """Block until that reading has come."""
         assert self._there.wait(PATIENCE)
 
 
@@ -87,7 +87,7 @@ def test_large_request(server: ScriptedOllama, http_client: Client) -> None:
 
 @pytest.mark.parametrize("reply", [SILENT, ANSWER.stalled(1), ANSWER.stalled(4)])
 def test_dispose(server: ScriptedOllama, http_client: Client, reply: Reply) -> None:
-    """Disposed while the server is silent, whether before the answer or within it, the request is closed."""
+    """The request is closed on dispose while the server is silent, before the answer and within it."""
     server.enqueue(reply)
     phase = {0: "waiting", 1: "thinking", 4: "answering"}[len(reply.pieces)]
     with Ollama(server.url, http_client=http_client) as ollama:
@@ -262,7 +262,7 @@ def test_rounds(server: ScriptedOllama, ollama: Ollama) -> None:
 
 
 def test_errors_are_the_sources(server: ScriptedOllama, ollama: Ollama) -> None:
-    """The error is the request's own."""
+    """A meter passes on the error of the request."""
     server.enqueue(Reply.error(500, {"error": "no"}))
 
     with pytest.raises(ServerFailureError):
