@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from io import StringIO
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -127,6 +128,9 @@ class Queue(Generic[T]):
     """
 
     __slots__ = ("_items", "add")
+
+    add: Callable[[T], None]
+    """Add an item at the end."""
 
     def __init__(self) -> None:
         self._items: list[T] = []

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import answers, chunks, conversations, texts
 
-from rxollama.messages import ChatChunk, Message, ToolCall
+from rxollama.messages import ChatChunk, Latest, Message, Queue, ToolCall
 from rxollama.messages._backlog import Backlog, is_summable
 from rxollama.messages._response import ResponseBuilder
 
@@ -181,3 +181,33 @@ class TestBacklog:
     def test_tells_what_adds_up(self, item: object, added: bool) -> None:
         """Strings and chunks add up, and nothing else does."""
         assert added is is_summable(item)
+
+
+class TestQueue:
+    """`Queue` keeps every item."""
+
+    def test_keeps_every_item(self) -> None:
+        """`take` returns all items once, in order."""
+        queue: Queue[str] = Queue()
+        queue.add("a")
+        queue.add("b")
+
+        assert queue.take() == ["a", "b"]
+        assert queue.take() == []
+
+
+class TestLatest:
+    """`Latest` keeps the latest item."""
+
+    def test_keeps_the_latest_item(self) -> None:
+        """A later item replaces the one that waits, which is never finished."""
+        latest: Latest[str | None] = Latest()
+        assert not latest
+        latest.add("a")
+        latest.add(None)
+
+        assert latest
+        assert not latest.has_finished
+        assert latest.take_finished() == []
+        assert latest.take() == [None]
+        assert latest.take() == []
