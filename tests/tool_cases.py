@@ -194,7 +194,7 @@ def everything(
     order: Order | None = None,
 ) -> str:
     """
-    Take one of everything.
+    Accept one of everything.
 
     :param text: Any text.
     :param number: Not what is told of it, since its hint says more.

@@ -96,7 +96,7 @@ class JsonAnswer:
 
     def elements(self, reader: TypeReader[T]) -> tuple[list[T], Exception | None]:
         """
-        Take out the elements that have become whole.
+        Remove and return the elements that have become complete.
 
         Args:
             reader: The type of an element.

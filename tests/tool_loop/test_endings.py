@@ -25,7 +25,7 @@ from rxollama.tools import Tool
 
 
 class Endless:
-    """Be a tool that waits for ever, and tells when it began and when it was left."""
+    """A tool that never returns, and records when it began and when it was cancelled."""
 
     def __init__(self) -> None:
         self.began, self.left = threading.Event(), threading.Event()
@@ -176,7 +176,7 @@ def test_failing_subscriber(role: str, ollama: Ollama, server: ScriptedOllama, *
 
 
 class Late:
-    """Be an observable that fails, and brings a call just as it is left, as a thread may that was about to."""
+    """An observable that fails and then emits a call while it is disposed, as a late thread may."""
 
     def subscribe(self, on_next: Any, on_error: Any, *_: object, **__: object) -> abc.DisposableBase:
         """Fail at once."""

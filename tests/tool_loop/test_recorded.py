@@ -48,7 +48,7 @@ def called_as_then(recording: Recording, following: Recording) -> Recording:
 
 
 def results_of(recording: Recording) -> Iterator[str]:
-    """Tell what the tools said then, in order."""
+    """Return the recorded results of the tools, in order."""
     return (said["content"] for said in recording.request.body["messages"] if said["role"] == "tool")
 
 

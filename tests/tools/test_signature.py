@@ -71,7 +71,7 @@ NAMES: dict[str, Any] = {
 
 
 def block(kind: str) -> str:
-    """Take the one block of a kind."""
+    """Return the only block of a kind."""
     (found,) = re.findall(rf"^```{kind}\n(.*?)^```", DOCS, re.DOTALL | re.MULTILINE)
     return str(found)
 

@@ -88,13 +88,13 @@ def get_weather(city: str, days: int = 3) -> str:
 
 
 def properties_of(tool: Tool) -> dict[str, Any]:
-    """Take the properties out of a tool's schema."""
+    """Return the properties in a tool's schema."""
     found: dict[str, Any] = tool.schema["function"]["parameters"]["properties"]
     return found
 
 
 class Weather:
-    """Know the weather."""
+    """A source of weather."""
 
     def __init__(self, unit: str = "°C") -> None:
         self.unit = unit
@@ -119,7 +119,7 @@ class Weather:
 
 
 class Silent:
-    """Say nothing of how it is called."""
+    """A tool without a description of its call."""
 
     async def __call__(self) -> None:  # noqa: D102 - That it says nothing is the case.
         pass
@@ -213,7 +213,7 @@ def test_callables(function: Callable[..., Any], name: str, description: str, pa
 async def test_objects() -> None:
     """An object that can be called needs a name, and is described by its call, or else by its class."""
     assert "Look it up." == Tool(Weather(), name="weather").description
-    assert "Say nothing of how it is called." == Tool(Silent(), name="silent").description
+    assert "A tool without a description of its call." == Tool(Silent(), name="silent").description
     assert ["Oslo in °C"] == await items_of(Tool(Weather(), name="weather"), {"city": "Oslo"})
     assert [] == await items_of(Tool(Silent(), name="silent"), {})
 
@@ -348,7 +348,7 @@ def test_arguments() -> None:
     """What a model gave becomes what the function wants."""
 
     def function(at: Point, unit: Unit = Unit.CELSIUS, *, days: int | None = 1, tags: set[str] | None = None) -> None:
-        """Take these."""
+        """Accept these."""
 
     arguments = Tool(function).arguments
 
@@ -362,7 +362,7 @@ def test_lists_and_objects_as_texts() -> None:
     """A model may write a list or an object as a text; a text stays one where that is wanted."""
 
     def function(at: Point, numbers: list[int], note: str = "", either: list[str] | str = "") -> None:
-        """Take these."""
+        """Accept these."""
 
     arguments = Tool(function).arguments
 
@@ -493,7 +493,7 @@ def test_hints_of_the_result() -> None:
 
 
 def takes_self(self: int) -> int:
-    """Take what only looks like an instance."""
+    """Accept what only looks like an instance."""
     return self
 
 
@@ -517,27 +517,27 @@ def local() -> Callable[..., Any]:
 
 
 def any_positions(*values: int) -> int:
-    """Take any number of values."""
+    """Accept any number of values."""
     return sum(values)
 
 
 def any_names(city: str, **options: int) -> str:
-    """Take any names."""
+    """Accept any names."""
     return f"{city} {options}"
 
 
 def recursive(tree: Tree) -> str:
-    """Take a type that holds itself."""
+    """Accept a type that holds itself."""
     return tree.name
 
 
 def recursive_model(node: Annotated[list[Node], Meta(description="Nodes.")]) -> int:
-    """Take a model that holds itself."""
+    """Accept a model that holds itself."""
     return len(node)
 
 
 def callback(function: Callable[[int], int]) -> int:
-    """Take what JSON cannot write."""
+    """Accept what JSON cannot write."""
     return function(1)
 
 
