@@ -134,5 +134,5 @@ class _Lines:
         tenths = int((fraction or 0.0) * _TENTHS)
         if (record.status, tenths) != self._last:
             self._last = record.status, tenths
-            part = "" if fraction is None else f": {tenths * _TENTHS} % of {decimal(record.total)}"
+            part = "" if fraction is None or not record.total else f": {tenths * _TENTHS} % of {decimal(record.total)}"
             self._output.write(f"{record.status}{part}\n")

@@ -69,7 +69,7 @@ def _base_url(text: str) -> str:
     if scheme not in _PORTS:
         raise ValueError("a host with the scheme http or https")
     if _has_credentials(text.partition("://")[2] if found else text):
-        raise ValueError("a host without credentials, which are passed as api_key= or headers=")
+        raise ValueError("a host without credentials, which are given as an API key or a header")
     if re.search(r"[\s\x00-\x1f\x7f]", path) or (path and not authority):
         raise ValueError("a host, and after it a path without spaces")
     parts = _AUTHORITY.fullmatch(authority)

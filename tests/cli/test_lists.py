@@ -79,8 +79,11 @@ def test_pull_without_a_name() -> None:
     ("host", "words"),
     [
         ("ftp://box", "expected a host with the scheme http or https, got 'ftp://box'"),
-        ("box:port", "expected a host whose port is a number from 1 to 65535, got 'box:port'"),
-        ("http://user:secret@box", "expected a host without credentials"),
+        ("box:port", "expected a host whose port is a number from 1 to 65535, got str"),
+        (
+            "http://user:secret@box",
+            "expected a host without credentials, which are given as an API key or a header, got str",
+        ),
     ],
 )
 def test_wrong_host(host: str, words: str) -> None:
