@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import httpx
 import pytest
-from faults_cases import WORDS, Client, no_tasks_left, sockets_to
+from faults_cases import WORDS, Client, no_tasks_left, until_sockets
 from heard import PATIENCE, Heard
 from reactivex import abc
 
@@ -47,7 +47,6 @@ async def test_some_turns_later(
     again: Callable[[Ollama], Awaitable[None]],
 ) -> None:
     """The socket of a disposed stream is closed, however soon everything else ends."""
-    left: dict[int, list[str]] = {}
     for turns in TURNS:
         server.enqueue(STALLED)
         client = None if http_client is None else httpx.AsyncClient()
@@ -59,12 +58,10 @@ async def test_some_turns_later(
         with suppress(asyncio.CancelledError):
             await again(ollama)
         await no_tasks_left()
-        if sockets := sockets_to(server.port):
-            left[turns] = sockets
+        await until_sockets(server.port, [])
         await ollama.aclose()
         if client is not None:
             await client.aclose()
-    assert left == {}
 
 
 def test_from_outside(server: ScriptedOllama, http_client: Client) -> None:
