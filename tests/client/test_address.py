@@ -110,7 +110,7 @@ def test_nonsense(host: str) -> None:
 
 @pytest.mark.parametrize(
     ("host", "hint"),
-    [("h:0", "port"), ("ftp://h", "scheme"), ("a b", "host name"), ("u@h", "api_key="), ("h/a b", "without spaces")],
+    [("h:0", "port"), ("ftp://h", "scheme"), ("a b", "host name"), ("u@h", "an API key"), ("h/a b", "without spaces")],
 )
 def test_refusal_says_what_is_allowed(host: str, hint: str) -> None:
     """The error says what was expected."""
