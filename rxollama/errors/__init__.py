@@ -4,7 +4,7 @@ All errors.
     RxOllamaError
     ├── InvalidValueError         an argument is wrong and nothing was sent: correct the call
     ├── RunningLoopError          a blocking call inside an event loop: use `await` or `async for`
-    ├── UnsupportedRuntimeError   trio or gevent, on which no stream can live: use asyncio or a thread
+    ├── UnsupportedRuntimeError   trio or gevent, which cannot wait for a stream: use asyncio, or a thread
     ├── EmptyStreamError          the stream ended without an item, and one was expected
     └── StreamError               a request failed; carries the model, the host, the endpoint and the partial response
         ├── ClientClosedError     the client or its event loop was closed: make a new one

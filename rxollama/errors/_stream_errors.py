@@ -34,7 +34,7 @@ class RunningLoopError(RxOllamaError, RuntimeError):
 
 class UnsupportedRuntimeError(RxOllamaError, RuntimeError):
     """
-    The error of a call from trio, or under the patches of gevent, where asyncio cannot run a stream.
+    The error of waiting for a stream inside trio, or after gevent has patched the standard library.
 
     .. versionadded:: 0.1
     """
@@ -42,7 +42,7 @@ class UnsupportedRuntimeError(RxOllamaError, RuntimeError):
 
 class EmptyStreamError(RxOllamaError):
     """
-    The error of a stream that ended without an item, where one was asked for.
+    The error of a stream that ended without an item, if one was expected.
 
     .. versionadded:: 0.1
     """
