@@ -11,9 +11,10 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from rxollama._runtime import Stream, Streams, Subscription, call_on, running
+from rxollama._tool_loop._decision import was_cancelled
 from rxollama._tool_loop._options import ToolLoopOptions
 from rxollama._tool_loop._tool_call import ToolRunner
-from rxollama.errors import StreamError, TooManyRoundsError
+from rxollama.errors import InvalidValueError, StreamError, TooManyRoundsError
 from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ResponseBuilder, ToolCall
 
 __all__ = ("converse",)
@@ -99,7 +100,7 @@ class ToolLoop(Subscription[ChatChunk]):
     async def _round(self, request: ChatRequest, runner: ToolRunner, *, is_last: bool) -> bool:
         """Run one round, an answer and the results of its calls. Return whether there were calls."""
         calls: list[ToolCall] = []
-        results: list[asyncio.Task[ChatChunk]] = []
+        results: list[tuple[ToolCall, asyncio.Task[ChatChunk]]] = []
         try:
             async with asyncio.TaskGroup() as group:
 
@@ -109,18 +110,29 @@ class ToolLoop(Subscription[ChatChunk]):
                         calls.append(call)
                         # A tool does not run if the model will not be told its result.
                         if not (is_last or self._over or self._is_failing):
-                            results.append(group.create_task(self._run_call(runner, call)))
+                            results.append((call, group.create_task(self._run_call(runner, call))))
 
                 await self._receive(request, on_chunk)
                 if is_last and calls:
                     raise TooManyRoundsError(_TOO_MANY.format(rounds=self._options.max_rounds))
-                for result in results:
-                    self._emit(await result)
+                for call, result in results:
+                    self._emit(await _message(runner, call, result))
+                    # Results that are there already do not make this task wait, and a model may call thousands.
+                    await asyncio.sleep(0)
         except BaseExceptionGroup as several:
             [failure, *_] = several.exceptions
         else:
             return bool(calls)
         raise failure
+
+    def _sent(self, request: ChatRequest) -> Observable[ChatChunk]:
+        try:
+            return self._send(request)
+        except InvalidValueError as error:
+            if request is self._request:
+                raise
+            # The caller's own messages were fine: what the model called can be read but not be sent back.
+            raise StreamError(f"the conversation cannot go on with what the model said: {error}") from error
 
     async def _run_call(self, runner: ToolRunner, call: ToolCall) -> ChatChunk:
         try:
@@ -166,7 +178,7 @@ class ToolLoop(Subscription[ChatChunk]):
         def on_completed() -> None:
             call_on(loop, end)
 
-        stream = self._send(request)
+        stream = self._sent(request)
         answer = stream if through is None else through(stream)
         subscription = answer.subscribe(on_next, on_error, on_completed, scheduler=self._scheduler)
         try:
@@ -176,6 +188,15 @@ class ToolLoop(Subscription[ChatChunk]):
             subscription.dispose()
         if failures:
             raise failures[0]
+
+
+async def _message(runner: ToolRunner, call: ToolCall, result: asyncio.Task[ChatChunk]) -> ChatChunk:
+    try:
+        return await result
+    except asyncio.CancelledError:
+        if was_cancelled():
+            raise
+        return runner.cancelled(call)
 
 
 _TOO_MANY = (

@@ -71,11 +71,28 @@ class ToolRunner:
         try:
             return _result(call, await self._make(call))
         except ToolError as error:
-            if isinstance(error, self._options.raise_on):
-                raise
-            return _result(call, _words(error), failed=True)
+            return self._failed(call, error)
         except _SubscriberError as error:
             raise error.raised from None
+
+    def cancelled(self, call: ToolCall) -> ChatChunk:
+        """
+        Return the message of a tool whose call ended its own task.
+
+        `run` cannot do it: within that task the cancellation looks like that of the whole conversation.
+
+        Args:
+            call: The call.
+
+        Raises:
+            ToolError: If the options ask for it.
+        """
+        return self._failed(call, ToolFailedError(_CANCELLED.format(name=call.name), call=call))
+
+    def _failed(self, call: ToolCall, error: ToolError) -> ChatChunk:
+        if isinstance(error, self._options.raise_on):
+            raise error
+        return _result(call, _words(error), failed=True)
 
     async def _make(self, call: ToolCall) -> str:
         tool = self._tools.get(call.name)
@@ -121,7 +138,7 @@ class ToolRunner:
         if timed_out and isinstance(error, Exception):
             return ToolTimeoutError(f"the tool {tool.name!r} gave no result in {self._seconds:g} s", call=call)
         if isinstance(error, asyncio.CancelledError):
-            return ToolFailedError(f"the tool {tool.name!r} was cancelled from within", call=call)
+            return ToolFailedError(_CANCELLED.format(name=tool.name), call=call)
         return ToolFailedError(f"the tool {tool.name!r} raised {type(_raised(error)).__name__}", call=call)
 
     def _report(self, call: ToolCall, progress: ToolProgress) -> None:
@@ -204,5 +221,6 @@ def _short(name: str) -> str:
     return repr(name if len(name) <= _SHOWN else name[:_SHOWN] + "…")
 
 
+_CANCELLED = "the tool {name!r} was cancelled from within"
 _NESTED = "the arguments of {name!r} are nested too deeply"
 _TOO_LONG = "the tool {name!r} gave more than {most:,} characters; ask for less at a time"

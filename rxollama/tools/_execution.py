@@ -23,6 +23,7 @@ import contextvars
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from time import monotonic
 from typing import Any, TypeGuard
@@ -97,9 +98,8 @@ async def run_call(
     finally:
         if worker is not None:
             worker.leave()
-        close = getattr(items, "aclose", None)
-        if close is not None and _is_async_iterator(items):
-            await close()
+        if _is_async_iterator(items):
+            await _close(items)
 
 
 async def _given(call: Callable[[], Any], worker: _Worker | None) -> Any:
@@ -111,18 +111,28 @@ async def _given(call: Callable[[], Any], worker: _Worker | None) -> Any:
     return AsyncIteration(value, overflow="keep") if _is_observable(value) else value
 
 
+async def _close(items: AsyncIterator[Any]) -> None:
+    close = getattr(items, "aclose", None)
+    if close is not None:
+        await close()
+
+
 async def _next(items: AsyncIterator[Any]) -> Any:
     cancels = _cancels()
     item = await anext(items, _END)
-    if _cancels() > cancels:
-        # The tool caught the cancellation of this task, and would go on for as long as it likes.
-        raise asyncio.CancelledError
+    _check_cancels(cancels)
     return item
 
 
 def _cancels() -> int:
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
+
+
+def _check_cancels(before: int) -> None:
+    """Cancel the call again if the tool caught its cancellation, after which it could go on without an end."""
+    if _cancels() > before:
+        raise asyncio.CancelledError
 
 
 def _exit_error(error: BaseException, name: str) -> ToolExitError:
@@ -147,7 +157,7 @@ def _close_unawaited(value: object) -> None:
         value.close()
 
 
-class _Worker:
+class _Worker(AsyncIterator[Any]):
     """
     A thread that makes one call.
 
@@ -170,9 +180,6 @@ class _Worker:
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True)
         self._thread.start()
-
-    def __aiter__(self) -> _Worker:
-        return self
 
     async def __anext__(self) -> Any:
         while not self._items:
@@ -217,18 +224,21 @@ class _Worker:
 
     def _feed(self, iterator: Iterator[Any]) -> None:
         for item in iterator:
-            while not self._slots.acquire(timeout=_LOOK_SECONDS):
-                # A loop that was closed without its generators never says that it has left.
-                self._left = self._left or self._loop.is_closed()
-                if self._left:
-                    break
-            if self._left:
+            if not self._has_room():
                 break
             self._items.append(item)
             self._ring()
         close = getattr(iterator, "close", None)
         if close is not None:
             close()
+
+    def _has_room(self) -> bool:
+        """Wait for room in the queue; return False if nobody will take another item."""
+        # A loop that is closed without its generators never tells that it has left.
+        has_room = False
+        while not (has_room or self._left or self._loop.is_closed()):
+            has_room = self._slots.acquire(timeout=_LOOK_SECONDS)
+        return has_room and not self._left
 
     def _fail(self, error: BaseException) -> None:
         exit_error = _exit_error(error, self._name)
@@ -252,12 +262,8 @@ class _Worker:
     def _tell(self, value: Any, error: Exception | None) -> None:
         if self._left:
             _close_unawaited(value)
-            return
-        try:
-            self._loop.call_soon_threadsafe(self._resolve, value, error)
-        except RuntimeError:
-            # The loop is closed.
-            _close_unawaited(value)
+        else:
+            call_on(self._loop, partial(self._resolve, value, error))
 
     def _resolve(self, value: Any, error: Exception | None) -> None:
         if self.value.done():

@@ -12,11 +12,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from heard import PATIENCE, Heard
-from talks import call_of, calls, failures_of, results_of, said
+from reactivex import Observable
+from reactivex import operators as rx
+from talks import call_of, calls, done, failures_of, results_of, said
 
-from rxollama import Ollama, run
+from rxollama import ChatChunk, Function, Message, Ollama, StreamError, ToolCall, run
 from rxollama import operators as op
 from rxollama.errors import (
+    InvalidValueError,
     ToolArgumentsError,
     ToolDeniedError,
     ToolError,
@@ -95,6 +98,14 @@ async def given_up() -> str:
     raise asyncio.CancelledError
 
 
+async def stop() -> str:
+    """Cancel its own task."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    return "stopped"
+
+
 def mute() -> str:
     """Raise what cannot even be told."""
     raise MuteError
@@ -154,7 +165,7 @@ async def broken_off() -> AsyncGenerator[str | ToolProgress, None]:
 
 TOOLS: list[Callable[..., Any]] = [
     *(weather, silent, patient, impatient, given_up, broken_off, mute, file_of, leave, leave_thread, close),
-    *(unsayable, unwritable, too_long, placed),
+    *(unsayable, unwritable, too_long, placed, stop),
 ]
 FAILING = (
     Failing("launch", {}, UnknownToolError, "Error: there is no tool 'launch'; those offered are: weather, silent, "),
@@ -174,6 +185,7 @@ FAILING = (
     Failing("leave", {}, ToolFailedError, "Error: the tool 'leave' raised SystemExit: leaving"),
     Failing("leave_thread", {}, ToolFailedError, "Error: the tool 'leave_thread' raised SystemExit: leaving"),
     Failing("close", {}, ToolFailedError, "Error: the tool 'close' raised GeneratorExit: closing"),
+    Failing("stop", {}, ToolFailedError, "Error: the tool 'stop' was cancelled from within"),
     Failing("unsayable", {}, ToolFailedError, "Error: the tool 'unsayable' raised Unsayable"),
     Failing("unwritable", {}, ToolFailedError, "Error: the tool 'unwritable' raised SystemExit: unwritable"),
     Failing("too_long", {}, ToolFailedError, "the tool 'too_long' gave more than 10,000,000 characters; ask for less"),
@@ -377,6 +389,76 @@ def test_interrupt(kind: str, how: str, server: ScriptedOllama) -> None:
     assert done.returncode != 0
     assert "KeyboardInterrupt" in done.stderr
     assert len(server.requests) == 1
+
+
+class Bare:
+    """A result that has no attributes at all."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise LookupError(name)
+
+    def __str__(self) -> str:
+        return "bare"
+
+
+def test_bare(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A result that cannot be asked for anything is still a result."""
+    server.enqueue(calls(("f", {})), Reply.answer("Done."))
+
+    assert results_of(Heard(ollama.converse("m", "Go", tools=[Tool(Bare, name="f")])).wait().items) == ["bare"]
+
+
+def test_nested_too_deeply(ollama: Ollama, server: ScriptedOllama) -> None:
+    """Arguments that are nested too deeply to be copied are refused, and others are not touched by that."""
+
+    def f(value: list[Any]) -> int:
+        return len(value)
+
+    call = '{"function": {"name": "f", "arguments": {"value": %s}}}'
+    several = f"{call % ('[' * 800 + ']' * 800)}, {call % '[]'}"
+    record = f'{{"message": {{"role": "assistant", "content": "", "tool_calls": [{several}]}}}}\n'
+    server.enqueue(Reply.records([record.encode(), {"done": True}]), Reply.answer("Done."))
+    heard = Heard(ollama.converse("m", "Go", tools=[f], raise_on=ToolFailedError)).wait()
+
+    assert results_of(heard.items) == ["Error: the arguments of 'f' are nested too deeply", "0"]
+
+
+def test_what_cannot_be_sent_back(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A call that can be read but not be sent back ends the stream with what was said."""
+
+    def nest(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+        call = ToolCall(Function("f", {"value": {1, 2}, "other": object()}))
+        return source.pipe(rx.map(lambda _: ChatChunk(message=Message.assistant("So.", tool_calls=[call]))))
+
+    server.enqueue(Reply.answer("Hello"))
+    failure = Heard(ollama.converse("m", "Go", tools=[done()], through=nest)).failure
+
+    assert type(failure) is StreamError
+    assert "cannot go on with what the model said: messages: " in str(failure)
+    assert failure.partial is not None
+    assert failure.partial.messages[0].content.startswith("So.")
+
+
+def test_what_cannot_be_sent(ollama: Ollama, server: ScriptedOllama) -> None:
+    """Messages of the caller's that cannot be sent are the caller's mistake."""
+    failure = Heard(ollama.converse("m", "caf\udce9")).failure
+
+    assert isinstance(failure, InvalidValueError)
+    assert failure.field == "messages"
+    assert server.requests == ()
+
+
+def test_thousands(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A model may call thousands of tools at once, all by one id; each is answered, in order."""
+    given = [{"id": "same", "name": "f", "arguments": {"place": place}} for place in range(2_000)]
+    server.enqueue(Reply.answer("", tool_calls=given), Reply.answer("Done."))
+
+    async def f(place: int) -> int:
+        return place
+
+    heard = Heard(ollama.converse("m", "Go", tools=[f])).wait()
+    assert results_of(heard.items) == [str(place) for place in range(2_000)]
+    assert [message["content"] for message in server.requests[1].json["messages"][2:]] == results_of(heard.items)
 
 
 def test_nested_tool_exit(ollama: Ollama, server: ScriptedOllama) -> None:

@@ -115,6 +115,11 @@ def liar() -> None:
     return cast("None", "told")
 
 
+def liar_of_many() -> None:
+    """Bring several, and say that it is nothing."""
+    return cast("None", iter([None, "told"]))
+
+
 def untold():  # type: ignore[no-untyped-def]  # noqa: ANN201 - What says nothing of its result is the case.
     """Bring nothing, and do not say so."""
 
@@ -147,6 +152,7 @@ class Runner:
         (Runner(), ["MainThread"]),
         (lambda: [1, 2], [[1, 2]]),
         (liar, ["told"]),
+        (liar_of_many, ["told"]),
     ],
 )
 async def test_items(function: Callable[..., Any], items: list[Any]) -> None:
