@@ -83,7 +83,6 @@ def test_dispose(phase: str, http_client: httpx.AsyncClient | None, server: Scri
         heard.dispose()
         assert gone()
         settle()
-        assert not ollama._streams._open
         assert len(heard.items) == count
         assert not heard.over.is_set()
 
@@ -97,7 +96,6 @@ def test_close(phase: str, server: ScriptedOllama) -> None:
     assert isinstance(heard.failure, ClientClosedError)
     assert heard.failure.partial is not None
     assert gone()
-    assert not ollama._streams._open
 
 
 def test_after_close(server: ScriptedOllama) -> None:
@@ -118,7 +116,6 @@ def test_dispose_within(ollama: Ollama, server: ScriptedOllama) -> None:
     server.requests[0].wait_finished()
     settle()
     assert not ran.is_set()
-    assert not ollama._streams._open
 
 
 async def test_cancel(server: ScriptedOllama) -> None:
@@ -137,7 +134,6 @@ async def test_cancel(server: ScriptedOllama) -> None:
             await task
         assert await asyncio.to_thread(endless.left.wait, PATIENCE)
         await no_tasks_left()
-        assert not ollama._streams._open
 
 
 def test_left_loop(ollama: Ollama, server: ScriptedOllama) -> None:
@@ -172,7 +168,6 @@ def test_failing_subscriber(role: str, ollama: Ollama, server: ScriptedOllama, *
     assert isinstance(heard.failure, LookupError)
     assert len(server.requests) == 1
     settle()
-    assert not ollama._streams._open
 
 
 class Late:
