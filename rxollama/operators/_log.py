@@ -317,7 +317,8 @@ def _known(metrics: Metrics | None) -> dict[str, Any]:
 def _error_fields(error: Exception) -> dict[str, Any]:
     fields: dict[str, Any] = {"error": type(error).__name__}
     if isinstance(error, StreamError):
-        known = {name: getattr(error, name, None) for name in ("model", "endpoint", "status", "phase", "retry_after")}
+        names = ("model", "host", "endpoint", "status", "phase", "retry_after")
+        known = {name: getattr(error, name, None) for name in names}
         fields |= {name: value for name, value in known.items() if value}
     return fields
 

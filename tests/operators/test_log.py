@@ -384,15 +384,14 @@ def test_ids() -> None:
 
 
 def test_error_of_a_request() -> None:
-    """An error before any chunk is logged with its model, endpoint, status and phase."""
-    missing = NotFoundError(
-        "no", status=404, detail="model 'qwen3' not found", model="qwen3", endpoint="POST /api/chat"
-    )
+    """An error before any chunk is logged with its model, host, endpoint, status and phase."""
+    request = {"model": "qwen3", "host": "http://gpu-box:11434", "endpoint": "POST /api/chat"}
+    missing = NotFoundError("no", status=404, detail="model 'qwen3' not found")
+    missing.model, missing.host, missing.endpoint = request.values()
     slow = StreamTimeoutError("too slow", phase="first_chunk", model="qwen3")
 
-    assert (
-        logged(error=missing).steady[-1].items() >= {"model": "qwen3", "status": 404, "error": "NotFoundError"}.items()
-    )
+    told = logged(error=missing).steady[-1].items()
+    assert told >= {**request, "status": 404, "error": "NotFoundError"}.items()
     assert logged(error=slow).steady[-1].items() >= {"phase": "first_chunk", "error_message": str(slow)}.items()
 
 
