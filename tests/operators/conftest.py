@@ -1,7 +1,8 @@
-"""Shared fixtures: a desktop-like thread, and the errors that nobody handles."""
+"""Shared fixtures: a desktop-like thread, quick switches of threads, and the errors that nobody handles."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,3 +38,12 @@ def desktop() -> Iterator[EventLoopScheduler]:
     scheduler.dispose()
     for each in threads:
         each.join(_PATIENCE)
+
+
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Make threads take turns far more often."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)

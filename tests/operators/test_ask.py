@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,15 +84,6 @@ def aside(function: Callable[..., object], *arguments: object) -> Generator[None
     yield
     thread.join(PATIENCE)
     assert not thread.is_alive()
-
-
-@pytest.fixture
-def _quick_switches() -> Iterator[None]:
-    """Make threads take turns far more often."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
 
 
 # Transcripts.
@@ -348,7 +338,7 @@ def test_an_old_answer_ends_late() -> None:
     assert heard.completed
 
 
-@pytest.mark.usefixtures("_quick_switches")
+@pytest.mark.usefixtures("quick_switches")
 @pytest.mark.parametrize("policy", ["queue", "switch"])
 def test_a_prompt_meets_the_end_of_an_answer(policy: Policy) -> None:
     """A prompt that comes from one thread just as an answer ends on another is neither lost nor cut off."""
@@ -372,7 +362,7 @@ def test_a_prompt_meets_the_end_of_an_answer(policy: Policy) -> None:
         assert told.heard.completed
 
 
-@pytest.mark.usefixtures("_quick_switches")
+@pytest.mark.usefixtures("quick_switches")
 @pytest.mark.parametrize("policy", POLICIES)
 def test_two_prompts_at_the_same_time(policy: Policy) -> None:
     """No prompt escapes the policy if several come from several threads at the same time."""
@@ -498,7 +488,7 @@ def test_send_returns_nothing(policy: Policy, answer: Any) -> None:
     assert not prompts.observers
 
 
-@pytest.mark.usefixtures("_quick_switches")
+@pytest.mark.usefixtures("quick_switches")
 def test_an_end_just_after_an_item() -> None:
     """An end from another thread just as an item is emitted comes once, and last."""
     for _ in range(300):

@@ -7,7 +7,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,12 +16,12 @@ from guards import CALL, DONE, EMPTY, HEL, HM, LO, RESULT, Stage, scripts
 from heard import PATIENCE, Heard
 from hypothesis import given
 from hypothesis import strategies as st
+from manual import Manual
 from marbles import play
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 from reactivex.scheduler import EventLoopScheduler, VirtualTimeScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
-from reactivex.scheduler.scheduler import Scheduler
 from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest, Recorded, TestScheduler
 from reactivex.testing.subscription import Subscription
@@ -233,37 +233,6 @@ def test_items_set_no_timer() -> None:
 # Clocks and threads.
 
 
-class Manual(Scheduler):
-    """A scheduler whose time and actions a test controls."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds = 10_000.0
-        self.actions: list[tuple[float, Callable[[], object]]] = []
-
-    @property
-    def now(self) -> datetime:
-        """The time that the test sets."""
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-    def schedule(self, action: Any, state: Any = None) -> abc.DisposableBase:
-        """Keep an action for now."""
-        return self.schedule_relative(0, action, state)
-
-    def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> abc.DisposableBase:
-        """Keep an action."""
-        self.actions.append((duetime, lambda: action(self, state)))
-        return Disposable(self.actions.clear)
-
-    schedule_absolute = schedule_relative
-
-    def run(self) -> None:
-        """Do what is kept, also from within an action."""
-        actions, self.actions = self.actions, []
-        for _, action in actions:
-            action()
-
-
 def test_a_reading_within_a_reading() -> None:
     """What happens within an emission is emitted after it, also if a timer fires there."""
     clock, told = Manual(), list[str]()
@@ -343,9 +312,7 @@ def test_after_the_end() -> None:
     source._on_next(HEL)
     source._on_error(LOST)
     source._on_completed()
-    kept = list(clock.actions)
-    clock.run()
-    for _, action in kept:
+    for action in (*clock.every, *clock.every):
         action()
 
     assert told == ["done", "completed"]

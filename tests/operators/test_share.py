@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import operator
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -579,16 +578,7 @@ def test_catching_up_on_a_thread(*, ends: bool) -> None:
     assert late.items == ["ab", "cde", *([] if ends else ["f"])]
 
 
-@pytest.fixture
-def _quick_switches() -> Iterator[None]:
-    """Make threads take turns far more often."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
-
-
-@pytest.mark.usefixtures("_quick_switches")
+@pytest.mark.usefixtures("quick_switches")
 @pytest.mark.parametrize("_", range(3))
 def test_joining_from_threads(_: int) -> None:
     """Subscribers that join from other threads miss nothing, receive nothing twice, and their calls never overlap."""
@@ -640,7 +630,7 @@ class _Reader:
         self._busy.release()
 
 
-@pytest.mark.usefixtures("_quick_switches")
+@pytest.mark.usefixtures("quick_switches")
 def test_coming_and_going_on_threads() -> None:
     """Subscribers that come and go on threads share one request at most, and none is left."""
     running: list[int] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,11 +14,11 @@ from guards import CALL, DONE, EMPTY, HEL, HM, LO, RESULT, Stage, chunks_of, err
 from heard import Heard
 from hypothesis import given
 from hypothesis import strategies as st
+from manual import Manual
 from marbles import play
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 from reactivex.scheduler import EventLoopScheduler, VirtualTimeScheduler
-from reactivex.scheduler.scheduler import Scheduler
 from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest, Recorded
 from reactivex.testing.subscription import Subscription
@@ -403,7 +403,7 @@ def test_after_the_end() -> None:
     source._on_next(HEL)
     source._on_error(LOST)
     source._on_completed()
-    for action in clock.actions:
+    for action in clock.every:
         action()
 
     assert told == ["completed"]
@@ -418,39 +418,9 @@ def test_an_end_just_as_a_limit_is_checked() -> None:
     )
     clock.seconds += 5
     clock.meanwhile = source.on_completed
-    clock.actions[-1]()
+    clock.run()
 
     assert told == ["completed"]
-
-
-class Manual(Scheduler):
-    """A scheduler whose time and actions a test controls, cancelled actions included."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds = 1000.0
-        self.actions: list[Callable[[], Any]] = []
-        self.meanwhile: Callable[[], object] | None = None
-
-    @property
-    def now(self) -> datetime:
-        """The time that the test sets; something may happen while it is read."""
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile is not None:
-            meanwhile()
-        return datetime.fromtimestamp(self.seconds, UTC)
-
-    def schedule(self, action: Any, state: Any = None) -> abc.DisposableBase:
-        """Keep an action."""
-        self.actions.append(lambda: action(self, state))
-        return Disposable()
-
-    def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> abc.DisposableBase:
-        """Keep an action, whatever its time."""
-        del duetime
-        return self.schedule(action, state)
-
-    schedule_absolute = schedule_relative
 
 
 @pytest.mark.parametrize(("sent", "phase", "seconds"), [([], "first_chunk", 5), ([HEL], "gap", 3)])
@@ -461,12 +431,12 @@ def test_a_clock_that_is_put_back(sent: list[ChatChunk], phase: str, seconds: fl
     source.pipe(timeouts(first_chunk=5, gap=3, total=60, scheduler=clock)).subscribe(told.append, told.append)
     for chunk in sent:
         source.on_next(chunk)
-    clock.seconds = 400.0
-    clock.actions[-1]()
+    clock.seconds -= 600
+    clock.run()
     assert told == sent
 
     clock.seconds += seconds
-    clock.actions[-1]()
+    clock.run()
     assert late(phase)(error_in(told))
 
 

@@ -16,11 +16,10 @@ import math
 import threading
 from collections.abc import Callable
 
-from ..._checks import check_seconds
 from ..._runtime import report_error
 from .clock import Cancel, Clock
 
-__all__ = ("EARLY", "Timer", "check_seconds")
+__all__ = ("EARLY", "Timer")
 
 EARLY = 0.0005
 """How early a timer may fire, in seconds. Clocks do, by their resolution, and no second timer is set for the rest."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -59,15 +58,6 @@ class Subscriber(abc.ObserverBase[Any]):
         self.overlapped = self.overlapped or self._inside
         assert self.left, "the source is disposed before the subscriber receives the end"
         self.received.append(how)
-
-
-@pytest.fixture
-def _quick_switches() -> Iterator[None]:
-    """Make threads take turns far more often."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
 
 
 @pytest.mark.parametrize(("error", "end"), [(None, "completed"), (LOST, LOST)])
@@ -174,7 +164,7 @@ def test_from_another_thread() -> None:
     assert not subscriber.overlapped
 
 
-@pytest.mark.usefixtures("_quick_switches")
+@pytest.mark.usefixtures("quick_switches")
 @pytest.mark.parametrize("waiting", [None, Backlog])
 def test_many_threads(waiting: type[Backlog[str]] | None) -> None:
     """From many threads nothing is lost or emitted twice, each thread keeps its order, and nothing overlaps."""
@@ -201,7 +191,7 @@ def test_many_threads(waiting: type[Backlog[str]] | None) -> None:
         assert mine == (letter + letter.upper()) * (count // 2)
 
 
-@pytest.mark.usefixtures("_quick_switches")
+@pytest.mark.usefixtures("quick_switches")
 def test_end_among_many_threads() -> None:
     """Whichever thread ends it: there is one end, and nothing after it."""
     for _ in range(200):

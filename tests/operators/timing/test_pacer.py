@@ -13,6 +13,7 @@ import pytest
 from heard import Heard, settle
 from hypothesis import given
 from hypothesis import strategies as st
+from manual import Manual
 from reactivex import Observable, abc
 from reactivex import operators as rx
 from reactivex.disposable import Disposable
@@ -470,27 +471,7 @@ def test_leaving_at_the_last_item() -> None:
     assert heard == ["a"]
 
 
-class Manual(Scheduler):
-    """A scheduler whose actions a test runs, cancelled ones included."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.actions: list[Callable[[], Any]] = []
-
-    def schedule(self, action: Any, state: Any = None) -> abc.DisposableBase:
-        """Keep an action."""
-        self.actions.append(lambda: action(self, state))
-        return Disposable()
-
-    def schedule_relative(self, duetime: Any, action: Any, state: Any = None) -> abc.DisposableBase:
-        """Keep an action, whatever its time."""
-        del duetime
-        return self.schedule(action, state)
-
-    schedule_absolute = schedule_relative
-
-
-def test_a_scheduler_that_cannot_call_off() -> None:
+def test_a_scheduler_that_cannot_cancel() -> None:
     """A timer that fires although it was cancelled does nothing, and so does one that fires twice."""
     manual = Manual()
     source: Source[str] = Source()
@@ -498,7 +479,7 @@ def test_a_scheduler_that_cannot_call_off() -> None:
     source.pipe(debounce(60, scheduler=manual)).subscribe(heard.append, on_completed=lambda: heard.append("completed"))
     source.send("a")
     source.observer.on_completed()
-    cancelled, flush = manual.actions
+    cancelled, flush = manual.every
     cancelled()
     assert heard == []
     flush()
