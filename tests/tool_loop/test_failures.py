@@ -46,7 +46,7 @@ class Failing(NamedTuple):
 
 
 def weather(city: str, days: int = 1) -> str:
-    """Tell the weather."""
+    """Look up the weather."""
     raise LookupError(f"no such city: {city}, {days}")
 
 
@@ -78,7 +78,7 @@ async def close() -> str:
 
 
 def silent() -> str:
-    """Say nothing of why."""
+    """Raise an error without a message."""
     raise ValueError
 
 
@@ -94,7 +94,7 @@ async def impatient() -> str:
 
 
 async def given_up() -> str:
-    """Be cancelled from within."""
+    """Raise a cancellation."""
     raise asyncio.CancelledError
 
 
