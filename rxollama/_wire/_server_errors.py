@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, TypeAlias, TypeGuard
+from unicodedata import normalize
+from urllib.parse import unquote
 
 import msgspec
 
@@ -163,6 +165,9 @@ def _reason(status: int) -> str:
 def _redirected(location: str) -> str:
     """Return the advice for a redirect: its target, without the credentials and queries of an address."""
     target = re.sub(r"//[^/]*@", "//", re.split("[?#]", location, maxsplit=1)[0])
+    if "@" in normalize("NFKC", unquote(target)):
+        # It may have credentials in another spelling.
+        target = ""
     where = f"it redirects to {_shorten(target)}: " if target else ""
     return f"{where}set OLLAMA_HOST to the address of the server itself"
 

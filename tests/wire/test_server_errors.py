@@ -160,6 +160,15 @@ def test_redirect_is_told_with_its_target() -> None:
     assert "set OLLAMA_HOST" in str(status_error(304, {}, b""))
 
 
+@pytest.mark.parametrize("at", ["%40", "\uff20", "\ufe6b", "/@"])
+def test_redirect_with_credentials_in_another_spelling(at: str) -> None:
+    """The message of a redirect has no target if that may have credentials."""
+    message = str(status_error(302, {"location": f"https://user:secret{at}login.example/start"}, b""))
+
+    assert "secret" not in message
+    assert "set OLLAMA_HOST" in message
+
+
 def test_unknown_status_without_a_word() -> None:
     """The message of an unknown status has no reason phrase."""
     assert "the server answered 799: no reason given" in str(status_error(799, {}, b""))
