@@ -1,13 +1,13 @@
 """
 The law of emission, for one subscriber.
 
-The law. Emissions never overlap, whichever threads they come from. Nothing is called downstream under a lock. An item
+The law. Emissions never overlap, also on several threads. Nothing is called downstream under a lock. An item
 or an end that arrives within an emission, or meanwhile on another thread, waits for its turn; whoever is emitting emits
 it next. A subscriber that raises ends its own subscription, and receives what it raised. After an end nothing is
 emitted. Disposing drops what waits.
 
 There is one turn. A call that does not get it leaves its item and returns, so nobody waits for a subscriber. The call
-that has it looks once more before it gives it back, so no item is left unseen. An end keeps the turn. While nothing
+that has it looks once more when it gives it back, so no item is left unseen. An end keeps the turn. While nothing
 waits, an item needs no lock.
 
 Alternatives that were tried:

@@ -91,7 +91,7 @@ def test_sooner_takes_its_place(clock: Hand, rung: list[str]) -> None:
     assert rung == ["b"]
 
 
-def test_set_anew(clock: Hand, rung: list[str]) -> None:
+def test_set_again(clock: Hand, rung: list[str]) -> None:
     """A timer that fired can be set again, also by its own action."""
     timer = Timer(clock)
     timer.set(105, lambda: timer.set(110, lambda: rung.append("b")))
