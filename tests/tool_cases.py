@@ -107,7 +107,7 @@ class Country(BaseModel):
 
 
 class Strict(BaseModel):
-    """A model that takes no texts for numbers."""
+    """A model that does not accept strings for numbers."""
 
     model_config = ConfigDict(strict=True)
 
@@ -115,14 +115,14 @@ class Strict(BaseModel):
 
 
 class Node(BaseModel):
-    """A model that holds itself."""
+    """A model that contains itself."""
 
     name: str
     kids: list[Node] = []
 
 
 class Tree(msgspec.Struct):
-    """A struct that holds itself."""
+    """A struct that contains itself."""
 
     name: str
     kids: list[Tree] = []
@@ -205,7 +205,7 @@ def everything(
 
 
 def accepts(schema: dict[str, Any], value: Any) -> bool:
-    """Ask a validator, not ours, whether a value is as a schema, which has to be one, wants it."""
+    """Return whether a foreign validator accepts a value by a valid schema."""
     validator: Any = Draft202012Validator
     validator.check_schema(schema)
     return bool(validator(schema).is_valid(value))

@@ -1,4 +1,4 @@
-"""Who is asked before a call, and what becomes of each answer."""
+"""The answers of `approve=`, and what becomes of each."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def in_an_observable(answer: Any) -> Any:
     ],
 )
 def test_answers(way: Any, answer: Approval, result: str, ollama: Ollama, server: ScriptedOllama) -> None:
-    """Yes, no, no with a reason, other arguments: from a function, a coroutine or an observable."""
+    """Every answer works from a function, a coroutine and an observable."""
     server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
     heard = Heard(ollama.converse("m", "Go", tools=[add], approve=way(answer))).wait()
 
@@ -81,7 +81,7 @@ def test_answers(way: Any, answer: Approval, result: str, ollama: Ollama, server
 
 @pytest.mark.parametrize("answer", [None, "yes", 1, ["one"]])
 def test_no_answer(answer: Any, ollama: Ollama, server: ScriptedOllama) -> None:
-    """What is no answer ends the stream, and nothing is run."""
+    """A value that is not an answer ends the stream, and the tool does not run."""
     server.enqueue(calls(("add", {"one": 1, "other": 2})))
     ran = threading.Event()
 
@@ -103,7 +103,7 @@ def test_nobody(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_cancelled(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A dialog that is closed, so that what was waited for is cancelled, denies the call."""
+    """A dialog that is closed, which cancels the awaited future, denies the call."""
     server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
 
     async def approve(_: ToolCall) -> bool:
@@ -118,7 +118,7 @@ def test_cancelled(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_half_a_letter(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A reason that no request can carry is written out."""
+    """A reason with half a surrogate pair is escaped."""
     server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
     heard = Heard(ollama.converse("m", "Go", tools=[add], approve=in_a_thread(Denied("caf\udce9")))).wait()
     assert heard.error is None
@@ -127,7 +127,7 @@ def test_half_a_letter(ollama: Ollama, server: ScriptedOllama) -> None:
 
 @pytest.mark.parametrize("answer", ["arguments", "yes"])
 def test_changed_in_place(answer: str, ollama: Ollama, server: ScriptedOllama) -> None:
-    """Arguments that are changed where they stand are those that the call is made with."""
+    """Arguments that `approve` changes in place are those that the tool receives."""
     server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
 
     def approve(call: ToolCall) -> Approval:
@@ -181,7 +181,7 @@ def test_history_is_not_changed(who: str, ollama: Ollama, server: ScriptedOllama
 
 @pytest.mark.parametrize("where", ["thread", "loop"])
 def test_leaving(where: str, ollama: Ollama, server: ScriptedOllama) -> None:
-    """A function that is asked and calls `sys.exit` ends the stream with an error that says so."""
+    """An `approve` that calls `sys.exit` ends the stream with a `ToolExitError`."""
     server.enqueue(calls(("add", {"one": 1, "other": 2})))
 
     def approve(_: ToolCall) -> bool:
@@ -198,7 +198,7 @@ def test_leaving(where: str, ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_failing(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Who is asked and fails ends the stream with that error."""
+    """An `approve` that raises ends the stream with that error."""
     server.enqueue(calls(("add", {"one": 1, "other": 2})))
 
     def approve(_: ToolCall) -> bool:
@@ -216,7 +216,7 @@ def test_other_arguments_that_do_not_fit(ollama: Ollama, server: ScriptedOllama)
 
 
 def test_not_asked(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Nobody is asked about a call that cannot be made."""
+    """`approve` is not asked about a call that cannot be made."""
     server.enqueue(calls(("launch", {}), ("add", {"one": "x"})), Reply.answer("Done."))
     asked: list[ToolCall] = []
 
@@ -230,7 +230,7 @@ def test_not_asked(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_one_at_a_time(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Who is asked is asked one thing at a time, in the order of the calls, while what was allowed runs already."""
+    """`approve` is asked about one call at a time, in order, while allowed calls run."""
     given = [{"one": place, "other": 0} for place in range(3)]
     server.enqueue(calls(*[("add", arguments) for arguments in given]), Reply.answer("Done."))
     ran = [threading.Event() for _ in given]
@@ -254,7 +254,7 @@ def test_one_at_a_time(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_a_person(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A subject is a dialog: the answer may come from another thread, and when it likes."""
+    """The answer of a subject may come later, from another thread."""
     server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
     asked, answers = threading.Event(), Subject[Approval]()
 
@@ -275,7 +275,7 @@ def test_a_person(ollama: Ollama, server: ScriptedOllama) -> None:
 
 @pytest.mark.parametrize("kind", [ToolDeniedError, ToolArgumentsError])
 def test_raised(kind: Any, ollama: Ollama, server: ScriptedOllama) -> None:
-    """A call that was not allowed may end the stream."""
+    """A denied call ends the stream if `raise_on=` asks for it."""
     server.enqueue(calls(("add", {"one": 1, "other": 2})), Reply.answer("Done."))
     heard = Heard(ollama.converse("m", "Go", tools=[add], approve=lambda _: False, raise_on=kind)).wait()
     assert type(heard.error) is (ToolDeniedError if kind is ToolDeniedError else type(None))

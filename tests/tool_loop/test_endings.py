@@ -1,4 +1,4 @@
-"""How a conversation is left, and that nothing remains of it."""
+"""The ways to leave a conversation, after which nothing of it remains."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Endless:
         self.began, self.left = threading.Event(), threading.Event()
 
     async def wait(self) -> None:
-        """Wait for ever."""
+        """Wait without an end."""
         self.began.set()
         try:
             await asyncio.Event().wait()
@@ -49,7 +49,7 @@ class Endless:
 
 
 def begun(ollama: Ollama, server: ScriptedOllama, phase: str) -> tuple[Heard[ChatChunk], Callable[[], object]]:
-    """Bring a conversation into a phase, and tell how to wait until all of it is gone."""
+    """Bring a conversation into a phase; return it, and a function that waits until all of it is gone."""
     endless = Endless()
     approve = endless.approve if phase == "asking" else None
     replies = {
@@ -76,7 +76,7 @@ PHASES = ["waiting", "streaming", "calling", "running", "asking", "again"]
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_dispose(phase: str, http_client: httpx.AsyncClient | None, server: ScriptedOllama) -> None:
-    """Disposing, in whichever phase, closes the request and cancels the tools, and tells nothing more."""
+    """Disposing in any phase closes the request, cancels the tools and emits nothing more."""
     with Ollama(server.url, http_client=http_client) as ollama:
         heard, gone = begun(ollama, server, phase)
         count = len(heard.items)
@@ -89,7 +89,7 @@ def test_dispose(phase: str, http_client: httpx.AsyncClient | None, server: Scri
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_close(phase: str, server: ScriptedOllama) -> None:
-    """Closing the client ends it in whichever phase, also while no request is open, with what was said."""
+    """Closing the client ends it in any phase, with the partial response."""
     ollama = Ollama(server.url)
     heard, gone = begun(ollama, server, phase)
     ollama.close()
@@ -99,7 +99,7 @@ def test_close(phase: str, server: ScriptedOllama) -> None:
 
 
 def test_after_close(server: ScriptedOllama) -> None:
-    """A closed client begins no conversation."""
+    """A closed client does not begin a conversation."""
     ollama = Ollama(server.url)
     talk = ollama.converse("m", "Go")
     ollama.close()
@@ -107,7 +107,7 @@ def test_after_close(server: ScriptedOllama) -> None:
 
 
 def test_dispose_within(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Disposed in the callback of the chunk that calls, nothing is run any more."""
+    """A tool does not run if the callback of the call's chunk disposes."""
     server.enqueue(calls(("f", {})))
     ran = threading.Event()
     heard = Heard[ChatChunk](each=lambda chunk: chunk.message.tool_calls and heard.dispose())
@@ -137,7 +137,7 @@ async def test_cancel(server: ScriptedOllama) -> None:
 
 
 def test_left_loop(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Leaving a `for` is disposing."""
+    """Leaving a `for` disposes."""
     server.always(Reply.answer(["Hel", "lo"]).stalled(1))
     for text in iterate(ollama.converse("m", "Go").pipe(content())):
         assert text == "Hel"
@@ -146,7 +146,7 @@ def test_left_loop(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 async def test_async_loop(server: ScriptedOllama) -> None:
-    """An `async for` brings all of it."""
+    """An `async for` has the text of all rounds."""
     server.enqueue(calls(("f", {}), content="Let me see."), Reply.answer("Done."))
     async with Ollama(server.url) as ollama:
         texts = [text async for text in aiterate(ollama.converse("m", "Go", tools=[done()]).pipe(content()))]
@@ -156,7 +156,7 @@ async def test_async_loop(server: ScriptedOllama) -> None:
 @pytest.mark.parametrize("role", ["assistant", "tool"])
 @pytest.mark.parametrize("another_thread", [False, True])
 def test_failing_subscriber(role: str, ollama: Ollama, server: ScriptedOllama, *, another_thread: bool) -> None:
-    """A subscriber that fails is told of its own error, whoever said what it failed on; nothing more is asked."""
+    """A subscriber that raises gets its own error, whichever chunk it raised on, and no request follows."""
     server.always(calls(("f", {}), content="Let me see."))
 
     def each(chunk: ChatChunk) -> None:
@@ -187,7 +187,7 @@ class Late:
 
 
 def test_calls_that_come_too_late(ollama: Ollama) -> None:
-    """A call that was on its way when the stream ended is not made, and no coroutine is left for nobody to await."""
+    """A call that arrives after the stream ended is not made, and leaves no unawaited coroutine."""
     ran = threading.Event()
     late: Any = Late()
     heard = Heard(ollama.converse("m", "Go", tools=[Tool(ran.set, name="f")], through=lambda _: late))
@@ -232,7 +232,7 @@ def test_refused(field: str, wrong: Any, ollama: Ollama, server: ScriptedOllama)
 
 
 def test_chat_takes_functions(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A chat offers functions and schemas alike, and runs none of them."""
+    """`chat` describes functions and schemas alike, and runs none of them."""
     server.enqueue(calls(("f", {})))
     heard = Heard(ollama.chat("m", "Go", tools=[done(), raw("g")])).wait()
 

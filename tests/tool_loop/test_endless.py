@@ -1,4 +1,4 @@
-"""A tool that does not end holds nobody up: neither its own conversation nor other streams."""
+"""Tools that do not end: they block neither their own conversation nor other streams."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from rxollama.tools import Tool, ToolProgress
 
 
 def empty_texts() -> Generator[str]:
-    """Yield without an end what never adds up to a result that is too long."""
+    """Yield empty strings without an end, on a thread."""
     while True:
         yield ""
 
 
 async def async_empty_texts() -> AsyncGenerator[str, None]:
-    """Do the same on the loop, without ever waiting there."""
+    """Yield empty strings without an end on the loop, and never wait there."""
     while True:
         yield ""
 
@@ -77,7 +77,7 @@ def test_close(server: ScriptedOllama) -> None:
 
 
 def test_too_long(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A result that no model can read ends the call, and the thread with it, before it fills the memory."""
+    """A result that is too long ends the call and its thread."""
     server.enqueue(calls(("texts", {})), Reply.answer("Sorry."))
     given = 0
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a call: told to the model, visible and counted, or raised where it is asked for."""
+"""The failures of calls: told to the model, emitted, counted, or raised with `raise_on=`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from rxollama.tools import Tool, ToolExitError, ToolProgress
 
 
 class Failing(NamedTuple):
-    """A call that comes to nothing."""
+    """A call that fails, and what the model is told."""
 
     name: str
     arguments: dict[str, Any]
@@ -41,7 +41,7 @@ class Failing(NamedTuple):
 
     @property
     def limit(self) -> float | None:
-        """How long a tool may take: a thread may be late to start, and only one of these is to be too slow."""
+        """The time limit: only one of these tools is meant to exceed it, and a thread may start late."""
         return 0.05 if self.kind is ToolTimeoutError else None
 
 
@@ -51,14 +51,14 @@ def weather(city: str, days: int = 1) -> str:
 
 
 class MuteError(Exception):
-    """What fails when it is asked what it says."""
+    """An exception whose `str` raises."""
 
     def __str__(self) -> str:
         raise RuntimeError
 
 
 def file_of() -> str:
-    """Have half a letter in what is raised, as names of files may."""
+    """Raise an error with half a surrogate pair, as names of files may have."""
     raise OSError("caf\udce9")
 
 
@@ -73,7 +73,7 @@ def leave_thread() -> str:
 
 
 async def close() -> str:
-    """Raise what closes a generator."""
+    """Raise a `GeneratorExit`."""
     raise GeneratorExit("closing")
 
 
@@ -83,7 +83,7 @@ def silent() -> str:
 
 
 async def patient() -> str:
-    """Wait for ever."""
+    """Wait without an end."""
     await asyncio.Event().wait()
     return "never"
 
@@ -107,7 +107,7 @@ async def stop() -> str:
 
 
 def mute() -> str:
-    """Raise what cannot even be told."""
+    """Raise an exception without words."""
     raise MuteError
 
 
@@ -136,7 +136,7 @@ def unwritable() -> Any:
 
 
 async def too_long() -> AsyncGenerator[str, None]:
-    """Give more than any model reads, and never end."""
+    """Give a result that is too long, without an end."""
     while True:
         yield "x" * 1_000_000
 
@@ -157,7 +157,7 @@ def placed(spot: Spot) -> str:
 
 
 async def broken_off() -> AsyncGenerator[str | ToolProgress, None]:
-    """Fail when something has come already."""
+    """Fail after the first items."""
     yield ToolProgress("a half")
     yield "half of it"
     raise OSError("the disk is full")
@@ -195,7 +195,7 @@ FAILING = (
 
 @pytest.mark.parametrize("failing", FAILING, ids=lambda failing: f"{failing.kind.__name__}-{failing.name[:9]}")
 class TestFailing:
-    """A call that comes to nothing."""
+    """A call that fails, and what the model is told."""
 
     def test_told(self, failing: Failing, ollama: Ollama, server: ScriptedOllama) -> None:
         """The model is told, the stream shows it, and the conversation goes on."""
@@ -213,7 +213,7 @@ class TestFailing:
         }
 
     def test_counted(self, failing: Failing, ollama: Ollama, server: ScriptedOllama) -> None:
-        """It is counted among the results, and as a failure."""
+        """It is counted as a result and as a failure."""
         server.enqueue(calls((failing.name, failing.arguments), ("f", {})), Reply.answer("Sorry."))
 
         async def f() -> str:
@@ -228,7 +228,7 @@ class TestFailing:
     def test_raised(
         self, failing: Failing, ollama: Ollama, server: ScriptedOllama, *, asked: type[ToolError] | None
     ) -> None:
-        """Where it is asked for, by its own kind or by that of all, the stream ends with it instead."""
+        """With `raise_on=` of its own class or of `ToolError`, the stream ends with it."""
         server.enqueue(calls((failing.name, failing.arguments), content="Let me see."))
         kinds = asked or failing.kind
         heard = Heard(ollama.converse("m", "Go", tools=TOOLS, tool_timeout=failing.limit, raise_on=kinds))
@@ -244,7 +244,7 @@ class TestFailing:
         assert (failure.model, len(server.requests)) == ("m", 1)
 
     def test_another_kind(self, failing: Failing, ollama: Ollama, server: ScriptedOllama) -> None:
-        """Where another kind is asked for, the model is told."""
+        """With `raise_on=` of another class, the model is told."""
         server.enqueue(calls((failing.name, failing.arguments)), Reply.answer("Sorry."))
         talk = ollama.converse("m", "Go", tools=TOOLS, tool_timeout=failing.limit, raise_on=ToolDeniedError)
 
@@ -252,7 +252,7 @@ class TestFailing:
 
 
 def test_raised_at_once(ollama: Ollama, server: ScriptedOllama) -> None:
-    """One that is to end the stream does not wait for the tools before it, which are cancelled, nor for the answer."""
+    """An error of `raise_on=` waits neither for the rest of the answer nor for other tools, which are cancelled."""
     cancelled = threading.Event()
     message = said("", call_of("endless"), call_of("weather"))
     server.enqueue(Reply.records([{"message": message, "done": False}, {"done": True}]).stalled(1))
@@ -270,7 +270,7 @@ def test_raised_at_once(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_slow_thread(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A function that is too slow runs on its thread to its end, and its result is dropped."""
+    """A function that is too slow runs to its end on its thread, and its result is dropped."""
     server.enqueue(calls(("stuck", {})), Reply.answer("Sorry."))
     release, ended = threading.Event(), threading.Event()
 
@@ -298,7 +298,7 @@ def test_cause(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_without_tools(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Where none was offered at all, that is said."""
+    """The model is told if no tool was offered at all."""
     server.enqueue(calls(("launch", {})), Reply.answer("Sorry."))
 
     assert failures_of(Heard(ollama.converse("m", "Go")).wait().items) == [
@@ -402,14 +402,14 @@ class Bare:
 
 
 def test_bare(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A result that cannot be asked for anything is still a result."""
+    """A result without attributes is a result like any other."""
     server.enqueue(calls(("f", {})), Reply.answer("Done."))
 
     assert results_of(Heard(ollama.converse("m", "Go", tools=[Tool(Bare, name="f")])).wait().items) == ["bare"]
 
 
 def test_nested_too_deeply(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Arguments that are nested too deeply to be copied are refused, and others are not touched by that."""
+    """Arguments that are nested too deeply to be copied are refused; other calls are made."""
 
     def f(value: list[Any]) -> int:
         return len(value)
@@ -440,7 +440,7 @@ def test_what_cannot_be_sent_back(ollama: Ollama, server: ScriptedOllama) -> Non
 
 
 def test_what_cannot_be_sent(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Messages of the caller's that cannot be sent are the caller's mistake."""
+    """A message of the caller that cannot be sent raises an `InvalidValueError`."""
     failure = Heard(ollama.converse("m", "caf\udce9")).failure
 
     assert isinstance(failure, InvalidValueError)
@@ -449,7 +449,7 @@ def test_what_cannot_be_sent(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_thousands(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A model may call thousands of tools at once, all by one id; each is answered, in order."""
+    """Thousands of calls at once, all with the same id, are answered in order."""
     given = [{"id": "same", "name": "f", "arguments": {"place": place}} for place in range(2_000)]
     server.enqueue(Reply.answer("", tool_calls=given), Reply.answer("Done."))
 
@@ -462,7 +462,7 @@ def test_thousands(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_nested_tool_exit(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A tool that runs another one passes its exit on, and may raise such an error itself."""
+    """A tool may run another tool that exits, and may raise a `ToolExitError` itself."""
     server.enqueue(calls(("outer", {}), ("own", {})), Reply.answer("Sorry."))
 
     async def outer() -> list[Any]:
@@ -480,7 +480,7 @@ def test_nested_tool_exit(ollama: Ollama, server: ScriptedOllama) -> None:
 
 @pytest.mark.parametrize("ends", [SystemExit("mine"), KeyboardInterrupt("mine")], ids=repr)
 def test_subscriber_that_ends_the_program(ends: BaseException, ollama: Ollama, server: ScriptedOllama) -> None:
-    """A callback that raises such an exception on the progress of a tool ends the stream: the tool did not fail."""
+    """A callback that raises such an exception on a tool's progress ends the stream; the tool did not fail."""
     server.enqueue(calls(("f", {})))
 
     async def f() -> AsyncGenerator[ToolProgress, None]:
@@ -497,7 +497,7 @@ def test_subscriber_that_ends_the_program(ends: BaseException, ollama: Ollama, s
 
 
 def test_progress_that_nobody_can_take(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A subscriber that fails on the progress of a tool is told of its own error: the tool did not fail."""
+    """A subscriber that raises on a tool's progress gets its own error; the tool did not fail."""
     server.enqueue(calls(("f", {})))
     left = threading.Event()
 

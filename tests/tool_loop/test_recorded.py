@@ -1,4 +1,4 @@
-"""Recorded conversations with tools, played again: what is sent in each round is what was sent then."""
+"""Recorded conversations with tools, replayed: each round sends what was sent then."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ROUNDS = (
 
 
 def tools_of(recording: Recording, functions: Callable[[str], Callable[..., Any]]) -> list[Tool]:
-    """Offer what was offered, with something to run."""
+    """Return the recorded tools, with functions to run."""
     return [Tool(schema, run=functions(schema["function"]["name"])) for schema in recording.request.body["tools"]]
 
 
 def called_as_then(recording: Recording, following: Recording) -> Recording:
-    """Give the calls of an answer the ids by which the recording that follows refers to them."""
+    """Give the calls of an answer the ids that the next recording has."""
     [*_, asked] = [said for said in following.request.body["messages"] if said["role"] == "assistant"]
     ids = iter([call["id"] for call in asked["tool_calls"]])
     found = dict.fromkeys(re.findall(rb'"id":"(call_\w+)"', recording.body))
@@ -88,14 +88,14 @@ def test_rounds(
 
 
 def events_of(ollama: Ollama, recording: Recording, functions: Tools) -> list[ChatEvent]:
-    """Let the model of a recording call tools, and tell what happens."""
+    """Run a recorded answer and its tools; return the events."""
     tools = tools_of(recording, lambda name: functions.get(name, dict))
     heard = Heard(ollama.converse(recording.request.body["model"], "Go on.", tools=tools).pipe(op.events()))
     return heard.wait().items
 
 
 def tells(*results: str) -> Callable[..., str]:
-    """Make a tool that gives these results, one after another."""
+    """Return a tool that gives these results, one after another."""
     given = iter(results)
 
     def tool(**_: Any) -> str:
@@ -105,7 +105,7 @@ def tells(*results: str) -> Callable[..., str]:
 
 
 def test_unknown(recordings: dict[str, Recording], ollama: Ollama, server: ScriptedOllama) -> None:
-    """A call of a tool that was never offered is told to the model, and the conversation goes on."""
+    """The model is told that it called an unknown tool, and the conversation goes on."""
     recording = recordings["tool-call-unknown"]
     server.enqueue(Reply.of(recording, speed=None), Reply.answer("I cannot."))
     events = events_of(ollama, recording, {})
@@ -139,7 +139,7 @@ def test_nested(recordings: dict[str, Recording], ollama: Ollama, server: Script
 
 @pytest.mark.parametrize("name", ["tool-call-bad", "harmony-bad-call"])
 def test_unparsable(name: str, recordings: dict[str, Recording], ollama: Ollama, server: ScriptedOllama) -> None:
-    """A call that the server cannot parse ends the stream with its words and what arrived; nothing is asked again."""
+    """A call that the server cannot parse ends the stream with its error, and is not requested again."""
     recording = recordings[name]
     server.enqueue(Reply.of(recording, speed=None))
     tools = tools_of(recording, lambda _: dict)
@@ -155,7 +155,7 @@ def test_unparsable(name: str, recordings: dict[str, Recording], ollama: Ollama,
 
 
 def test_without_an_id(recordings: dict[str, Recording], ollama: Ollama, server: ScriptedOllama) -> None:
-    """Of calls in the last chunk, one without an id, each gets its result, by name and place."""
+    """Each call in the last chunk gets its result, also one without an id."""
     recording = recordings["native-calls"]
     server.enqueue(Reply.of(recording, speed=None), Reply.answer("Both."))
     events = events_of(ollama, recording, {"get_weather": tells("cold"), "get_time": tells("noon")})

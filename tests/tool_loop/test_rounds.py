@@ -1,4 +1,4 @@
-"""The rounds of a conversation: what comes in which order, and what runs at the same time."""
+"""The rounds of a conversation: their order, and what runs at the same time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rxollama.tools import ToolProgress
 
 
 def test_without_a_call(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Where nothing is called, a conversation is a chat."""
+    """A conversation without calls is a chat."""
     server.enqueue(Reply.answer("Hello", thinking="Hm"), Reply.answer("Hello", thinking="Hm"))
     talked = run(ollama.converse("m", "Hello", options={"seed": 1}).pipe(op.collect()))
     chatted = run(ollama.chat("m", "Hello", options={"seed": 1}).pipe(op.collect()))
@@ -35,7 +35,7 @@ def test_without_a_call(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_at_the_same_time(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Of two calls the second may end first; the results come, and go back, in the order of the calls."""
+    """Results are emitted and sent in the order of the calls, also if the second call ends first."""
     server.enqueue(calls(("first", {}), ("second", {})), Reply.answer("Both."))
     second_ended = threading.Event()
     ended: list[str] = []
@@ -88,7 +88,7 @@ def test_before_the_answer_is_over(ollama: Ollama, server: ScriptedOllama) -> No
 
 
 def test_concurrency(ollama: Ollama, server: ScriptedOllama) -> None:
-    """No more tools run at once than may, and all of them are run."""
+    """At most `concurrency=` tools run at once, and all of them run."""
     server.enqueue(calls(*[("work", {"place": place}) for place in range(6)]), Reply.answer("Done."))
     working, most = 0, 0
 
@@ -107,7 +107,7 @@ def test_concurrency(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_progress(ollama: Ollama, server: ScriptedOllama) -> None:
-    """How far tools are is told as it comes, by whichever runs; the model is told the results alone."""
+    """Progress of all tools is emitted at once, and the model is told only the results."""
     server.enqueue(calls(("slow", {}), ("quick", {})), Reply.answer("Done."))
     quick_began = asyncio.Event()
 
@@ -134,7 +134,7 @@ def test_progress(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_progress_that_says_nothing(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A progress without a word is none, and leaves the messages as they are."""
+    """Progress without text is not emitted."""
     silent = ToolProgress("")
     server.enqueue(
         Reply.records([{"message": said("", call_of("f"))}, {"message": said("More.")}, {"done": True}]),
@@ -151,7 +151,7 @@ def test_progress_that_says_nothing(ollama: Ollama, server: ScriptedOllama) -> N
 
 
 def test_observable_tool(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A tool may return an observable; what it emits adds up to the result."""
+    """A tool may return an observable, whose items are the result."""
     server.enqueue(calls(("count", {"to": 3})), Reply.answer("Done."))
 
     def count(to: int) -> reactivex.Observable[str]:
@@ -161,7 +161,7 @@ def test_observable_tool(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_operators(ollama: Ollama, server: ScriptedOllama) -> None:
-    """The operators work on it as on a chat: all messages, the calls of each, the numbers of all rounds."""
+    """The operators work as on a chat, with the messages, calls and metrics of all rounds."""
     server.always(lambda seen: calls(("f", {})) if len(seen.json["messages"]) < 5 else Reply.answer("Done."))
     talk = ollama.converse("m", "Go", tools=[done()])
     response = run(talk.pipe(op.collect()))
@@ -178,7 +178,7 @@ def test_operators(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_too_many_rounds(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A model that calls in its last round ends it with all that was said; what nobody will be told is not run."""
+    """A call in the last round is not run, and ends the stream with all messages so far."""
     server.always(calls(("f", {}), content="Again."))
     ran: list[int] = []
 
@@ -201,7 +201,7 @@ def test_too_many_rounds(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_through(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Each round's request passes through the operator: one that fails is asked again, the others are not."""
+    """The request of each round passes through the operator, so `retry` repeats only one that fails."""
     server.enqueue(calls(("f", {})), Reply.error(503, "busy").with_headers({"retry-after": "0"}), Reply.answer("Done."))
     retry = op.retry(3, backoff=0.001)
     response = run(ollama.converse("m", "Go", tools=[done()], through=retry).pipe(op.collect()))
@@ -211,7 +211,7 @@ def test_through(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_through_another_thread(ollama: Ollama, server: ScriptedOllama) -> None:
-    """What the operator brings from another thread is taken in on the stream's loop, and in order."""
+    """Chunks that the operator emits on another thread arrive on the stream's loop, in order."""
     server.enqueue(calls(("f", {}), content="Let me see."), Reply.answer("Done."))
     heard = Heard(ollama.converse("m", "Go", tools=[done()], through=from_a_thread)).wait()
 
@@ -221,7 +221,7 @@ def test_through_another_thread(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_failing_round(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A request that fails ends the stream, with what was said in all rounds."""
+    """A request that fails ends the stream, with the messages of all rounds."""
     server.enqueue(calls(("f", {}), content="Let me see."), Reply.error(503, "busy"))
     heard = Heard(ollama.converse("m", "Go", tools=[done()]))
 
@@ -232,7 +232,7 @@ def test_failing_round(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 async def test_awaited(server: ScriptedOllama) -> None:
-    """In a coroutine it lives on its loop, async tools and all."""
+    """In a coroutine, the stream and its async tools live on that loop."""
     server.enqueue(calls(("here", {})), Reply.answer("Done."))
     loops: list[asyncio.AbstractEventLoop] = []
 
@@ -257,7 +257,7 @@ def test_cold(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_whole(ollama: Ollama, server: ScriptedOllama) -> None:
-    """Without streaming it is the same, in a chunk for each message."""
+    """With `stream=False` there is one chunk for each message."""
     server.enqueue(
         Reply.json({"message": said("", call_of("f")), "done": True}),
         Reply.json({"message": said("Done."), "done": True}),
@@ -270,7 +270,7 @@ def test_whole(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_log(ollama: Ollama, server: ScriptedOllama) -> None:
-    """The log of a conversation is one chat's, with its tools."""
+    """The log of a conversation is that of one chat with tools."""
     server.enqueue(calls(("f", {}), ("unknown", {})), Reply.answer("Done."))
     lines: list[tuple[str, dict[str, Any]]] = []
 
@@ -300,7 +300,7 @@ def test_log(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_meter(ollama: Ollama, server: ScriptedOllama) -> None:
-    """The phases of a conversation go round: it waits, answers, calls tools, and waits again."""
+    """The phases of a conversation repeat for each round."""
     server.enqueue(calls(("f", {}), content="Let me see."), Reply.answer("Done."))
     readings = Heard(ollama.converse("m", "Go", tools=[done()]).pipe(op.meter(60))).wait().items
 
@@ -314,7 +314,7 @@ def test_meter(ollama: Ollama, server: ScriptedOllama) -> None:
 
 @pytest.mark.parametrize("error", [StreamError("mine"), KeyError("mine")])
 def test_through_that_fails(error: Exception, ollama: Ollama, server: ScriptedOllama) -> None:
-    """An error of the operator's own is passed on."""
+    """An error of the operator itself is passed on."""
     server.always(Reply.answer("Hello"))
     heard = Heard(ollama.converse("m", "Go", through=lambda _: reactivex.throw(error)))
 

@@ -16,7 +16,7 @@ from rxollama.tools import Tool, ToolProgress
 
 
 def test_kind(ollama: Ollama) -> None:
-    """It says of itself that its items are chunks that add up."""
+    """Its items are known to be chunks that add up."""
     talk = ollama.converse("m", "Go")
 
     assert isinstance(talk, Stream)
@@ -24,7 +24,7 @@ def test_kind(ollama: Ollama) -> None:
 
 
 def test_run(ollama: Ollama, server: ScriptedOllama) -> None:
-    """`run` gives the final message with its thinking and metrics, and nothing of the rounds before."""
+    """`run` gives the final message with its thinking and metrics, without earlier rounds."""
     server.enqueue(
         calls(("f", {}), content="Let me see."), Reply.answer(["It is", " done."], thinking=["So", " it is."])
     )
@@ -90,7 +90,7 @@ def test_progress(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_progress_comes_last(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A final answer that says nothing is still the final message, not the result before it."""
+    """An empty final answer is the final message, not the tool's result before it."""
     server.enqueue(calls(("f", {})), Reply.answer(""))
 
     def f() -> object:
@@ -102,7 +102,7 @@ def test_progress_comes_last(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_for(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A plain `for` over the text has that of all assistant messages."""
+    """A plain `for` has the text of all assistant messages."""
     server.enqueue(calls(("f", {}), content="Let me see. "), Reply.answer(["It is", " done."]))
     texts = list(ollama.converse("m", "Go", tools=[done()]).pipe(op.content()))
 
@@ -110,7 +110,7 @@ def test_for(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 async def test_async_for(server: ScriptedOllama) -> None:
-    """So has an `async for`."""
+    """An `async for` has the same."""
     server.enqueue(calls(("f", {}), content="Let me see. "), Reply.answer(["It is", " done."]))
     async with Ollama(server.url) as ollama:
         texts = [text async for text in ollama.converse("m", "Go", tools=[done()]).pipe(op.content())]
@@ -139,7 +139,7 @@ def test_slow_loop(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_too_many_rounds(ollama: Ollama, server: ScriptedOllama) -> None:
-    """A round limit is an error of `run`, with the host and what was said in all rounds."""
+    """The round limit is an error of `run`, with the host and the messages of all rounds."""
     server.always(calls(("f", {}), content="Again."))
 
     with pytest.raises(TooManyRoundsError) as caught:
@@ -151,7 +151,7 @@ def test_too_many_rounds(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_raised(ollama: Ollama, server: ScriptedOllama) -> None:
-    """An error of a tool that is asked for is one, too."""
+    """An error of `raise_on=` is one of `run` as well."""
     server.enqueue(calls(("f", {}), content="Let me see."))
 
     def fail() -> None:
@@ -165,7 +165,7 @@ def test_raised(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 def test_nothing_at_all(ollama: Ollama, server: ScriptedOllama) -> None:
-    """The text of a model that says nothing is an empty str."""
+    """The text of an empty answer is ""."""
     server.enqueue(Reply.answer(""))
 
     assert run(ollama.converse("m", "Go").pipe(op.content())) == ""

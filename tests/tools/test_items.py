@@ -1,4 +1,4 @@
-"""A tool runs where it should, brings what it brings, and ends when it is left."""
+"""The execution of tools: where they run, which items they give, and how they end."""
 
 from __future__ import annotations
 
@@ -38,57 +38,57 @@ def here() -> str:
 
 
 async def coroutine() -> str:
-    """Bring one item from the loop."""
+    """Give one item on the loop."""
     await asyncio.sleep(0)
     return here()
 
 
 def generator() -> Generator[Any, None, str]:
-    """Bring several from a thread."""
+    """Give several items on a thread."""
     yield ToolProgress("half")
     yield here()
     return "not told"
 
 
 def iterator() -> Iterator[str]:
-    """Bring several from what is no generator, and cannot be closed."""
+    """Give several items from an iterator without `close`."""
     return map(str, (1, 2))
 
 
 async def async_generator() -> AsyncGenerator[Any, None]:
-    """Bring several from the loop."""
+    """Give several items on the loop."""
     yield ToolProgress("half")
     await asyncio.sleep(0)
     yield here()
 
 
 def observable() -> Observable[int]:
-    """Bring several from wherever they come."""
+    """Give several items from an observable."""
     return reactivex.of(1, 2, 3)
 
 
 def empty() -> Observable[int]:
-    """Bring nothing from there."""
+    """Give no item from an observable."""
     return reactivex.empty()
 
 
 async def async_observable() -> Observable[int]:
-    """Make such a thing on the loop."""
+    """Return an observable from a coroutine."""
     return observable()
 
 
 def awaitable() -> Awaitable[str]:
-    """Bring what has to be awaited."""
+    """Return an awaitable."""
     return coroutine()
 
 
 def of_the_bridge() -> AsyncIterator[int]:
-    """Bring an iterator that is no generator."""
+    """Return an async iterator that is not a generator."""
     return aiterate(observable(), overflow="keep")
 
 
 class Plain:
-    """An iterator with nothing more to it."""
+    """An async iterator without `aclose`."""
 
     def __init__(self) -> None:
         self._left = [1, 2]
@@ -103,29 +103,29 @@ class Plain:
 
 
 def nothing() -> None:
-    """Bring nothing, and say so."""
+    """Return None, as declared."""
 
 
 async def async_nothing() -> None:
-    """Bring nothing, and say so."""
+    """Return None, as declared."""
 
 
 def liar() -> None:
-    """Bring something, and say that it is nothing."""
+    """Return a value, against the declaration."""
     return cast("None", "told")
 
 
 def liar_of_many() -> None:
-    """Bring several, and say that it is nothing."""
+    """Return an iterator, against the declaration."""
     return cast("None", iter([None, "told"]))
 
 
 def untold():  # type: ignore[no-untyped-def]  # noqa: ANN201 - What says nothing of its result is the case.
-    """Bring nothing, and do not say so."""
+    """Return None without a declaration."""
 
 
 class Runner:
-    """Bring something from the loop, as an object."""
+    """An object with an async `__call__`."""
 
     async def __call__(self) -> str:
         """Name the thread."""
@@ -156,12 +156,12 @@ class Runner:
     ],
 )
 async def test_items(function: Callable[..., Any], items: list[Any]) -> None:
-    """Each kind of function brings what it brings: plain ones from a thread of their own, async ones from the loop."""
+    """A plain function runs on a thread of its own, and an async one on the loop."""
     assert items == await items_of(function)
 
 
 async def test_context() -> None:
-    """A function on a thread knows the context of its caller, and leaves it alone."""
+    """A function on a thread has a copy of its caller's context."""
 
     def rename() -> Generator[str]:
         yield NAME.get()
@@ -175,7 +175,7 @@ async def test_context() -> None:
 
 
 async def test_at_once() -> None:
-    """Endpoints of one tool run at the same time, each on a thread."""
+    """Several calls of one tool run at the same time, each on a thread."""
     barrier = threading.Barrier(4)
 
     found = await asyncio.gather(*(items_of(barrier.wait) for _ in range(4)))
@@ -184,7 +184,7 @@ async def test_at_once() -> None:
 
 
 async def test_steps() -> None:
-    """What a generator yields comes at once, while it goes on."""
+    """An item of a generator arrives while the generator goes on."""
     go_on = threading.Event()
 
     def steps() -> Generator[int]:
@@ -199,7 +199,7 @@ async def test_steps() -> None:
 
 
 class Failure(Exception):  # noqa: N818 - It is no error of ours.
-    """What a tool raises."""
+    """An exception of a tool."""
 
 
 async def raise_async(error: Any) -> None:
@@ -225,7 +225,7 @@ def raise_observable(error: Any) -> Observable[int]:
 
 @pytest.mark.parametrize("function", [raise_async, raise_in_thread, raise_after_item, raise_observable])
 async def test_errors(function: Callable[..., Any]) -> None:
-    """What a tool raises comes out unchanged, with the place where it was raised."""
+    """An exception of a tool is raised unchanged, with its traceback."""
     error = Failure("it went wrong")
 
     with pytest.raises(Failure) as caught:
@@ -248,7 +248,7 @@ async def test_errors(function: Callable[..., Any]) -> None:
     ids=repr,
 )
 async def test_ends_of_threads(error: BaseException) -> None:
-    """What would end a program, a task or a loop over the items ends but the thread, and is told as an error."""
+    """An exception that would end a program, a task or a loop ends only the thread, and becomes a `ToolExitError`."""
     with pytest.raises(ToolExitError, match=f"tool tool raised {type(error).__name__}") as caught:
         await items_of(raise_in_thread, error=error)
 
@@ -256,13 +256,13 @@ async def test_ends_of_threads(error: BaseException) -> None:
 
 
 def raise_awaited(error: Any) -> Awaitable[None]:
-    """Raise on the loop, in what a thread returns."""
+    """Return an awaitable that raises."""
     return raise_async(error)
 
 
 @pytest.mark.parametrize("function", [raise_async, raise_awaited])
 async def test_exits(function: Callable[..., Any]) -> None:
-    """An async function that calls `sys.exit` ends no program either."""
+    """An async function that calls `sys.exit` does not end the program either."""
     error = SystemExit(3)
 
     with pytest.raises(RuntimeError, match="tool tool raised SystemExit") as caught:
@@ -272,7 +272,7 @@ async def test_exits(function: Callable[..., Any]) -> None:
 
 
 async def test_not_begun() -> None:
-    """Nothing runs before the first item is asked for."""
+    """Nothing runs before the first step."""
     begun: list[int] = []
 
     items = Tool(begun.append, name="tool").items({"object": 1})
@@ -282,7 +282,7 @@ async def test_not_begun() -> None:
 
 
 class TestLeaving:
-    """Who leaves early leaves nothing behind."""
+    """Leaving a tool early."""
 
     async def test_coroutine(self) -> None:
         """A coroutine is cancelled with the task."""
@@ -348,7 +348,7 @@ class TestLeaving:
         assert disposed.is_set()
 
     async def test_generator(self) -> None:
-        """A generator on a thread is closed after the step that it is at, on its thread."""
+        """A generator on a thread is closed there after its current step."""
         closed: list[str] = []
         over = threading.Event()
         thread: list[threading.Thread] = []
@@ -376,7 +376,7 @@ class TestLeaving:
 
     @pytest.mark.parametrize("end", ["result", "error", "exit"])
     async def test_function(self, end: str) -> None:
-        """A function on a thread goes on, and what becomes of it is told to nobody."""
+        """A function on a thread goes on, and its result is dropped."""
         begun, go_on = asyncio.Event(), threading.Event()
         loop = asyncio.get_running_loop()
         thread: list[threading.Thread] = []
@@ -404,7 +404,7 @@ class TestLeaving:
 
     @pytest.mark.parametrize("when", ["before", "after"])
     async def test_unawaited(self, when: str) -> None:
-        """A coroutine that a function on a thread makes for nobody is closed, whether it or the leaving comes first."""
+        """A coroutine that will not be awaited is closed, whether it or the cancellation comes first."""
         begun, go_on = asyncio.Event(), threading.Event()
         loop = asyncio.get_running_loop()
         thread: list[threading.Thread] = []
@@ -432,7 +432,7 @@ class TestLeaving:
         assert CORO_CLOSED == getcoroutinestate(made[0])
 
     async def test_dropped(self) -> None:
-        """A generator that is dropped is closed as well."""
+        """A generator that is garbage is closed as well."""
         closed = threading.Event()
         thread: list[threading.Thread] = []
 
@@ -466,11 +466,11 @@ async def async_endless() -> AsyncGenerator[str, None]:
 
 
 class TestEndless:
-    """A tool that goes on yielding leaves the loop its turn, and what waits is bounded."""
+    """A tool that does not end lets the loop run, and its queue is bounded."""
 
     @pytest.mark.parametrize("function", [endless, async_endless])
     async def test_the_loop_goes_on(self, function: Callable[..., Any]) -> None:
-        """Other tasks run, and the one that iterates can be cancelled."""
+        """Other tasks run, and the task that iterates can be cancelled."""
         begun = asyncio.Event()
 
         async def listen() -> None:
@@ -496,7 +496,7 @@ class TestEndless:
         join_tools()
 
     async def test_the_thread_waits(self) -> None:
-        """The thread is not far ahead of a consumer that is slow, and ends when that leaves."""
+        """The thread is not far ahead of a slow consumer, and ends when the consumer leaves."""
         given: list[int] = []
         closed = threading.Event()
 
@@ -519,7 +519,7 @@ class TestEndless:
         assert len(given) < 2_000
 
     async def test_all_of_many(self) -> None:
-        """Nothing is lost or changes places in the queue."""
+        """The queue keeps every item, in order."""
 
         def count() -> Iterator[int]:
             return iter(range(20_000))
@@ -527,7 +527,7 @@ class TestEndless:
         assert list(range(20_000)) == await items_of(count)
 
     def test_abandoned(self) -> None:
-        """The thread ends as well if its loop is closed without a word."""
+        """The thread ends if its loop is closed while the generator is open."""
 
         def count() -> Iterator[int]:
             return iter(range(1_000_000))
@@ -540,7 +540,7 @@ class TestEndless:
         join_tools()
 
     async def test_deaf(self) -> None:
-        """An async generator that catches its cancellation and goes on is left at its next item."""
+        """An async generator that catches its cancellation is closed at its next item."""
         waits = asyncio.Event()
         caught: list[bool] = []
 
@@ -563,7 +563,7 @@ class TestEndless:
 
 
 def test_closed_loop() -> None:
-    """A function may end after its loop is closed, and tells nobody."""
+    """A function may end after its loop is closed."""
     go_on = threading.Event()
     thread: list[threading.Thread] = []
 
@@ -609,7 +609,7 @@ def test_hanging() -> None:
 
 
 class TestObservables:
-    """Observables are subscribed on the loop, and may emit from wherever they like."""
+    """Observables are subscribed on the loop, and may emit from any thread."""
 
     async def test_subscribed_here(self) -> None:
         """The subscription is made on the loop that runs."""
@@ -624,7 +624,7 @@ class TestObservables:
         assert ["MainThread"] == found
 
     async def test_from_a_thread(self) -> None:
-        """What comes from another thread comes in order, and all of it."""
+        """Items from another thread arrive in order and complete."""
         subject: Subject[int] = Subject()
 
         def emit() -> None:

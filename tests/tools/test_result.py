@@ -1,4 +1,4 @@
-"""What a tool brings is told to the model as text."""
+"""The text of a result."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ ITSELF.append(ITSELF)
 
 
 class Opaque:
-    """A value that JSON cannot write."""
+    """A value that JSON cannot express."""
 
     def __str__(self) -> str:
         return "opaque"
 
 
 class Shade(str, Enum):  # noqa: UP042 - The older way to be a text is still around.
-    """A text with a name."""
+    """An enum of strings."""
 
     DARK = "dark"
 
@@ -91,23 +91,23 @@ class Numbers:
     ids=repr,
 )
 def test_text(items: list[Any], text: str) -> None:
-    """Texts are joined, other values are JSON on lines of their own, progress is left out."""
+    """Strings are joined, other values are JSON on lines of their own, and progress is left out."""
     assert text == result_text(items)
 
 
 def test_progress() -> None:
-    """How far a tool is is a text, and anything else is refused where the tool says it."""
+    """The text of a progress is a str, and anything else raises in the tool."""
     with pytest.raises(InvalidValueError, match=r"text: expected .*, got int"):
         ToolProgress(50)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - On purpose.
 
 
 @given(json_values().filter(lambda value: not isinstance(value, str)))
 def test_values_are_json(value: Any) -> None:
-    """What JSON can say can be read from the text."""
+    """The text of a JSON value can be decoded."""
     assert value == msgspec.json.decode(result_text([value]))
 
 
 @given(st.lists(texts(), min_size=1))
 def test_texts_are_joined(several: list[str]) -> None:
-    """However a text is cut, it is the same text."""
+    """Strings are joined to the same text, however they are cut."""
     assert "".join(several) == result_text(several)

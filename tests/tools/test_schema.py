@@ -1,4 +1,4 @@
-"""A function is offered with the schema of its signature, as a validator and as the servers want it."""
+"""The schema of a function: valid, and with only the keys that servers keep."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_shape() -> None:
 
 
 def test_only_kept_keys() -> None:
-    """There is nothing in it that a server would drop, at any depth."""
+    """The schema has only keys that servers keep, at every depth."""
     assert set() == strays(PARAMETERS)
 
 
@@ -94,7 +94,7 @@ def test_order_and_defaults() -> None:
 
 
 def test_defaults_are_told() -> None:
-    """A default is told in words, but for None, which says nothing."""
+    """A default is part of the description, except None."""
     told = {name: one.get("description", "") for name, one in PARAMETERS["properties"].items()}
 
     assert 'matching ^[A-Z]{2}$, default "NO"' == told["code"]

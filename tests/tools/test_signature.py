@@ -1,4 +1,4 @@
-"""What the documents say of schemas is what there is."""
+"""The schemas in docs/tools.md are those that tools have."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def block(kind: str) -> str:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_table(row: list[str]) -> None:
-    """Each annotation of the table is told as it says."""
+    """Each annotation of the table has the schema in its row."""
     annotations = re.findall(r"`([^`]+)`", re.split(", a dataclass|, an `|, or another", row[0])[0])
     (told,) = re.findall(r"`([^`]+)`", row[1])
 
@@ -98,12 +98,12 @@ def test_table_is_whole() -> None:
 
 @pytest.mark.parametrize("kind", [Place, PlaceStruct, PlaceDict, PlaceModel])
 def test_kinds_of_objects(kind: Any) -> None:
-    """All kinds of objects are told alike."""
+    """All kinds of objects have the same schema."""
     assert inlined(schema_of(Place, field="x"), field="x") == inlined(schema_of(kind, field="x"), field="x")
 
 
 def test_side_by_side() -> None:
-    """The function of the document is told, by us and by the official client, as it says."""
+    """The function of the document has the two schemas in it, ours and the official client's."""
     names = dict(NAMES)
     exec(compile(block("python"), "docs/tools.md", "exec", dont_inherit=True), names)  # noqa: S102 - The document is ours.
     function: Any = names["get_weather"]

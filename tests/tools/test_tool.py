@@ -1,4 +1,4 @@
-"""A tool is made of anything that can be called, or of a schema, and refuses what a model could not call."""
+"""Tools of functions and of schemas, their arguments, and the functions that are refused."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_several_at_once() -> None:
 
 @given(st.text() | st.lists(st.sampled_from(LINES)).map("\n".join))
 def test_any_docstring(docstring: str) -> None:
-    """Whatever a docstring says, it does no harm."""
+    """No docstring makes a tool fail."""
 
     def function(city: str) -> str:
         return city
@@ -173,7 +173,7 @@ def test_any_docstring(docstring: str) -> None:
     [(None, ""), ("", ""), ("Only: this.", "Only: this."), ("Odd.\n\n:param int the very city: x", "Odd.")],
 )
 def test_odd_docstrings(docstring: str | None, description: str) -> None:
-    """A docstring of any kind, or none, does no harm."""
+    """An odd docstring, or none, gives a description."""
 
     def function(city: str) -> str:
         return city
@@ -200,7 +200,7 @@ CALLABLES: list[tuple[Callable[..., Any], str, str, list[str]]] = [
 
 @pytest.mark.parametrize(("function", "name", "description", "parameters"), CALLABLES)
 def test_callables(function: Callable[..., Any], name: str, description: str, parameters: list[str]) -> None:
-    """What can be called is a tool, by its own name and docstring."""
+    """A callable becomes a tool with its own name and docstring."""
     tool = Tool(function)
 
     assert (name, description) == (tool.name, tool.description)
@@ -219,7 +219,7 @@ async def test_objects() -> None:
 
 
 async def test_bound_arguments() -> None:
-    """Arguments arrive with those that a method or a partial brings."""
+    """A bound method and a partial add their own arguments."""
     assert ["Oslo tomorrow in K"] == await items_of(Tool(Weather("K").forecast), {"city": "Oslo"})
     assert ["Weather: si"] == await items_of(Tool(Weather.units), {"system": "si"})
     assert ["Oslo: 2 days of rain"] == await items_of(Tool(functools.partial(get_weather, days=2)), {"city": "Oslo"})
@@ -228,7 +228,7 @@ async def test_bound_arguments() -> None:
 
 
 async def test_positional_only() -> None:
-    """Parameters without names for callers are given in their order, with their defaults where others follow."""
+    """Positional-only parameters are passed in order, with defaults before later ones."""
 
     def function(first: int, second: int = 2, third: int = 3, /, fourth: int = 4, *, fifth: int = 5) -> list[int]:
         return [first, second, third, fourth, fifth]
@@ -242,7 +242,7 @@ async def test_positional_only() -> None:
 
 
 async def test_decorated() -> None:
-    """A decorator that keeps the signature is looked through."""
+    """A decorator with `functools.wraps` keeps the signature."""
 
     @functools.wraps(get_weather)
     def wrapper(*args: Any, **kwargs: Any) -> str:
@@ -253,7 +253,7 @@ async def test_decorated() -> None:
 
 
 def test_names() -> None:
-    """A name and a description of one's own go before those of the function."""
+    """`name=` and `description=` replace those of the function."""
     tool = Tool(lambda: None, name="weather.look-up_2", description="Look up.")
 
     assert ("weather.look-up_2", "Look up.") == (tool.name, tool.description)
@@ -279,7 +279,7 @@ class BareTuple(NamedTuple):  # noqa: D101
 
 @pytest.mark.parametrize("kind", [Bare, BareModel, BareClass, BareTuple])
 def test_classes_without_docstrings(kind: Any) -> None:
-    """What a class says by its base, or what Python says for it, is nothing that a model need be told."""
+    """An inherited or generated docstring of a class is not a description."""
     assert ("", ["amount"]) == (Tool(kind).description, list(properties_of(Tool(kind))))
 
 
@@ -296,7 +296,7 @@ def test_classes_without_docstrings(kind: Any) -> None:
     ids=["Meta", "Field", "text", "no words", "no words of pydantic", "no description"],
 )
 def test_descriptions_in_place(own: Any, description: str) -> None:
-    """A parameter may be described where it stands, by whichever library, and else by the docstring."""
+    """An annotation describes a parameter, or else the docstring does."""
 
     def function(number: int) -> int:
         return number
@@ -318,7 +318,7 @@ def test_inherited_names() -> None:
 
 
 def test_any_value() -> None:
-    """A parameter without a hint takes any value, and says so by saying no type."""
+    """A parameter without a hint accepts any value, and its schema has no type."""
     show: Any = lambda value, other=None: (value, other)  # noqa: E731 # pyright: ignore - No hints are the case.
     tool = Tool(show, name="show")
 
@@ -336,7 +336,7 @@ def test_default_path() -> None:
 
 
 def test_defaults_beyond_json() -> None:
-    """A default that JSON cannot write is not told."""
+    """A default that JSON cannot express is left out."""
 
     def function(value: Any = object()) -> Any:  # noqa: B008 - One object is meant.
         return value
@@ -345,7 +345,7 @@ def test_defaults_beyond_json() -> None:
 
 
 def test_arguments() -> None:
-    """What a model gave becomes what the function wants."""
+    """Arguments become values of the declared types."""
 
     def function(at: Point, unit: Unit = Unit.CELSIUS, *, days: int | None = 1, tags: set[str] | None = None) -> None:
         """Accept these."""
@@ -359,7 +359,7 @@ def test_arguments() -> None:
 
 
 def test_lists_and_objects_as_texts() -> None:
-    """A model may write a list or an object as a text; a text stays one where that is wanted."""
+    """A list or an object may be written as a str, unless the parameter expects a str."""
 
     def function(at: Point, numbers: list[int], note: str = "", either: list[str] | str = "") -> None:
         """Accept these."""
@@ -384,7 +384,7 @@ def test_lists_and_objects_as_texts() -> None:
     ids=repr,
 )
 def test_texts_that_are_none(numbers: Any, reason: str) -> None:
-    """What is no list or object as a text either is told as what it is."""
+    """A str that is not a fitting list or object is reported as a str."""
 
     def function(numbers: list[int]) -> int:
         return sum(numbers)
@@ -406,7 +406,7 @@ def test_texts_that_are_none(numbers: Any, reason: str) -> None:
     ],
 )
 def test_misfits(given: Any, reason: str) -> None:
-    """What does not fit is told, with its path, before anything runs."""
+    """An argument that does not fit raises a `Misfit` with its path."""
     with pytest.raises(Misfit) as caught:
         Tool(get_weather).arguments(given)
 
@@ -414,7 +414,7 @@ def test_misfits(given: Any, reason: str) -> None:
 
 
 def test_no_parameters() -> None:
-    """A function may take nothing."""
+    """A function may have no parameters."""
     tool = Tool(lambda: 1, name="one")
 
     assert {"type": "object", "properties": {}, "required": []} == tool.schema["function"]["parameters"]
@@ -424,7 +424,7 @@ def test_no_parameters() -> None:
 
 
 class TestRaw:
-    """A schema in Ollama's shape is offered as it is."""
+    """A schema in Ollama's shape is sent unchanged."""
 
     async def test_without_run(self) -> None:
         """Without a function it cannot be run."""
@@ -437,7 +437,7 @@ class TestRaw:
             tool.items({})
 
     async def test_with_run(self) -> None:
-        """With one it can, and that takes the arguments as they come."""
+        """With a function it can, which gets the arguments unchanged."""
         tool = Tool(RAW, get_weather, name="weather", description="Look.")
 
         assert tool.is_runnable
@@ -455,7 +455,7 @@ class TestRaw:
         assert theirs.model_dump(exclude_none=True) == Tool(theirs).schema
 
     def test_without_description(self) -> None:
-        """A schema need not describe."""
+        """A schema may have no description."""
         assert "" == Tool({"type": "function", "function": {"name": "a"}}).description
 
 
@@ -471,24 +471,24 @@ class TestTools:
         assert ["Oslo: 1 days of rain"] == await items_of(tool, {"city": "Oslo", "days": "1"})
 
     async def test_with_run(self) -> None:
-        """With another function it takes the arguments as they come."""
+        """Another function gets the arguments unchanged."""
         tool = Tool(Tool(RAW), Weather())
 
         assert ["Oslo in °C"] == await items_of(tool, {"city": "Oslo"})
 
 
 def hidden(amount: Decimal) -> Decimal:
-    """Have a hint that is no name at run time."""
+    """A function with a hint that is not known at run time."""
     return amount
 
 
 def half_hidden(amount: int) -> Decimal:
-    """Have such a hint in what is returned, which is told to nobody."""
+    """A function with such a hint for its result."""
     raise NotImplementedError(amount)
 
 
 def test_hints_of_the_result() -> None:
-    """What is returned needs no hint that is known at run time."""
+    """The hint of the result does not have to be known at run time."""
     assert {"amount": {"type": "integer"}} == properties_of(Tool(half_hidden))
 
 
@@ -499,7 +499,7 @@ def takes_self(self: int) -> int:
 
 @dataclass
 class Holder:
-    """Hold a function."""
+    """A holder of a function."""
 
     function: Callable[[int], int]
 
@@ -537,7 +537,7 @@ def recursive_model(node: Annotated[list[Node], Meta(description="Nodes.")]) -> 
 
 
 def callback(function: Callable[[int], int]) -> int:
-    """Accept what JSON cannot write."""
+    """Accept a value that JSON cannot express."""
     return function(1)
 
 
@@ -564,7 +564,7 @@ def callback(function: Callable[[int], int]) -> int:
     ],
 )
 def test_refused(function: Any, field: str, reason: str) -> None:
-    """What no model could call is refused, with the place and the way out."""
+    """A function that a model could not call is refused, with the reason."""
     with pytest.raises(InvalidValueError) as caught:
         Tool(function)
 
@@ -592,13 +592,13 @@ def test_refused_arguments(arguments: dict[str, Any], field: str) -> None:
 
 
 def test_refused_run() -> None:
-    """What runs a schema must be a function."""
+    """`run=` must be a function."""
     with pytest.raises(InvalidValueError, match=r"run: expected .*, got str"):
         Tool(RAW, "get_weather")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - On purpose.
 
 
 class TestToolsOf:
-    """Several tools are made at once."""
+    """`tools_of`."""
 
     def test_made(self) -> None:
         """Functions and schemas become tools, and tools stay what they are."""
@@ -611,7 +611,7 @@ class TestToolsOf:
         assert () == tools_of(None) == tools_of([])
 
     def test_requests_take_them(self) -> None:
-        """Their schemas are what a request takes."""
+        """A request accepts their schemas."""
         request = ChatRequest(model="m", messages="Hi", tools=[one.schema for one in tools_of([get_weather])])
 
         assert request.tools == (Tool(get_weather).schema,)
@@ -634,6 +634,6 @@ class TestToolsOf:
         ],
     )
     def test_refused(self, tools: Any, message: str) -> None:
-        """What is no tool is refused, with its place."""
+        """A value that is not a tool is refused, with its index."""
         with pytest.raises(InvalidValueError, match=message):
             tools_of(tools)
