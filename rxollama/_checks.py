@@ -35,7 +35,7 @@ def check_callable(field: str, function: object, allowed: str = "a function") ->
     Args:
         field: The name of the field, for the error.
         function: The value to check.
-        allowed: What was expected, for the error.
+        allowed: The expected value, for the error.
 
     Raises:
         InvalidValueError: If it cannot be called.
@@ -124,7 +124,7 @@ def check_several(field: str, values: object, allowed: str = "a list or tuple") 
     Args:
         field: The name of the field, for the error.
         values: The value to check.
-        allowed: What was expected, for the error.
+        allowed: The expected value, for the error.
 
     Returns:
         The items as a tuple.

@@ -33,7 +33,7 @@ class InvalidValueError(RxOllamaError, ValueError):
         message: The whole message.
         field: The name of the field or argument.
         given: The value, shortened. Only its type, if the value may be private.
-        allowed: What was expected instead.
+        allowed: The expected value.
 
     .. versionadded:: 0.1
     """
@@ -56,9 +56,9 @@ def invalid_value(field: str, given: object, allowed: str, *, show: bool = True,
     Args:
         field: The name of the field or argument.
         given: The wrong value.
-        allowed: What was expected, as a noun phrase such as "a str".
+        allowed: The expected value, as a noun phrase such as "a str".
         show: Whether the error may show the value. If not, it names the value's type.
-        hint: What to do, if *allowed* does not say it.
+        hint: The advice, if *allowed* does not say it.
 
     Returns:
         The error, for the caller to raise.
@@ -80,8 +80,8 @@ def unknown_name(
         owner: The field or argument that holds the name.
         name: The unknown name.
         known: The names that are known.
-        allowed: What was expected, as a noun phrase.
-        otherwise: What to do if no known name is near.
+        allowed: The expected value, as a noun phrase.
+        otherwise: The advice if no known name is near.
 
     Returns:
         The error, for the caller to raise.

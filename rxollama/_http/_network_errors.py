@@ -84,7 +84,7 @@ def failure(fault: BaseException, phase: str, url: str, around: BaseException | 
     Return our error for a fault of the network.
 
     Args:
-        fault: What was raised.
+        fault: The exception.
         phase: `headers` until the head of the response has arrived, then `body`.
         url: The base URL of the server.
         around: The exception that was handled already when the fault was raised. It is not part of the chain.

@@ -20,7 +20,7 @@ def end_safely(
     """
     End a subscription where nothing catches what its subscriber raises, such as in a timer.
 
-    What the subscriber raises is reported, and so is an error that it has no handler for.
+    An exception of the subscriber is reported, and so is an error that it has no handler for.
 
     Args:
         observer: The subscriber.

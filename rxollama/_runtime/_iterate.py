@@ -27,7 +27,7 @@ __all__ = ("AsyncIteration", "Iteration", "Overflow")
 T = TypeVar("T")
 
 Overflow: TypeAlias = Literal["sum", "keep", "latest"]
-"""What a slow consumer finds: the sum of the items that waited, each of them, or only the latest."""
+"""The items that a slow consumer finds: their sum, each of them, or only the latest."""
 
 # Windows does not interrupt a lock that waits without a limit.
 _SLICE = 0.5 if os.name == "nt" else None

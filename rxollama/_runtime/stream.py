@@ -226,7 +226,7 @@ class Stream(Observable[T_co]):
                 Type checkers follow the first 16.
 
         Returns:
-            What the last operator returns; without operators the stream itself.
+            The result of the last operator; without operators the stream itself.
 
         Raises:
             InvalidValueError: If something is not a function, or an operator gets the wrong kind of items.

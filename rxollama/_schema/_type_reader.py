@@ -25,7 +25,7 @@ class Misfit(ValueError):  # noqa: N818 - Private: callers raise a public error 
     A value that does not fit its type.
 
     Args:
-        reason: What does not fit, in one line.
+        reason: The mismatch, in one line.
         path: The place, such as `$.rows[2].price`. `$` is the whole, and `[...]` a value in a dict.
     """
 

@@ -50,7 +50,7 @@ and ends a prompt of several lines.
 With --tools the model may call the functions of a Python file: those in its __all__, or
 else its public functions. The model sees their signatures and docstrings. Before each call
 its arguments are shown, and you answer yes, no (text after the n is passed to the model),
-always for this tool, or quit. What a tool prints is kept out of the answer.
+always for this tool, or quit. The output of a tool is kept out of the answer.
 """
 
 Command: TypeAlias = Literal["chat", "pull", "models"]

@@ -99,7 +99,7 @@ class Status:
         model: The model's name, without control characters.
 
     Attributes:
-        name: What is happening. It is empty until the first chunk.
+        name: The name of the phase. It is empty until the first chunk.
     """
 
     def __init__(self, model: str) -> None:
@@ -120,7 +120,7 @@ class Frame:
     One picture of the region that is redrawn.
 
     Args:
-        part: What is growing, or None.
+        part: The growing part, or None.
         status: The status line.
     """
 

@@ -113,7 +113,7 @@ class Answer:
             stream: The chat.
 
         Raises:
-            RxOllamaError: If the stream fails. What arrived has been shown.
+            RxOllamaError: If the stream fails. The part that arrived has been shown.
             KeyboardInterrupt: At Ctrl-C. The request is closed, and what arrived has been shown.
         """
         display = self._display

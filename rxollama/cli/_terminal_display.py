@@ -1,7 +1,7 @@
 """
 The display of an answer on a terminal.
 
-What is finished is printed and scrolls away. What still grows is drawn in a region below it, which is redrawn by a
+A finished part is printed and scrolls away. The growing part is drawn in a region below it, which is redrawn by a
 thread of its own and never exceeds the screen: a terminal cannot move the cursor into lines that have scrolled away.
 """
 
@@ -92,7 +92,7 @@ class TerminalDisplay:
 
     @contextmanager
     def paused(self) -> Generator[None, None, None]:
-        """Draw nothing while a question is asked. What tools print meanwhile is shown at the end."""
+        """Draw nothing while a question is asked. The output of tools meanwhile is shown at the end."""
         with self._drawing:
             self._is_paused = True
             self._live.update(Text())

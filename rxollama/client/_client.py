@@ -121,7 +121,7 @@ class Ollama(Endpoints):
             messages: The messages: a str, which a user says, a `Message`, a dict such as
                 `{"role": "user", "content": "Hi"}`, an `ollama.Message`, or a list of these.
             tools: Functions, `Tool`s or schemas that the model may call. Calls arrive in the chunks.
-            format: What the answer must be: "json" for any JSON, a JSON schema, or a type that has one (of msgspec, a
+            format: The form of the answer: "json" for any JSON, a JSON schema, or a type that has one (of msgspec, a
                 dataclass, a TypedDict, a model of pydantic, or a list or union of these). `op.parse` reads the answer.
             options: Options of the model, such as `{"temperature": 0, "num_ctx": 8192}`. `ModelOptions` documents each
                 with its unit. An unknown name is refused.
@@ -262,7 +262,7 @@ class Ollama(Endpoints):
             template: A prompt template in place of the model's own.
             raw: Whether the prompt goes to the model without a template. It excludes *system* and *template*.
             images: Images for a model that sees: path objects, bytes, base64 text or `data:` URIs.
-            format: What the answer must be: "json" for any JSON, a JSON schema, or a type that has one (of msgspec, a
+            format: The form of the answer: "json" for any JSON, a JSON schema, or a type that has one (of msgspec, a
                 dataclass, a TypedDict, a model of pydantic, or a list or union of these). `op.parse` reads the answer.
             options: Options of the model, such as `{"temperature": 0, "num_ctx": 8192}`. `ModelOptions` documents each
                 with its unit. An unknown name is refused.

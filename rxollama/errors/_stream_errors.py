@@ -70,7 +70,7 @@ class StreamError(RxOllamaError):
     The base class of every error that ends a stream.
 
     Args:
-        message: What went wrong, what was expected, and what to do.
+        message: The problem, the expectation, and the advice, for people.
         model: The model of the request.
         host: The base URL of the server, such as `http://gpu-box:11434`.
         endpoint: The endpoint, such as `POST /api/chat`.

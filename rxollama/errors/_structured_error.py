@@ -17,7 +17,7 @@ class StructuredOutputError(StreamError):
         message: As in `StreamError`. It does not quote the answer.
         text: The answer, as far as it arrived.
         path: The place of the fault, such as `$.rows[2].price`. `$` is the whole answer.
-        reason: What is wrong there. It may quote the answer.
+        reason: The mismatch there. It may quote the answer.
         truncated: Whether the answer was cut off, at `num_predict` or at the context limit.
         request: As in `StreamTimeoutError`.
 

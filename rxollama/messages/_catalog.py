@@ -14,7 +14,7 @@ class Progress(Value, frozen=True, kw_only=True):
     The progress of a pull, push or create.
 
     Args:
-        status: What the server is doing, in its own words. The last status is `success`.
+        status: The stage, in the words of the server. The last status is `success`.
         digest: The layer that is being transferred.
         total: The size of the layer in bytes; 0 if it is not known.
         completed: The bytes transferred so far.
@@ -95,7 +95,7 @@ class ModelEntry(Value, frozen=True, kw_only=True):
         size: The size on disk in bytes.
         digest: The digest of the manifest.
         details: The details of its file.
-        capabilities: What it can do, such as `completion`, `tools`, `thinking`, `vision` and `embedding`.
+        capabilities: Its abilities, such as `completion`, `tools`, `thinking`, `vision` and `embedding`.
         remote_model: The name at the remote host, of a cloud model.
         remote_host: The remote host, of a cloud model.
 
@@ -146,7 +146,7 @@ class ModelCard(Value, frozen=True, kw_only=True):
 
     Args:
         details: The details of its file.
-        capabilities: What it can do, see `ModelEntry`.
+        capabilities: Its abilities, see `ModelEntry`.
         template: The prompt template.
         system: The built-in system prompt.
         parameters: The built-in options, as text.

@@ -58,7 +58,7 @@ class ChatChunk(Value, frozen=True, kw_only=True, gc=False):
     Args:
         model: The name of the model, as the request named it.
         created_at: The time at which the server made the record, as it wrote it.
-        message: What this chunk adds. It reads as thinking, then content, then tool calls.
+        message: The part that this chunk adds. It reads as thinking, then content, then tool calls.
         done: Whether this chunk ends the message.
         done_reason: Why it ended: `stop`, `length`, `load`, `unload`, or a word that newer servers use.
         logprobs: The log probabilities of tokens. They need not belong to the content of the same chunk.
@@ -72,7 +72,7 @@ class ChatChunk(Value, frozen=True, kw_only=True, gc=False):
         eval_count: In tokens.
         eval_duration: In nanoseconds.
         debug_info: The rendered prompt, if `debug_render_only` asked for it.
-        client: What the client measured, on the last chunk of an answer.
+        client: The measurements of the client, on the last chunk of an answer.
         tool_failed: With the role `tool`: whether the tool failed.
         tool_progress: With the role `tool`: the progress of a running tool. It is not part of the result.
 
@@ -156,7 +156,7 @@ def metrics_of(chunk: ChatChunk, timing: ClientTiming | None = None) -> Metrics:
 
     Args:
         chunk: The chunk.
-        timing: What the client measured, if the chunk itself does not hold it.
+        timing: The measurements of the client, if the chunk itself does not hold it.
 
     .. versionadded:: 0.1
     """

@@ -47,7 +47,7 @@ class MeterReading(Value, frozen=True, kw_only=True, gc=False):
             that is longer, but only since the round's first token. None while nothing is being generated, and in the
             first quarter of a second, in which a rate would be chance.
         characters_per_second: The recent rate of characters of thinking and content.
-        mean_chunks_per_second: The rate of visible chunks from the first token to the latest. Of several rounds, only
+        mean_chunks_per_second: The rate of visible chunks from the first token to the latest. With several rounds, only
             the time counts in which the model generated. None if there was no time between tokens.
         mean_characters_per_second: The same rate of characters of thinking and content.
         metrics: The server's own numbers, once an answer is done. They include tokens per second, and are summed over

@@ -20,7 +20,7 @@ class ModelOptions(TypedDict, total=False):
     """
     The options of a model that Ollama knows, for `options=`.
 
-    Every option is optional. What is left out is up to the model's own parameters, and then up to the server, whose
+    Every option is optional. An omitted option is up to the model's own parameters, and then up to the server, whose
     defaults are named here. Options that this version does not know go into `extra=`.
 
     .. versionadded:: 0.1
@@ -47,9 +47,9 @@ class ModelOptions(TypedDict, total=False):
     repeat_penalty: float
     """The factor that makes repeated tokens less likely; 1 is off. Default: 1, and 1.1 before Ollama 0.32.10."""
     presence_penalty: float
-    """What a token loses once it has appeared; 0 is off. Default: 0."""
+    """The penalty of a token that has appeared; 0 is off. Default: 0."""
     frequency_penalty: float
-    """What a token loses each time it has appeared; 0 is off. Default: 0."""
+    """The penalty of a token for each time that it has appeared; 0 is off. Default: 0."""
     num_keep: int
     """How many tokens at the start of the prompt to keep when the context is full. Default: 4."""
     num_ctx: int

@@ -30,7 +30,7 @@ Think: TypeAlias = 'bool | Literal["low", "medium", "high", "max"]'
 """Whether a model thinks before it answers, or how hard."""
 
 Format: TypeAlias = 'Literal["json"] | Mapping[str, Any] | type[Any] | UnionType'
-"""What the answer must be: "json" for any JSON, a JSON schema, or a type that has one."""
+"""The form of the answer: "json" for any JSON, a JSON schema, or a type that has one."""
 
 KeepAlive: TypeAlias = "float | str | timedelta"
 """
@@ -119,7 +119,7 @@ class ChatRequest(_Request, frozen=True, kw_only=True):
         messages: The messages, see `Messages`. Without any, the request loads the model.
         tools: Tools that the model may call, in Ollama's shape.
         stream: Whether the answer arrives as it is generated. False gives it as one chunk.
-        format: What the answer must be: "json", a JSON schema, or a type (of msgspec, a dataclass, a TypedDict, a model
+        format: The form of the answer: "json", a JSON schema, or a type (of msgspec, a dataclass, a TypedDict, a model
             of pydantic, or a list or union of these). A type becomes its schema.
         keep_alive: How long the model stays loaded afterwards: seconds, a duration such as "5m", or a timedelta.
         options: Options of the model, see `ModelOptions`. An unknown name is refused.

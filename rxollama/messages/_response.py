@@ -229,7 +229,7 @@ class ResponseBuilder:
         Return the response so far.
 
         Args:
-            timing: What the client measured. It counts if the answer has no last chunk, which would hold it.
+            timing: The measurements of the client. They count if the answer has no last chunk, which would hold them.
 
         Returns:
             The response. Its texts are joined when they are first read.

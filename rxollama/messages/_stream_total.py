@@ -19,7 +19,7 @@ class StreamTotal(Generic[T]):
     The sum of all items of a stream, in time linear in their text.
 
     Strings are joined. Chunks are added up to the last message: where another message begins, the sum starts over, so
-    that a conversation with tools gives its final message. Of items that do not add up, the last one is kept.
+    that a conversation with tools gives its final message. If items do not add up, the last one is kept.
 
     .. versionadded:: 0.1
     """

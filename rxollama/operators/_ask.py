@@ -32,7 +32,7 @@ A = TypeVar("A")
 P = TypeVar("P")
 
 Policy: TypeAlias = Literal["switch", "queue", "ignore", "parallel"]
-"""What happens to a prompt that arrives while another is being answered, see `ask`."""
+"""The fate of a prompt that arrives while another is being answered, see `ask`."""
 
 _POLICIES: tuple[str, ...] = get_args(Policy)
 
@@ -241,7 +241,7 @@ class _PromptQueue(Generic[P, A]):
         return left
 
     def _leave_all(self) -> None:
-        """Dispose the prompts and the answers. What waits of them may still be emitted."""
+        """Dispose the prompts and the answers. Items that wait may still be emitted."""
         with self._lock:
             self._is_ended = True
             self._waiting.clear()

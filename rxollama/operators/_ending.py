@@ -21,7 +21,7 @@ def emit_and_end(observer: abc.ObserverBase[A], items: Iterable[A], error: Excep
     Args:
         observer: The subscriber. If it raises for an item, that is how it ends.
         items: The last items.
-        error: The source's error, or None for completion. What a handler of it raises reaches the source.
+        error: The source's error, or None for completion. An exception of its handler reaches the source.
     """
     try:
         for item in items:

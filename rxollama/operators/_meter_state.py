@@ -1,5 +1,5 @@
 """
-What a meter counts, chunk by chunk, without Rx and without a clock of its own.
+The counts of a meter, chunk by chunk, without Rx and without a clock of its own.
 
 The time to the first token is counted here, by the meter's clock, because a reading shows it while the answer runs. The
 one that the client measured stands in `metrics` once an answer is done.

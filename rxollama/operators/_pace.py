@@ -59,9 +59,9 @@ def coalesce(
         InvalidValueError: At this call if *seconds* is not a positive time. In `pipe` if the items are known not to add
             up, otherwise to the subscriber at the first such item: for snapshots use `throttle`.
 
-    Completes: after what waits.
-    Errors: after what waits.
-    Disposed: the source is disposed, the timer is cancelled, and what waits is dropped.
+    Completes: after the buffered items.
+    Errors: after the buffered items.
+    Disposed: the source is disposed, the timer is cancelled, and the buffered items are dropped.
 
     .. versionadded:: 0.1
     """
@@ -100,9 +100,9 @@ def debounce(
     Raises:
         InvalidValueError: See `coalesce`.
 
-    Completes: after what waits.
-    Errors: after what waits. reactivex's own operator of this name would lose it.
-    Disposed: the source is disposed, the timer is cancelled, and what waits is dropped.
+    Completes: after the buffered items.
+    Errors: after the buffered items. reactivex's own operator of this name would lose it.
+    Disposed: the source is disposed, the timer is cancelled, and the buffered items are dropped.
 
     .. versionadded:: 0.1
     """
@@ -145,7 +145,7 @@ def throttle(
 
     Completes: after the latest item, if it waits.
     Errors: after the latest item, if it waits.
-    Disposed: the source is disposed, the timer is cancelled, and what waits is dropped.
+    Disposed: the source is disposed, the timer is cancelled, and the buffered items are dropped.
 
     .. versionadded:: 0.1
     """

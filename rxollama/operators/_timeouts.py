@@ -96,7 +96,7 @@ def timeouts(
 
 
 class _Limits:
-    """What must have happened by which moment. All moments are of one clock, in seconds."""
+    """The limits of a stream, and the moments at which they are exceeded. All moments are of one clock, in seconds."""
 
     __slots__ = ("_answered", "_began", "_first_chunk", "_gap", "_last", "_total")
 

@@ -1,4 +1,4 @@
-"""What a function says of itself: its name, its docstring, its parameters and their types."""
+"""The description of a function: its name, its docstring, its parameters and their types."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class JsonFault(ValueError):  # noqa: N818 - Private: `JsonAnswer` turns it into
     The place where a text stops being JSON.
 
     Args:
-        reason: What is wrong, in one line that quotes nothing of the text.
+        reason: The fault, in one line that quotes nothing of the text.
         position: The number of correct characters before the fault. For a number that is too long, where it starts.
         early: Whether nothing is wrong except that the text ends too early.
     """

@@ -19,7 +19,7 @@ Cancel = Callable[[], object]
 
 
 class Clock(Protocol):
-    """What an operator knows of time."""
+    """The time, as an operator sees it."""
 
     def now(self) -> float:
         """Return the time in seconds, from some beginning."""
@@ -34,10 +34,10 @@ class Clock(Protocol):
         Do something later, from any thread.
 
         Returns:
-            What cancels it.
+            A function that cancels it.
 
         Raises:
-            Exception: What prevents it: the loop is closed, or the scheduler is disposed or unable to wait.
+            Exception: If it is impossible: the loop is closed, or the scheduler is disposed or unable to wait.
         """
         ...
 

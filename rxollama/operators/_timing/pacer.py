@@ -1,11 +1,11 @@
 """
 The engine of the pacing operators: items wait, and are emitted when their rhythm says so.
 
-The law. An item waits until its rhythm says that it is due, or until nothing more can be added to it. What is due is
+The law. An item waits until its rhythm says that it is due, or until nothing more can be added to it. A due item is
 emitted on the clock's thread only: within the call that brought it where that is the clock's thread, and otherwise by
-the timer. What is due again after an emission gets a turn of its own, so that a slow callback does not hold a loop.
-Items that arrive while the subscriber is called go on adding up. The end follows what waits, without waiting for the
-rhythm. Everything else is the law of emission, see `outlet`.
+the timer. An item that is due again after an emission gets a turn of its own, so that a slow callback does not hold a
+loop. Items that arrive while the subscriber is called go on adding up. The end follows the buffered items, without
+waiting for the rhythm. Everything else is the law of emission, see `outlet`.
 
 Two locks. The pacer's own guards what waits and the rhythm; items move from there into the outlet under it, so that two
 threads cannot exchange their order. Emitting happens outside of it.

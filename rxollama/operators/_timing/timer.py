@@ -49,10 +49,10 @@ class Timer:
 
         Args:
             due: The moment, by the clock; infinity for never.
-            action: What to do then. What it raises is reported.
+            action: The action. An exception of it is reported.
 
         Raises:
-            Exception: What keeps the clock from waiting, see `Clock.after`.
+            Exception: If the clock cannot wait, see `Clock.after`.
         """
         # Read without the lock: if it fires meanwhile, its action looks at the time.
         if due >= self._due:
