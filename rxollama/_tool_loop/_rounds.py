@@ -131,8 +131,8 @@ class ToolLoop(Subscription[ChatChunk]):
         except InvalidValueError as error:
             if request is self._request:
                 raise
-            # The caller's own messages were fine: what the model called can be read but not be sent back.
-            raise StreamError(f"the conversation cannot go on with what the model said: {error}") from error
+            # The caller's own messages were sent before. Some arguments of calls can be decoded but not encoded.
+            raise StreamError(f"the messages of the model cannot be sent back to it: {error}") from error
 
     async def _run_call(self, runner: ToolRunner, call: ToolCall) -> ChatChunk:
         try:

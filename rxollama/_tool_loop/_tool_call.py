@@ -6,11 +6,11 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 from msgspec.structs import replace
 
-from rxollama._checks import check_seconds
+from rxollama._checks import check_seconds, is_mapping
 from rxollama._schema import Misfit
 from rxollama._tool_loop._decision import decide, was_cancelled
 from rxollama._tool_loop._options import ToolLoopOptions
@@ -168,11 +168,15 @@ def _copy(call: ToolCall) -> ToolCall:
 
 def _copied(value: Any) -> Any:
     # What JSON has beside these two cannot be changed.
-    if isinstance(value, dict):
+    if is_mapping(value):
         return {key: _copied(each) for key, each in value.items()}
-    if isinstance(value, list):
+    if _is_list(value):
         return [_copied(each) for each in value]
     return value
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _fitting(tool: Tool, call: ToolCall, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,8 +192,9 @@ def _is_interrupt(error: BaseException) -> bool:
     """Return whether this is Ctrl-C, which Python raises in the main thread wherever that is; a tool may be there."""
     if threading.current_thread() is not threading.main_thread():
         return False
-    several = isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt) is not None
-    return several or isinstance(error, KeyboardInterrupt)
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_interrupt, cast("BaseExceptionGroup[BaseException]", error).exceptions))
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _raised(error: BaseException) -> BaseException:

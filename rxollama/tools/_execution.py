@@ -104,9 +104,9 @@ async def run_call(
 
 async def _given(call: Callable[[], Any], worker: _Worker | None) -> Any:
     """Return the one item of a call, or the async iterator of its items."""
-    value = call() if worker is None else await worker.value
+    value: Any = call() if worker is None else await worker.value
     # An observable and some iterators can be awaited as well, but that gives less.
-    while isinstance(value, Awaitable) and not isinstance(value, (Observable, AsyncIterator)):
+    while _is_only_awaitable(value):
         value = await value
     return AsyncIteration(value, overflow="keep") if _is_observable(value) else value
 
@@ -141,6 +141,10 @@ def _exit_error(error: BaseException, name: str) -> ToolExitError:
 
 def _is_observable(value: object) -> TypeGuard[Observable[Any]]:
     return isinstance(value, Observable)
+
+
+def _is_only_awaitable(value: object) -> TypeGuard[Awaitable[Any]]:
+    return isinstance(value, Awaitable) and not isinstance(value, (Observable, AsyncIterator))
 
 
 def _is_async_iterator(value: object) -> TypeGuard[AsyncIterator[Any]]:

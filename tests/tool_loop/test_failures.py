@@ -434,7 +434,7 @@ def test_what_cannot_be_sent_back(ollama: Ollama, server: ScriptedOllama) -> Non
     failure = Heard(ollama.converse("m", "Go", tools=[done()], through=nest)).failure
 
     assert type(failure) is StreamError
-    assert "cannot go on with what the model said: messages: " in str(failure)
+    assert "the messages of the model cannot be sent back to it: messages: " in str(failure)
     assert failure.partial is not None
     assert failure.partial.messages[0].content.startswith("So.")
 
