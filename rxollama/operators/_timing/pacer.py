@@ -231,7 +231,9 @@ class Pacer(Generic[T]):
 
     def _emit(self, timer: Timer) -> None:
         self._outlet.flush()
-        self._settle(timer, may_emit=False)
+        # Read without the lock: a thread that adds an item from now on finds the outlet free, and settles it.
+        if self._waiting or self._ended:
+            self._settle(timer, may_emit=False)
 
     def _leave(self) -> None:
         with self._lock:
