@@ -184,7 +184,7 @@ def _fitting(tool: Tool, call: ToolCall, given: Mapping[str, Any]) -> dict[str, 
         return tool.arguments(given)
     except Exception as error:
         # A type of the user's may raise anything while a value of it is made.
-        misfit = str(error)[:_LONGEST_REASON] if isinstance(error, Misfit) else f"it raised {type(error).__name__}"
+        misfit = str(error)[:_LONGEST_REASON] if isinstance(error, Misfit) else f"a {type(error).__name__} was raised"
         raise ToolArgumentsError(f"the arguments do not fit {tool.name!r}: {misfit}", call=call) from error
 
 

@@ -194,7 +194,7 @@ class Ollama(Endpoints):
             tools: Functions, `Tool`s, or schemas with a function to run.
             max_rounds: The most requests that may be sent.
             concurrency: The most tools that may run at once.
-            tool_timeout: The most seconds that a tool may run; None for no limit.
+            tool_timeout: The most time that a tool may run, in seconds or as a `timedelta`; None for no limit.
             approve: A function that decides about each call, one at a time. It gets the `ToolCall`, and returns True,
                 False, `Denied` with a reason, or other arguments. It may be async, or return an observable.
             through: An operator for the request of each round, such as `op.retry()`, or several in a

@@ -30,13 +30,14 @@ from typing import Any, TypeGuard
 
 from reactivex import Observable
 
+from rxollama._invalid_value import RxOllamaError
 from rxollama._runtime import AsyncIteration, call_on
 
 __all__ = ("ToolExitError", "run_call")
 
 # Two changes of thread per item would cost more than the item; this many make them rare.
 _MOST_WAITING = 256
-# A millisecond is short for whoever waits for the loop, and long beside the cost of one turn of it.
+# A millisecond is short for other streams that wait, and long beside the cost of one turn of the loop.
 _TURN_SECONDS = 0.001
 # A thread that waits for its consumer looks this often whether the loop of the consumer still exists.
 _LOOK_SECONDS = 1.0
@@ -44,7 +45,7 @@ _LOOK_SECONDS = 1.0
 _END: Any = object()
 
 
-class ToolExitError(RuntimeError):
+class ToolExitError(RxOllamaError, RuntimeError):
     """
     The error of a tool that raised what would end a program, a task or a loop, such as `SystemExit`.
 

@@ -189,7 +189,7 @@ FAILING = (
     Failing("unsayable", {}, ToolFailedError, "Error: the tool 'unsayable' raised Unsayable"),
     Failing("unwritable", {}, ToolFailedError, "Error: the tool 'unwritable' raised SystemExit: unwritable"),
     Failing("too_long", {}, ToolFailedError, "the tool 'too_long' gave more than 10,000,000 characters; ask for less"),
-    Failing("placed", {"spot": {"north": 91}}, ToolArgumentsError, "do not fit 'placed': it raised LookupError"),
+    Failing("placed", {"spot": {"north": 91}}, ToolArgumentsError, "do not fit 'placed': a LookupError was raised"),
 )
 
 
