@@ -18,7 +18,7 @@ from reactivex import Observable, abc
 
 from rxollama._invalid_value import invalid_value
 from rxollama._runtime._blocking import check_asyncio, check_no_loop
-from rxollama._runtime._loop import call_on
+from rxollama._runtime._loop import call_on, running
 from rxollama._runtime._whole import without_internals
 from rxollama.messages import Backlog, Latest, Queue
 
@@ -101,7 +101,24 @@ class _Inbox(Generic[T]):
         return []
 
     def dispose(self) -> None:
-        """Close the request, and drop the items that wait."""
+        """Close the request, drop the items that wait, and wake the consumer."""
+        self._close()
+        self._wake()
+
+    def drop(self) -> None:
+        """
+        Close the request, from a finalizer.
+
+        The garbage collector may run it anywhere, even while this very thread holds a lock of the stream or of the
+        consumer's event. So it takes no lock on the thread of a loop: the loop does it later. Nobody has to be woken.
+        """
+        loop = running()
+        if loop is None:
+            self._close()
+        else:
+            loop.call_soon(self._close)
+
+    def _close(self) -> None:
         self.begun = self._closed = True
         self._ready.clear()
         # A source that ignores its disposal must not fill the memory.
@@ -109,7 +126,6 @@ class _Inbox(Generic[T]):
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             subscription.dispose()
-        self._wake()
 
 
 class Iteration(Generic[T]):
@@ -159,7 +175,7 @@ class Iteration(Generic[T]):
     def __del__(self) -> None:
         """Close the request if the loop was left early."""
         if hasattr(self, "_inbox"):
-            self._inbox.dispose()
+            self._inbox.drop()
 
 
 class AsyncIteration(Generic[T]):
@@ -208,7 +224,7 @@ class AsyncIteration(Generic[T]):
     def __del__(self) -> None:
         """Close the request if the loop was left early."""
         if hasattr(self, "_inbox"):
-            self._inbox.dispose()
+            self._inbox.drop()
 
 
 class _Bell:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import reactivex
 from heard import Heard, settle, soon, text_of
+from programs import Program
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
@@ -378,3 +379,40 @@ def test_as_they_come(ollama: Ollama, server: ScriptedOllama) -> None:
     assert isinstance(aiterate(chat(ollama)), AsyncIteration)
     assert text_of(list(chunks)) == "One two three"
     assert text_of(Heard(reactivex.empty()).wait().items) == ""
+
+
+def test_collected_within_a_lock(start: Callable[..., Program], server: ScriptedOllama) -> None:
+    """The garbage collector may find a dropped iterator while its stream is within any lock."""
+    server.always(Reply.answer(WORDS, gap=0.01))
+    program = start(
+        """
+        import gc
+        import threading
+
+        from rxollama import Ollama, run
+        from rxollama import operators as op
+
+        dropped = threading.Event()
+        collected = threading.Event()
+
+        def collect(frame, event, argument):
+            # An event that is set holds its lock there.
+            if dropped.is_set() and frame.f_code.co_name == "notify" and not collected.is_set():
+                collected.set()
+                gc.collect()
+
+        threading.setprofile(collect)
+        with Ollama(sys.argv[1]) as ollama:
+            gc.disable()
+            iterator = iter(ollama.chat("m", "Count.").pipe(op.content()))
+            next(iterator)
+            cycle = [iterator]
+            cycle.append(cycle)
+            del iterator, cycle
+            dropped.set()
+            assert collected.wait(5)
+            print(run(ollama.chat("m", "Count.")).message.content)
+        """,
+        server.url,
+    )
+    assert program.end() == "One two three"
