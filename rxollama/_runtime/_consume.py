@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from typing import TypeVar
 
 from reactivex import Observable
@@ -11,14 +9,11 @@ from reactivex import Observable
 from rxollama._invalid_value import invalid_value
 from rxollama._runtime._blocking import check_no_loop
 from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow
-from rxollama._runtime.stream import overflow_of, whole_of
+from rxollama._runtime.stream import overflow_of, wait_for_whole
 
 __all__ = ("aiterate", "iterate", "run")
 
 T = TypeVar("T")
-
-# Windows does not interrupt a lock that waits without a limit.
-_SLICE = 0.5 if os.name == "nt" else None
 
 
 def run(source: Observable[T]) -> T:
@@ -44,15 +39,7 @@ def run(source: Observable[T]) -> T:
     .. versionadded:: 0.1
     """
     _check_observable("run()", source)
-    check_no_loop("run(...)", "`await stream`")
-    ended = threading.Event()
-    whole = whole_of(source, ended.set)
-    try:
-        whole.begin()
-        while not whole.has_ended:
-            ended.wait(_SLICE)
-    finally:
-        whole.dispose()
+    whole = wait_for_whole(source, "run(...)")
     if whole.error is not None:
         raise whole.error
     return whole.take()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from reactivex import Observable
+from reactivex import Observable, abc
 from reactivex.disposable import SingleAssignmentDisposable
 
 from rxollama._invalid_value import RxOllamaError
@@ -37,10 +37,12 @@ class Whole(Generic[T]):
         self._wake = wake
         self._place = SingleAssignmentDisposable()
 
-    def begin(self) -> None:
+    def begin(self, scheduler: abc.SchedulerBase | None = None) -> None:
         """Subscribe."""
         on_next = self._keep if self._total is None else self._total.add
-        self._place.disposable = self._source.subscribe(on_next, self._on_error, self._on_completed)
+        self._place.disposable = self._source.subscribe(
+            on_next, self._on_error, self._on_completed, scheduler=scheduler
+        )
 
     def dispose(self) -> None:
         """Close the request, if it is still open."""

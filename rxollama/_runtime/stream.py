@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import threading
 from collections.abc import Callable, Generator
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, overload
 
 from reactivex import Observable, abc, compose
 from reactivex import operators as rx
@@ -21,7 +23,10 @@ from rxollama._runtime._loop import call_on
 from rxollama._runtime._whole import Whole
 from rxollama.messages import ChatChunk
 
-__all__ = ("Operator", "Stream", "chunks_of", "overflow_of", "whole_of")
+__all__ = ("Operator", "Stream", "chunks_of", "overflow_of", "wait_for_whole")
+
+# Windows does not interrupt a lock that waits without a limit.
+_SLICE = 0.5 if os.name == "nt" else None
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -115,6 +120,36 @@ class Stream(Observable[T_co]):
         """
         check_asyncio("`await stream`")
         return _wait_for(self).__await__()
+
+    def run(self, scheduler: abc.SchedulerBase | None = None) -> T_co:
+        """
+        Block this thread until the stream completes, and return the whole of it; see `rxollama.run`.
+
+        The method of reactivex, which this replaces, would return the last delta, and would block a running loop.
+
+        Args:
+            scheduler: The scheduler to subscribe on.
+        """
+        whole = wait_for_whole(self, "stream.run()", scheduler)
+        if whole.error is not None:
+            raise whole.error
+        return whole.take()
+
+    def __getitem__(self, key: slice | int) -> Stream[T_co]:
+        """Return a stream of some of the items, by the numbers of their places; see `reactivex.operators.slice`."""
+        if not isinstance(key, (slice, int)):
+            raise invalid_value("stream[...]", key, "an int or a slice", hint=_WHOLE)
+        return _stream_of(super().__getitem__(key))
+
+    def __add__(self, other: Observable[Any]) -> Stream[Any]:
+        """Return a stream of the items of this one, and then of another."""
+        return _stream_of(super().__add__(other))
+
+    if not TYPE_CHECKING:
+        # Type checkers must go on to refuse unknown names.
+        def __getattr__(self, name: str) -> NoReturn:
+            """Refuse a name that only the answer has."""
+            raise AttributeError(f"'Stream' object has no attribute {name!r}: {_WHOLE}", name=name, obj=self)
 
     # The law: the items of one operator are the items of the next, and the last one may return anything. The overloads
     # at the end are reactivex's own, for operators that ask for more than an observable, such as `rx.ref_count`. With
@@ -233,7 +268,27 @@ class Stream(Observable[T_co]):
         """
         for operator in operators:
             _check_operator(operator)
-        return compose(*operators)(self)
+        return _as_stream(compose(*operators)(self))
+
+
+_WHOLE = "the answer is in run(stream), `await stream`, or a loop over the stream"
+
+
+def _as_stream(found: Any) -> Any:
+    """
+    Return a plain observable as a stream, and everything else as it is.
+
+    A `for` over an observable of reactivex never ends, and never subscribes. A subclass, such as a connectable
+    observable, has methods that a stream does not have.
+    """
+    return _stream_of(found) if type(found) is Observable else found
+
+
+def _stream_of(source: Observable[T]) -> Stream[T]:
+    def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        return source.subscribe(observer, scheduler=scheduler)
+
+    return Stream(subscribe)
 
 
 Operator: TypeAlias = Callable[[Observable[A]], Stream[B]]
@@ -299,7 +354,30 @@ def overflow_of(source: Observable[Any]) -> Overflow:
     return "sum" if _adds_up(source) else "keep"
 
 
-def whole_of(source: Observable[T], wake: Callable[[], None]) -> Whole[T]:
+def wait_for_whole(source: Observable[T], call: str, scheduler: abc.SchedulerBase | None = None) -> Whole[T]:
+    """
+    Block this thread until a stream ends, and return the whole of it.
+
+    It leaves the error for the caller to raise, whose traceback has one frame less.
+
+    Args:
+        source: The stream.
+        call: The call, as the user wrote it.
+        scheduler: The scheduler to subscribe on.
+    """
+    check_no_loop(call, "`await stream`")
+    ended = threading.Event()
+    whole = _whole_of(source, ended.set)
+    try:
+        whole.begin(scheduler)
+        while not whole.has_ended:
+            ended.wait(_SLICE)
+    finally:
+        whole.dispose()
+    return whole
+
+
+def _whole_of(source: Observable[T], wake: Callable[[], None]) -> Whole[T]:
     """Return the whole of a stream, which is not subscribed yet."""
     empty: Any = "" if isinstance(source, Stream) and source.deltas and source.items is str else None
     return Whole(source, sums=_adds_up(source), empty=empty, wake=wake)
@@ -308,7 +386,7 @@ def whole_of(source: Observable[T], wake: Callable[[], None]) -> Whole[T]:
 async def _wait_for(source: Observable[T]) -> T:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    whole = whole_of(source, lambda: call_on(loop, ended.set))
+    whole = _whole_of(source, lambda: call_on(loop, ended.set))
     try:
         whole.begin()
         await ended.wait()

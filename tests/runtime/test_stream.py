@@ -171,6 +171,16 @@ class TestRun:
         with pytest.raises(RunningLoopError, match=r"run\(...\) would block .*: use `await stream`"):
             run(reactivex.of(1))
 
+    def test_method(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """The method of an observable gives the whole, too."""
+        server.enqueue(Reply.answer(WORDS))
+        assert ollama.chat("m", "Count.").run().message.content == "One two three"
+
+    async def test_method_in_a_loop(self) -> None:
+        """The method refuses to block a loop."""
+        with pytest.raises(RunningLoopError, match=r"stream.run\(\) would block .*: use `await stream`"):
+            stream("a").run()
+
     def test_interrupt(self, start: Callable[..., Program], server: ScriptedOllama) -> None:
         """Ctrl-C closes the request, and is raised as usual."""
         server.enqueue(Reply.answer(WORDS).stalled(1))
@@ -253,11 +263,37 @@ class TestFor:
         assert list(iterate(stream("a", "b", deltas=True), overflow="keep")) == ["a", "b"]
 
     def test_observable(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """An operator of reactivex returns an observable, which `iterate` takes."""
-        server.enqueue(Reply.answer(WORDS))
-        lengths = ollama.chat("m", "Count.").pipe(op.content(), rx.map(len))
-        assert not isinstance(lengths, Stream)
-        assert list(iterate(lengths)) == [3, 4, 6]
+        """Behind an operator of reactivex it iterates as well: a plain observable would yield observables for ever."""
+        server.always(Reply.answer(WORDS))
+        texts = ollama.chat("m", "Count.").pipe(op.content())
+        # Type checkers know it as an observable, and ask for `iterate`.
+        several: list[Any] = [texts.pipe(rx.map(len)), texts.map(len)]
+        for lengths in several:
+            assert list(lengths) == [3, 4, 6]
+        assert list(texts[:2]) == WORDS[:2]
+        assert list(texts + reactivex.of("!")) == [*WORDS, "!"]
+
+    def test_connectable(self) -> None:
+        """A subclass of an observable stays what it is."""
+        published = stream("a", "b").pipe(rx.publish())
+        assert not isinstance(published, Stream)
+        assert callable(published.connect)
+
+
+class TestTheAnswerItself:
+    """A stream that is taken for the answer, as the official client returns it."""
+
+    def test_attribute(self, ollama: Ollama) -> None:
+        """A name of the answer says where the answer is."""
+        chat: Any = ollama.chat("m", "Count.")
+        with pytest.raises(AttributeError, match=r"no attribute 'message': the answer is in run\(stream\), `await"):
+            _ = chat.message
+
+    def test_key(self, ollama: Ollama) -> None:
+        """So does a key."""
+        chat: Any = ollama.chat("m", "Count.")
+        with pytest.raises(InvalidValueError, match=r"got 'message': the answer is in run\(stream\), `await"):
+            _ = chat["message"]
 
 
 class TestAsyncFor:
