@@ -77,9 +77,9 @@ def check_flag(field: str, flag: object, *, none: bool = True) -> None:
         raise invalid_value(field, flag, "a bool")
 
 
-def check_name(field: str, name: object) -> None:
+def check_name(field: str, name: object) -> str:
     """
-    Refuse anything but the name of a model.
+    Return the name of a model, see `check_text`.
 
     Args:
         field: The name of the field, for the error.
@@ -91,6 +91,7 @@ def check_name(field: str, name: object) -> None:
     if not isinstance(name, str) or not name.strip():
         # If the model is forgotten, the messages stand in its place: they are private.
         raise invalid_value(field, name, "a model name, such as 'qwen3' or 'qwen3:8b'", show=isinstance(name, str))
+    return str.__str__(name)
 
 
 def check_seconds(field: str, seconds: object, *, zero: bool = False) -> float:
@@ -137,9 +138,11 @@ def check_several(field: str, values: object, allowed: str = "a list or tuple") 
     return tuple(values)
 
 
-def check_text(field: str, text: object) -> None:
+def check_text(field: str, text: object) -> str:
     """
-    Refuse anything but a str; the error does not show it.
+    Return a str, without a subclass of its own; an error does not show it.
+
+    msgspec refuses to encode a subclass of str, such as a numpy.str_.
 
     Args:
         field: The name of the field, for the error.
@@ -150,6 +153,7 @@ def check_text(field: str, text: object) -> None:
     """
     if not isinstance(text, str):
         raise invalid_value(field, text, "a str", show=False)
+    return str.__str__(text)
 
 
 def _is_several(value: object) -> TypeGuard[Iterable[Any]]:

@@ -90,7 +90,7 @@ class Endpoints:
 
         .. versionadded:: 0.1
         """
-        check_name("model", model)
+        model = check_name("model", model)
         check_flag("truncate", truncate)
         if dimensions is not None:
             check_count("dimensions", dimensions)
@@ -191,7 +191,7 @@ class Endpoints:
         }
         for name, text in fields.items():
             if text is not None:
-                check_text(name, text)
+                fields[name] = check_text(name, text)
         fields["files"] = digests("files", files)
         fields["adapters"] = digests("adapters", adapters)
         fields["license"] = license if license is None else texts("license", license)
@@ -239,7 +239,7 @@ class Endpoints:
 
         .. versionadded:: 0.1
         """
-        check_name("model", model)
+        model = check_name("model", model)
         check_flag("verbose", verbose)
         return self._one("POST", "/api/show", read_body(ModelCard), {"model": model, "verbose": verbose})
 
@@ -325,7 +325,7 @@ class Endpoints:
 
         .. versionadded:: 0.1
         """
-        check_name("model", model)
+        model = check_name("model", model)
         return self._one("DELETE", "/api/delete", read_nothing, {"model": model})
 
     def _one(
@@ -342,6 +342,6 @@ class Endpoints:
         return self._observe(request, lambda: BodyDecoder(read, max_line=self._max_line), asked)
 
     def _progress(self, path: str, fields: Mapping[str, Any]) -> Stream[Progress]:
-        check_name("model", fields["model"])
+        fields = {**fields, "model": check_name("model", fields["model"])}
         request = Request(method="POST", path=path, body=encode(fields))
         return self._observe(request, lambda: LineDecoder(PROGRESS, max_line=self._max_line), fields["model"], Progress)

@@ -132,7 +132,7 @@ class Message(Value, frozen=True, gc=False):
         named = self.tool_name.__class__ is self.tool_call_id.__class__ is str
         if not (named and self.role.__class__ is self.content.__class__ is self.thinking.__class__ is str):
             for field in _TEXTS:
-                check_text(field, getattr(self, field))
+                force_setattr(self, field, check_text(field, getattr(self, field)))
         if self.images is not _NOTHING:
             force_setattr(self, "images", encode_images(self.images))
         if self.tool_calls is not _NOTHING:

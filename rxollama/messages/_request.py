@@ -81,7 +81,7 @@ class _Request(Value, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check the fields, and keep copies of what a caller could change."""
-        check_name("model", self.model)
+        force_setattr(self, "model", check_name("model", self.model))
         check_flag("stream", self.stream, none=False)
         for flag in ("truncate", "shift", "logprobs", "debug_render_only"):
             check_flag(flag, getattr(self, flag))
@@ -206,10 +206,10 @@ class GenerateRequest(_Request, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check the fields, and encode the images."""
         super().__post_init__()
-        check_text("prompt", self.prompt)
+        force_setattr(self, "prompt", check_text("prompt", self.prompt))
         for field in ("suffix", "system", "template"):
             if (text := getattr(self, field)) is not None:
-                check_text(field, text)
+                force_setattr(self, field, check_text(field, text))
         check_flag("raw", self.raw)
         if self.raw and (self.system or self.template):
             raise invalid_value("raw", True, "False beside system= or template=")

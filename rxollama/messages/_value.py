@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeGuard
 
 import msgspec
 
@@ -49,6 +49,14 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=
         """
         fields: dict[str, Any] = plain(self)
         return fields
+
+    if not TYPE_CHECKING:
+        # Type checkers must go on to refuse it.
+        def __getitem__(self, name: object) -> NoReturn:
+            """Refuse the way of the official client, and name ours."""
+            kind = type(self).__name__
+            use = f"use .{name}" if name in self.__struct_fields__ else "its fields are attributes"
+            raise TypeError(f"{kind!r} object is not subscriptable: {use}, or to_dict() for a dict")
 
 
 def plain(value: object) -> Any:

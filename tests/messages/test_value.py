@@ -165,3 +165,22 @@ class TestToDict:
 
         assert [] == [kind for kind in structs if not issubclass(kind, Value)]
         assert all(hasattr(kind, "to_dict") for kind in (ChatResponse, PartialJson))
+
+    def test_subscript(self) -> None:
+        """A key, as the official client takes it, is refused with the attribute."""
+        chunk: Any = ChatChunk()
+        with pytest.raises(TypeError, match=r"'ChatChunk' object is not subscriptable: use \.message, or to_dict\(\)"):
+            _ = chunk["message"]
+        with pytest.raises(TypeError, match="its fields are attributes"):
+            _ = chunk["text"]
+
+    def test_kind_of_str(self) -> None:
+        """A subclass of str, such as a numpy.str_, becomes a str, which msgspec encodes."""
+
+        class Text(str):
+            __slots__ = ()
+
+        request = ChatRequest(model=Text("m"), messages=Text("Hi"))
+        assert request.to_dict() == {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+        written = GenerateRequest(model="m", prompt=Text("Hi"), system=Text("Be kind.")).to_dict()
+        assert written == {"model": "m", "prompt": "Hi", "system": "Be kind."}
