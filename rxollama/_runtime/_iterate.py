@@ -12,7 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from reactivex import Observable, abc
 
@@ -33,10 +33,7 @@ Overflow: TypeAlias = Literal["sum", "keep", "latest"]
 _SLICE = 0.5 if os.name == "nt" else None
 
 
-class _Waiting(Protocol[T]):
-    def add(self, item: T, /) -> None: ...
-    def take(self) -> list[T]: ...
-
+_Waiting: TypeAlias = Backlog[T] | Queue[T] | Latest[T]
 
 _OVERFLOWS: dict[str, Callable[[], _Waiting[Any]]] = {"sum": Backlog, "keep": Queue, "latest": Latest}
 
