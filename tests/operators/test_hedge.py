@@ -22,6 +22,7 @@ from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest, Recorded
 from reactivex.testing.subscription import Subscription
 
+from rxollama import Stream
 from rxollama.errors import ConnectionFailedError, ConnectionLostError, InvalidValueError, NotFoundError
 from rxollama.messages import ChatChunk
 from rxollama.operators import content, hedge
@@ -265,11 +266,15 @@ def test_clock_that_cannot_wait() -> None:
     assert len(errors) == 1
 
 
-class Deaf(Observable[ChatChunk]):
+def _unused(_: abc.ObserverBase[ChatChunk], __: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+    raise NotImplementedError
+
+
+class SendsAfterDispose(Stream[ChatChunk]):
     """A source that sends after dispose, as one on another thread may do for a moment."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(_unused, items=ChatChunk, deltas=True)
         self.disposed = 0
 
     def subscribe(self, *heard: Any, **_: Any) -> abc.DisposableBase:
@@ -282,9 +287,9 @@ class Deaf(Observable[ChatChunk]):
         return Disposable(dispose)
 
 
-def test_a_loser_that_does_not_hear() -> None:
+def test_a_loser_that_sends_after_dispose() -> None:
     """Items that a loser sends after dispose are ignored."""
-    source, other = Deaf(), Deaf()
+    source, other = SendsAfterDispose(), SendsAfterDispose()
     heard: list[object] = []
     pipeline = source.pipe(hedge(other, after=0, scheduler=(clock := VirtualTimeScheduler())))
     pipeline.subscribe(heard.append, heard.append, lambda: heard.append("end"))
