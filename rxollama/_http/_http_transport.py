@@ -15,7 +15,7 @@ from platform import python_version
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import aiohttp
 import httpx
@@ -23,7 +23,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from rxollama._http._aiohttp import Answer, Direct, Pieces, connector, direct_body
 from rxollama._http._network_errors import FAULTS, failure
-from rxollama._runtime import Job, never_collect, run_jobs, run_jobs_blocking
+from rxollama._runtime import Job, never_collect, run_jobs, run_jobs_blocking, start_jobs
 from rxollama.errors import ClientClosedError, ConnectionFailedError
 from rxollama.transport import Request, Response
 
@@ -31,6 +31,7 @@ __all__ = ("HttpTransport",)
 
 _CONNECT_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 60.0
+_DROPPED_SECONDS = 1.0
 _AGENT = f"rxollama/{version('rxollama')} python/{python_version()}"
 
 _HTTPX_DEFAULT = httpx.Timeout(5.0)
@@ -77,6 +78,8 @@ class HttpTransport:
         self._kept: dict[asyncio.AbstractEventLoop, _Kept] = {}
         self._closed = False
         _made.add(self)
+        # It keeps the clients alive until they are closed: aiohttp warns of one that is collected open.
+        finalize(self, _close_dropped, self._kept).atexit = False
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncGenerator[Response, None]:
@@ -179,13 +182,12 @@ class HttpTransport:
 
     def _closing(self) -> list[Job]:
         self._closed = True
-        taken, self._kept = self._kept, {}
-        return [(loop, partial(_let_go, kept)) for loop, kept in taken.items()]
+        return _jobs(self._kept)
 
     def forget(self) -> None:
         """Forget the connections of the parent, in a forked child."""
-        never_collect(self._kept)
-        self._kept = {}
+        never_collect(self._kept.copy())
+        self._kept.clear()
 
 
 async def _keep(client: httpx.AsyncClient) -> AsyncGenerator[httpx.AsyncClient, None]:
@@ -209,6 +211,26 @@ def _forget_all() -> None:
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no forks.
     os.register_at_fork(after_in_child=_forget_all)
+
+
+def _jobs(clients: dict[asyncio.AbstractEventLoop, _Kept]) -> list[Job]:
+    """Remove the clients, and return the jobs that close them."""
+    taken = clients.copy()
+    clients.clear()
+    return [(loop, partial(_let_go, kept)) for loop, kept in taken.items()]
+
+
+def _close_dropped(clients: dict[asyncio.AbstractEventLoop, _Kept]) -> None:
+    """
+    Close the clients of a transport that was dropped; the garbage collector must not wait for it.
+
+    A client is often dropped as its program ends. A loop that ends closes its clients itself, and must not find them
+    half closed, so that it gets time to end.
+    """
+    for loop, job in _jobs(clients):
+        # A loop that was closed closed its clients.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(loop.call_later, _DROPPED_SECONDS, start_jobs, [(loop, job)])
 
 
 async def _let_go(kept: _Kept) -> None:

@@ -13,6 +13,7 @@ from rxollama._runtime._loop import (
     run_jobs,
     run_jobs_blocking,
     running,
+    start_jobs,
     stream_loop,
 )
 from rxollama._runtime._subscription import Streams, Subscription
@@ -41,5 +42,6 @@ __all__ = (
     "run_jobs",
     "run_jobs_blocking",
     "running",
+    "start_jobs",
     "stream_loop",
 )

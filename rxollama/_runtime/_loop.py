@@ -33,6 +33,7 @@ __all__ = (
     "run_jobs",
     "run_jobs_blocking",
     "running",
+    "start_jobs",
     "stream_loop",
 )
 
@@ -85,7 +86,7 @@ async def run_jobs(jobs: Iterable[Job]) -> None:
     Args:
         jobs: The jobs. A job whose loop does not run is left out.
     """
-    sent = [asyncio.wrap_future(future) for future in _sent(jobs)]
+    sent = [asyncio.wrap_future(future) for future in start_jobs(jobs)]
     if sent:
         await asyncio.wait(sent, timeout=_PATIENCE)
 
@@ -97,12 +98,21 @@ def run_jobs_blocking(jobs: Iterable[Job]) -> None:
     Args:
         jobs: The jobs. A job whose loop does not run is left out.
     """
-    sent = _sent(jobs)
+    sent = start_jobs(jobs)
     if running() is None:
         concurrent.futures.wait(sent, timeout=_PATIENCE)
 
 
-def _sent(jobs: Iterable[Job]) -> list[concurrent.futures.Future[None]]:
+def start_jobs(jobs: Iterable[Job]) -> list[concurrent.futures.Future[None]]:
+    """
+    Start jobs on their loops.
+
+    Args:
+        jobs: The jobs. A job whose loop does not run is left out.
+
+    Returns:
+        Their futures.
+    """
     sent: list[concurrent.futures.Future[None]] = []
     for loop, job in jobs:
         # A loop that does not run may never run again, and its streams end with it.

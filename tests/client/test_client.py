@@ -7,11 +7,13 @@ import gc
 import inspect
 import re
 import threading
+from collections.abc import Callable
 
 import pytest
 from heard import Heard, text_of
+from programs import Program
 
-from rxollama import Ollama
+from rxollama import Ollama, run
 from rxollama.errors import ClientClosedError
 from rxollama.messages import ChatChunk, ChatOptions
 from rxollama.testing import Reply, ScriptedOllama
@@ -137,3 +139,32 @@ class TestClosing:
         Heard(Ollama(server.url).chat("m", "Hi")).wait()
         gc.collect()
         server.wait_closed()
+
+
+def test_dropped_client(start: Callable[..., Program], server: ScriptedOllama) -> None:
+    """A client that nobody closed closes its connections when it is dropped, without a warning."""
+    server.always(Reply.answer("Hello"))
+    program = start(
+        """
+        import gc
+
+        from rxollama import Ollama
+        from rxollama import operators as op
+
+        for _ in range(2):
+            for text in Ollama(sys.argv[1]).chat("m", "Hi").pipe(op.content()):
+                print(text)
+            gc.collect()
+        """,
+        server.url,
+    )
+    assert (program.line(), program.line()) == ("Hello", "Hello")
+    assert program.end() == ""
+
+
+def test_dropped_client_closes(server: ScriptedOllama) -> None:
+    """The connections of a dropped client close while the program goes on."""
+    server.enqueue(Reply.answer("Hello"))
+    assert run(Ollama(server.url).chat("m", "Hi")).message.content == "Hello"
+    gc.collect()
+    server.wait_closed()
