@@ -281,7 +281,10 @@ def _as_stream(found: Any) -> Any:
     A `for` over an observable of reactivex never ends, and never subscribes. A subclass, such as a connectable
     observable, has methods that a stream does not have.
     """
-    return _stream_of(found) if type(found) is Observable else found
+    if type(found) is not Observable:
+        return found
+    plain: Observable[Any] = found
+    return _stream_of(plain)
 
 
 def _stream_of(source: Observable[T]) -> Stream[T]:
