@@ -281,10 +281,7 @@ def _as_stream(found: Any) -> Any:
     A `for` over an observable of reactivex never ends, and never subscribes. A subclass, such as a connectable
     observable, has methods that a stream does not have.
     """
-    if type(found) is not Observable:
-        return found
-    plain: Observable[Any] = found
-    return _stream_of(plain)
+    return _stream_of(found) if found.__class__ is Observable else found
 
 
 def _stream_of(source: Observable[T]) -> Stream[T]:
