@@ -50,8 +50,8 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=
         fields: dict[str, Any] = plain(self)
         return fields
 
-    if not TYPE_CHECKING:
-        # Type checkers must go on to refuse it.
+    if not TYPE_CHECKING:  # pragma: no branch - Only type checkers take the other one: they must go on to refuse it.
+
         def __getitem__(self, name: object) -> NoReturn:
             """Refuse the way of the official client, and name ours."""
             kind = type(self).__name__

@@ -204,6 +204,13 @@ class TestRun:
         assert program.line() == "interrupted"
         assert program.end() == ""
 
+    def test_method_error(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """The method of a stream raises the error that ends it, as the function does."""
+        server.enqueue(Reply.error(404, {"error": "model 'm' not found"}))
+        with pytest.raises(NotFoundError) as raised:
+            ollama.chat("m", "Hello").run()
+        assert [entry.name for entry in raised.traceback] == ["test_method_error", "run"]
+
     def test_traceback(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """The traceback of an error is the user's line and one line of ours, without a chain of causes."""
         server.enqueue(Reply.error(404, {"error": "model 'm' not found"}))
