@@ -93,8 +93,8 @@ class Outlet(Generic[T]):
             self._fail(raised)
             return
         self._give_turn(None)
-        # `_emit` and other threads may have set it, which mypy does not see.
         if self._behind:
+            # `_emit` and other threads may have set it, which mypy does not see.
             self.flush()  # type: ignore[unreachable]
 
     def pass_on(self, item: T) -> None:
