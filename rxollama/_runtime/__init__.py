@@ -1,5 +1,7 @@
 """Where a stream lives: its event loop, its subscription, and the ways out of Rx."""
 
+from rxollama._runtime._batches import Absorb, Ready, Sink, always_ready, batch_path
+from rxollama._runtime._chunks_of import chunks_of
 from rxollama._runtime._consume import aiterate, iterate, run
 from rxollama._runtime._end import end_failed, end_safely
 from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow
@@ -17,19 +19,24 @@ from rxollama._runtime._loop import (
     stream_loop,
 )
 from rxollama._runtime._subscription import Streams, Subscription
-from rxollama._runtime.stream import Operator, Stream, chunks_of
+from rxollama._runtime.stream import Operator, Stream
 
 __all__ = (
+    "Absorb",
     "AsyncIteration",
     "Iteration",
     "Job",
     "Operator",
     "Overflow",
+    "Ready",
+    "Sink",
     "Stream",
     "Streams",
     "Subscription",
     "aiterate",
+    "always_ready",
     "background",
+    "batch_path",
     "call_on",
     "chunks_of",
     "end_failed",

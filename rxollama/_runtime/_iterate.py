@@ -17,10 +17,11 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from reactivex import Observable, abc
 
 from rxollama._invalid_value import invalid_value
+from rxollama._runtime._batches import Sink, always_ready
 from rxollama._runtime._blocking import check_asyncio, check_no_loop
 from rxollama._runtime._loop import call_on, running
 from rxollama._runtime._whole import without_internals
-from rxollama.messages import Backlog, Latest, Queue
+from rxollama.messages import Backlog, Batch, Latest, Queue
 
 __all__ = ("AsyncIteration", "Iteration", "Overflow")
 
@@ -61,7 +62,8 @@ class _Inbox(Generic[T]):
     def begin(self) -> None:
         """Subscribe."""
         self.begun = True
-        self._subscription = self._source.subscribe(self._on_next, self._on_error, self._on_completed)
+        sink = Sink(self._on_next, self._on_error, self._on_completed, always_ready, self._absorb)
+        self._subscription = self._source.subscribe(sink)
         if self._closed:
             # Another thread closed it meanwhile, or the source did.
             self.dispose()
@@ -69,6 +71,11 @@ class _Inbox(Generic[T]):
     def _on_next(self, item: T) -> None:
         with self._lock:
             self._waiting.add(item)
+        self._wake()
+
+    def _absorb(self, batch: Batch[T]) -> None:
+        with self._lock:
+            self._waiting.extend(batch)
         self._wake()
 
     def _on_error(self, error: Exception) -> None:

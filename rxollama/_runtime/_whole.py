@@ -9,8 +9,9 @@ from reactivex import Observable, abc
 from reactivex.disposable import SingleAssignmentDisposable
 
 from rxollama._invalid_value import RxOllamaError
+from rxollama._runtime._batches import Sink, always_ready
 from rxollama.errors import EmptyStreamError
-from rxollama.messages import StreamTotal
+from rxollama.messages import Batch, StreamTotal
 
 __all__ = ("Whole", "without_internals")
 
@@ -39,10 +40,11 @@ class Whole(Generic[T]):
 
     def begin(self, scheduler: abc.SchedulerBase | None = None) -> None:
         """Subscribe."""
-        on_next = self._keep if self._total is None else self._total.add
-        self._place.disposable = self._source.subscribe(
-            on_next, self._on_error, self._on_completed, scheduler=scheduler
-        )
+        on_next, absorb = self._keep, self._keep_last
+        if self._total is not None:
+            on_next, absorb = self._total.add, self._total.extend
+        sink = Sink(on_next, self._on_error, self._on_completed, always_ready, absorb)
+        self._place.disposable = self._source.subscribe(sink, scheduler=scheduler)
 
     def dispose(self) -> None:
         """Close the request, if it is still open."""
@@ -63,6 +65,9 @@ class Whole(Generic[T]):
 
     def _keep(self, item: T) -> None:
         self._last = [item]
+
+    def _keep_last(self, batch: Batch[T]) -> None:
+        self._last = [batch.last]
 
     def _on_error(self, error: Exception) -> None:
         self.error = without_internals(error)

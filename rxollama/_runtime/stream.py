@@ -14,16 +14,15 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, overload
 
 from reactivex import Observable, abc, compose
-from reactivex import operators as rx
 
 from rxollama._invalid_value import InvalidValueError, invalid_value
+from rxollama._runtime._batches import Sink, subscribe_sink
 from rxollama._runtime._blocking import check_asyncio, check_no_loop
 from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow
 from rxollama._runtime._loop import call_on
 from rxollama._runtime._whole import Whole
-from rxollama.messages import ChatChunk
 
-__all__ = ("Operator", "Stream", "chunks_of", "overflow_of", "wait_for_whole")
+__all__ = ("Operator", "Stream", "overflow_of", "wait_for_whole")
 
 # Windows does not interrupt a lock that waits without a limit.
 _SLICE = 0.5 if os.name == "nt" else None
@@ -74,6 +73,7 @@ class Stream(Observable[T_co]):
         self, subscribe: abc.Subscription[T_co], *, items: type[Any] | None = None, deltas: bool = False
     ) -> None:
         super().__init__(subscribe)
+        self._begin = subscribe
         self._items = items
         self._deltas = deltas
 
@@ -102,6 +102,19 @@ class Stream(Observable[T_co]):
     def deltas(self) -> bool:
         """Whether the items are deltas of one text or message, which add up."""
         return self._deltas
+
+    def subscribe(
+        self,
+        on_next: abc.ObserverBase[T_co] | abc.OnNext[T_co] | None = None,
+        on_error: abc.OnError | None = None,
+        on_completed: abc.OnCompleted | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> abc.DisposableBase:
+        """Subscribe an observer or callbacks, as to every observable."""
+        if isinstance(on_next, Sink):
+            return subscribe_sink(self._begin, on_next, scheduler)
+        return super().subscribe(on_next, on_error, on_completed, scheduler=scheduler)
 
     def __iter__(self) -> Iteration[T_co]:
         """Iterate in a plain `for`, see `iterate`."""
@@ -293,43 +306,6 @@ def _stream_of(source: Observable[T]) -> Stream[T]:
 
 Operator: TypeAlias = Callable[[Observable[A]], Stream[B]]
 """An operator: what `pipe` takes."""
-
-
-def chunks_of(source: Observable[ChatChunk], operator: str) -> Observable[ChatChunk]:
-    """
-    Refuse a source that does not carry chunks, at the earliest moment.
-
-    Args:
-        source: The source of an operator.
-        operator: The operator, as the user wrote it.
-
-    Returns:
-        The source. If its kind of items is not known, each item is checked, and a wrong one ends it with an
-        `InvalidValueError`.
-
-    Raises:
-        InvalidValueError: If it is not an observable, or is known to carry something else.
-    """
-    allowed = "a stream of ChatChunk, such as ollama.chat(...)"
-    if not isinstance(source, Observable):
-        raise invalid_value(operator, source, allowed, show=False)
-    if not isinstance(source, Stream) or source.items is None:
-        return source.pipe(rx.map(lambda item: _chunk(item, operator)))
-    if not issubclass(source.items, ChatChunk):
-        raise InvalidValueError(
-            f"{operator}: expected {allowed}, got a stream of {source.items.__name__}: "
-            "apply it before the operator that turns chunks into something else",
-            field=operator,
-            given=source.items.__name__,
-            allowed=allowed,
-        )
-    return source
-
-
-def _chunk(item: object, operator: str) -> ChatChunk:
-    if not isinstance(item, ChatChunk):
-        raise invalid_value(operator, item, "items of type ChatChunk", show=False)
-    return item
 
 
 def _check_operator(operator: object) -> None:

@@ -9,13 +9,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Generic, TypeGuard, TypeVar
+from operator import attrgetter
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeGuard, TypeVar
 
 import msgspec
 from msgspec.structs import force_setattr
 
 from rxollama._wire._server_errors import is_object, reported, unexpected
-from rxollama.messages import ChatChunk, Message, ModelEntry, Progress, RunningModel, ToolCall
+from rxollama.messages import (
+    Batch,
+    ChatChunk,
+    ChunkBatch,
+    Message,
+    ModelEntry,
+    PlainRecord,
+    Progress,
+    RunningModel,
+    ToolCall,
+    text_chunk,
+)
 
 __all__ = (
     "CHAT",
@@ -47,9 +59,11 @@ _DEPTH = 8
 
 class Kind(msgspec.Struct, Generic[R], frozen=True):
     """
-    A kind of record, with its two readers.
+    A kind of record, with its readers.
 
     Args:
+        read_plain: Reads lines that hold one record with nothing but text each. Returns None if any line is something
+            else. None if records of this kind have no text.
         read_fast: Reads lines that hold one plain record each. Returns None if any line is something else, such as the
             record that ends a stream. It need not recognize an error record.
         convert: Makes the value of a parsed record, and accepts as much as possible.
@@ -61,6 +75,7 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     convert: Callable[[dict[str, Any]], R]
     ends: Callable[[R], bool]
     keys: frozenset[str]
+    read_plain: Callable[[bytes], list[R] | Batch[R] | None] | None = None
 
 
 def read_leniently(kind: Kind[R], line: bytes) -> R | None:
@@ -145,13 +160,19 @@ def _fast_reader(
             records = read(lines)
         except _UNREADABLE:
             return None
-        # `decode_lines` accepts records that share a line or span several. Within a record no line ends with "}" and
-        # the next begins with "{", so if all three counts agree, each line holds one record.
-        if len(records) - 1 == lines.count(b"\n") == lines.count(b"}\n{") and are_plain(records):
-            return records
-        return None
+        return records if _stand_alone(records, lines) and are_plain(records) else None
 
     return read_fast
+
+
+def _stand_alone(records: list[Any], lines: bytes) -> bool:
+    """
+    Return whether each line holds one record.
+
+    `decode_lines` accepts records that share a line or span several. Within a record no line ends with "}" while the
+    next begins with "{", so the numbers agree only if each line holds one.
+    """
+    return len(records) - 1 == lines.count(b"\n") == lines.count(b"}\n{")
 
 
 def _are_plain(chunks: list[ChatChunk]) -> bool:
@@ -167,11 +188,61 @@ def _ends_answer(chunk: ChatChunk) -> bool:
     return chunk.done or chunk.debug_info is not None
 
 
+_Filled: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _PlainText(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    role: Literal["assistant"]
+    content: str
+    thinking: str = ""
+
+
+# What these two accept is nothing but text, so no field needs a look: decoding a field that is not here is an error.
+class _PlainChat(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    model: _Filled
+    created_at: _Filled
+    message: _PlainText
+    done: Literal[False]
+
+
+class _PlainGenerate(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    model: _Filled
+    created_at: _Filled
+    response: str
+    done: Literal[False]
+    thinking: str = ""
+
+
+P = TypeVar("P", bound=PlainRecord)
+
+
+def _plain_reader(
+    to: type[P], content: Callable[[P], str], thinking: Callable[[P], str]
+) -> Callable[[bytes], list[ChatChunk] | ChunkBatch | None]:
+    read: Callable[[bytes], list[P]] = msgspec.json.Decoder(to).decode_lines
+
+    def read_plain(lines: bytes) -> list[ChatChunk] | ChunkBatch | None:
+        try:
+            records = read(lines)
+        except _UNREADABLE:
+            return None
+        if not _stand_alone(records, lines):
+            return None
+        if len(records) == 1:
+            # A slow stream has one record in each read, and a batch of one costs more than its chunk.
+            record = records[0]
+            return [text_chunk(record, content(record), thinking(record))]
+        return ChunkBatch(records, [*map(content, records)], [*map(thinking, records)])
+
+    return read_plain
+
+
 CHAT: Kind[ChatChunk] = Kind(
     read_fast=_fast_reader(_read_chunks, _are_plain),
     convert=lambda record: _lenient(record, ChatChunk),
     ends=_ends_answer,
     keys=frozenset({"message", "done", "_debug_info"}),
+    read_plain=_plain_reader(_PlainChat, attrgetter("message.content"), attrgetter("message.thinking")),
 )
 """The records of `/api/chat`."""
 
@@ -201,6 +272,7 @@ GENERATE: Kind[ChatChunk] = Kind(
     convert=lambda record: _with_text(_lenient(record | {"message": None}, ChatChunk), _lenient(record, _GenerateText)),
     ends=_ends_answer,
     keys=frozenset({"response", "thinking", "tool_calls", "done", "_debug_info"}),
+    read_plain=_plain_reader(_PlainGenerate, attrgetter("response"), attrgetter("thinking")),
 )
 """The records of `/api/generate`, as chunks."""
 

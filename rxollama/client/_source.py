@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from time import monotonic, perf_counter_ns
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from rxollama._runtime import Stream, Streams, Subscription, report_error
+from rxollama._runtime import Stream, Streams, Subscription, batch_path, report_error
 from rxollama._wire import Decoder, status_error
 from rxollama.errors import SlowCallbackWarning, StreamError
-from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, ResponseBuilder
+from rxollama.messages import Batch, ChatChunk, ChatResponse, ChunkBatch, ClientTiming, ResponseBuilder
 from rxollama.transport import Request, Response, Transport
 
 __all__ = ("RequestPlan", "source")
@@ -98,6 +98,7 @@ class _Stream(Subscription[T]):
         self._plan = plan
         self._received = _Received()
         self._has_warned = False
+        self._ready, self._absorb = batch_path(observer)
 
     def _fill_in(self, error: StreamError) -> None:
         plan = self._plan
@@ -125,21 +126,38 @@ class _Stream(Subscription[T]):
         if decoder.failure is not None:
             raise decoder.failure
 
-    def _emit(self, records: list[T]) -> None:
+    def _emit(self, records: list[T] | Batch[T]) -> None:
         if not records:
             return
         if self._plan.is_chat:
-            self._received.add(cast("list[ChatChunk]", records))
-        on_next = self._observer.on_next
+            self._received.add(cast("list[ChatChunk] | ChunkBatch", records))
         began = monotonic()
-        for record in records:
-            if self._over:
-                return
-            on_next(record)
+        if isinstance(records, ChunkBatch):
+            self._emit_batch(records)
+        else:
+            self._emit_each(records)
         held = monotonic() - began
         if held > _SLOW_SECONDS and not self._has_warned:
             self._has_warned = True
             _warn(self._plan.name, held)
+
+    def _emit_batch(self, batch: ChunkBatch) -> None:
+        """Emit a batch as one if everybody is ready for it; else some of its items, and then the rest in this way."""
+        count = 1
+        while not self._ready(batch):
+            self._emit_each(batch.items[:count])
+            if count >= len(batch) or self._over:
+                return
+            batch = batch.rest(count)
+            count *= 4
+        self._absorb(batch)
+
+    def _emit_each(self, records: Iterable[Any]) -> None:
+        on_next = self._observer.on_next
+        for record in records:
+            if self._over:
+                return
+            on_next(record)
 
 
 def _warn(name: str, held: float) -> None:
@@ -196,26 +214,32 @@ class _Received:
         """Start the clock: the request is being sent."""
         self._began = perf_counter_ns()
 
-    def add(self, chunks: list[ChatChunk]) -> None:
+    def add(self, chunks: list[ChatChunk] | ChunkBatch) -> None:
         """Add the chunks of a read. The last chunk of the answer gets the client's timing."""
         self._builder.extend(chunks)
         self._count += len(chunks)
         if self._content is None:
             self._mark(chunks)
-        if chunks[-1].done:
+        # A batch has nothing but text.
+        if isinstance(chunks, list) and chunks[-1].done:
             chunks[-1] = msgspec.structs.replace(chunks[-1], client=self._timing())
 
     def partial(self) -> ChatResponse:
         """Return the response so far."""
         return self._builder.snapshot(self._timing())
 
-    def _mark(self, chunks: list[ChatChunk]) -> None:
+    def _mark(self, chunks: list[ChatChunk] | ChunkBatch) -> None:
         now = perf_counter_ns() - self._began
         if self._first is None:
             self._first = now
-        if self._token is None and any(chunk.visible for chunk in chunks):
+        if isinstance(chunks, ChunkBatch):
+            content, visible = bool(chunks.content), bool(chunks.content or chunks.thinking)
+        else:
+            content = any(chunk.message.content for chunk in chunks)
+            visible = any(chunk.visible for chunk in chunks)
+        if self._token is None and visible:
             self._token = now
-        if any(chunk.message.content for chunk in chunks):
+        if content:
             self._content = now
 
     def _timing(self) -> ClientTiming:

@@ -2,6 +2,7 @@
 
 from rxollama._public import publish
 from rxollama.messages._backlog import Backlog, Latest, Queue, is_summable
+from rxollama.messages._batch import Batch, ChunkBatch, PlainRecord, TextBatch, text_chunk
 from rxollama.messages._catalog import Embeddings, ModelCard, ModelDetails, ModelEntry, Progress, RunningModel
 from rxollama.messages._chunk import ChatChunk, Logprob, TokenLogprob, metrics_of
 from rxollama.messages._events import (
@@ -41,11 +42,13 @@ from rxollama.messages._value import SupportsModelDump, Value
 
 __all__ = (
     "Backlog",
+    "Batch",
     "ChatChunk",
     "ChatEvent",
     "ChatOptions",
     "ChatRequest",
     "ChatResponse",
+    "ChunkBatch",
     "ClientTiming",
     "ContentDelta",
     "ContentEnded",
@@ -71,12 +74,14 @@ __all__ = (
     "ModelOptions",
     "Options",
     "PartialJson",
+    "PlainRecord",
     "Progress",
     "Queue",
     "ResponseBuilder",
     "RunningModel",
     "StreamTotal",
     "SupportsModelDump",
+    "TextBatch",
     "Think",
     "ThinkingDelta",
     "ThinkingEnded",
@@ -95,6 +100,7 @@ __all__ = (
     "read_keep_alive",
     "read_messages",
     "read_options",
+    "text_chunk",
 )
 
 publish(globals())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from io import StringIO
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from rxollama.messages._batch import Batch
 from rxollama.messages._chunk import ChatChunk, ChunkSum
 
 __all__ = ("Backlog", "Latest", "Queue", "is_summable")
@@ -80,6 +81,11 @@ class Backlog(Generic[T]):
         if self._sum is None or not self._sum.goes_on(item):
             self._append(item)
 
+    def extend(self, batch: Batch[T]) -> None:
+        """Add all items of a batch at the end."""
+        for item in batch.sums():
+            self.add(item)
+
     def _append(self, item: T) -> None:
         if not self._open:
             self._open.append(item)
@@ -136,6 +142,10 @@ class Queue(Generic[T]):
         self._items: list[T] = []
         self.add = self._items.append
 
+    def extend(self, batch: Batch[T]) -> None:
+        """Add all items of a batch at the end."""
+        self._items += batch.items
+
     def take(self) -> list[T]:
         """Remove and return everything."""
         taken = self._items.copy()
@@ -165,6 +175,10 @@ class Latest(Generic[T]):
     def add(self, item: T) -> None:
         """Replace the item that waits."""
         self._items.append(item)
+
+    def extend(self, batch: Batch[T]) -> None:
+        """Replace the item that waits with the last of a batch."""
+        self.add(batch.last)
 
     def take(self) -> list[T]:
         """Remove and return the item."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, final
 
 from msgspec.structs import replace
 
+from rxollama.messages._batch import ChunkBatch
 from rxollama.messages._chunk import ChatChunk, ChunkSum, Logprob, metrics_of
 from rxollama.messages._message import Message
 from rxollama.messages._metrics import ClientTiming, Metrics
@@ -185,6 +186,8 @@ class ResponseBuilder:
 
     def extend(self, chunks: Iterable[ChatChunk]) -> None:
         """Add the next chunks."""
+        if isinstance(chunks, ChunkBatch) and chunks.add_to(self._current):
+            return
         goes_on = self._current.goes_on
         for chunk in chunks:
             if not goes_on(chunk):

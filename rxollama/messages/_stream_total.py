@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import Generic, TypeVar, cast
 
+from rxollama.messages._batch import Batch, ChunkBatch
 from rxollama.messages._chunk import ChatChunk, ChunkSum
 
 __all__ = ("StreamTotal",)
@@ -47,6 +48,14 @@ class StreamTotal(Generic[T]):
             self._last[0] = item
         else:
             self._last.append(item)
+
+    def extend(self, batch: Batch[T]) -> None:
+        """Add all items of a batch."""
+        chunks = self._chunks
+        if chunks is not None and isinstance(batch, ChunkBatch) and batch.add_to(chunks):
+            return
+        for item in batch.sums():
+            self.add(item)
 
     def _add_chunk(self, chunk: ChatChunk) -> None:
         chunks = self._chunks

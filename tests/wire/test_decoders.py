@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ _ANSWER = _HI + _THERE + _DONE
 _KINDS: list[Kind[Any]] = [CHAT, GENERATE, PROGRESS]
 
 
-def _contents(chunks: list[ChatChunk]) -> list[str]:
+def _contents(chunks: Iterable[ChatChunk]) -> list[str]:
     return [chunk.message.content for chunk in chunks]
 
 

@@ -1,0 +1,178 @@
+"""The items of one read, which own operators pass on as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from rxollama.messages._chunk import ChatChunk, ChunkSum
+from rxollama.messages._message import Message
+
+__all__ = ("Batch", "ChunkBatch", "PlainRecord", "TextBatch", "text_chunk")
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Batch(Generic[T_co]):
+    """
+    Several items in a row, which are built when they are first asked for.
+
+    Args:
+        count: The number of items, at least one.
+        build: Builds the items. It is called at most once.
+        last: The last item, if it is built already.
+    """
+
+    __slots__ = ("_build", "_items", "_last", "count")
+
+    def __init__(self, count: int, build: Callable[[], Sequence[T_co]], last: T_co | None = None) -> None:
+        self.count = count
+        self._build = build
+        self._last = last
+        self._items: Sequence[T_co] | None = None
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return self.count
+
+    def __iter__(self) -> Iterator[T_co]:
+        """Iterate over the items."""
+        return iter(self.items)
+
+    @property
+    def items(self) -> Sequence[T_co]:
+        """The items."""
+        if self._items is None:
+            self._items = self._built()
+        return self._items
+
+    @property
+    def last(self) -> T_co:
+        """The last item."""
+        return self.items[-1] if self._last is None else self._last
+
+    def sums(self) -> Sequence[T_co]:
+        """Return the fewest items with the same sum and reading order; of items that do not add up, all."""
+        return self.items
+
+    def _built(self) -> Sequence[T_co]:
+        return self._build()
+
+
+class TextBatch(Batch[str]):
+    """
+    Text deltas in a row.
+
+    Args:
+        text: Their sum.
+        parts: The deltas, and any number of empty texts between them, which are not items.
+    """
+
+    __slots__ = ("_parts", "text")
+
+    def __init__(self, text: str, parts: Sequence[str]) -> None:
+        super().__init__(len(parts) - parts.count(""), list)
+        self.text = text
+        self._parts = parts
+
+    def sums(self) -> Sequence[str]:
+        """Return the text."""
+        return (self.text,)
+
+    def _built(self) -> Sequence[str]:
+        return [part for part in self._parts if part]
+
+
+class PlainRecord(Protocol):
+    """What a record has beside its texts."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model; not empty."""
+        ...
+
+    @property
+    def created_at(self) -> str:
+        """The time at which the server made the record; not empty."""
+        ...
+
+
+class ChunkBatch(Batch[ChatChunk]):
+    """
+    Chunks of the assistant in a row, with nothing but text.
+
+    Args:
+        records: The records of the chunks.
+        contents: The content of each; it may be empty.
+        thinkings: The thinking of each; it may be empty.
+    """
+
+    __slots__ = ("_contents", "_records", "_thinkings", "content", "content_batch", "thinking", "thinking_batch")
+
+    content: str
+    """The content of all."""
+    thinking: str
+    """The thinking of all."""
+    content_batch: TextBatch
+    """The content, delta by delta."""
+    thinking_batch: TextBatch
+    """The thinking, delta by delta."""
+
+    def __init__(self, records: Sequence[PlainRecord], contents: Sequence[str], thinkings: Sequence[str]) -> None:
+        super().__init__(len(records), list)
+        self._records, self._contents, self._thinkings = records, contents, thinkings
+        self.content, self.thinking = "".join(contents), "".join(thinkings)
+        self.content_batch = TextBatch(self.content, contents)
+        self.thinking_batch = TextBatch(self.thinking, thinkings)
+
+    def rest(self, start: int) -> ChunkBatch:
+        """Return the batch without its first items."""
+        if not start:
+            return self
+        rest = ChunkBatch(self._records[start:], self._contents[start:], self._thinkings[start:])
+        if self._items is not None:
+            rest._items = self._items[start:]
+        return rest
+
+    def add_to(self, total: ChunkSum) -> bool:
+        """Add all of it to a sum, if it continues the sum's message; return whether it does."""
+        last = self._records[-1]
+        ends_thinking = self._ends_thinking() if self.content and self.thinking else bool(self.thinking)
+        return total.add_texts(self.thinking, self.content, last.model, last.created_at, ends_thinking=ends_thinking)
+
+    def sums(self) -> Sequence[ChatChunk]:
+        """Return one chunk for each stretch of thinking, then content."""
+        if not (self.content and self.thinking):
+            return (text_chunk(self._records[-1], self.content, self.thinking),)
+        return self._stretches()
+
+    def _stretches(self) -> list[ChatChunk]:
+        stretches: list[ChatChunk] = []
+        start = 0
+        has_content = False
+        for place, thinking in enumerate(self._thinkings):
+            if thinking and has_content:
+                stretches.append(self._sum(start, place))
+                start, has_content = place, False
+            has_content = has_content or bool(self._contents[place])
+        stretches.append(self._sum(start, self.count))
+        return stretches
+
+    def _sum(self, start: int, end: int) -> ChatChunk:
+        content, thinking = "".join(self._contents[start:end]), "".join(self._thinkings[start:end])
+        return text_chunk(self._records[end - 1], content, thinking)
+
+    def _ends_thinking(self) -> bool:
+        for content, thinking in zip(reversed(self._contents), reversed(self._thinkings), strict=True):
+            if content or thinking:
+                return not content
+        return False
+
+    def _built(self) -> Sequence[ChatChunk]:
+        return [*map(text_chunk, self._records, self._contents, self._thinkings)]
+
+
+def text_chunk(record: PlainRecord, content: str, thinking: str) -> ChatChunk:
+    """Return the chunk of a record with nothing but text."""
+    message = Message("assistant", content, thinking)
+    return ChatChunk(model=record.model, created_at=record.created_at, message=message)
