@@ -47,7 +47,10 @@ Job: TypeAlias = tuple[asyncio.AbstractEventLoop, Callable[[], Coroutine[Any, An
 
 def running() -> asyncio.AbstractEventLoop | None:
     """Return the loop that runs on this thread, or None."""
-    return asyncio._get_running_loop()  # noqa: SLF001 - asyncio exports it; the other way costs an exception.
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def stream_loop() -> asyncio.AbstractEventLoop:

@@ -14,7 +14,7 @@ from rxollama._tool_loop import RaiseOn, Through, ToolLoopOptions, converse
 from rxollama._wire import CHAT, GENERATE, MAX_LINE, Decoder, LineDecoder, encode_chat, encode_generate
 from rxollama.client._address import base_url
 from rxollama.client._endpoints import Endpoints
-from rxollama.client._lazy_transport import LazyTransport, http_transport
+from rxollama.client._lazy_transport import LazyTransport
 from rxollama.client._settings import check_http_client, check_transport, header_fields, key_of
 from rxollama.client._source import RequestPlan, source
 from rxollama.messages import (
@@ -83,7 +83,7 @@ class Ollama(Endpoints):
         self._max_line = max_line
         self._streams = Streams()
         key = key_of(os.environ.get("OLLAMA_API_KEY", "") if api_key is None else api_key)
-        self._default = LazyTransport(http_transport(self._base_url, key, header_fields(headers), http_client))
+        self._default = LazyTransport(self._base_url, key, header_fields(headers), http_client)
         self._transport: Transport = transport or self._default
         # A transport of the caller's may lead anywhere: its host is known only if the caller names it.
         self._host = self._base_url if transport is None or host is not None else ""

@@ -1,49 +1,69 @@
-"""The default transport, loaded when a client first connects: it takes a third of the library's import time."""
+"""
+The default transport, which is imported when a client first connects.
+
+The import is a third of the library's import time, and programs that never connect do without it. It runs on a thread
+of its own, so that the event loop of the first request goes on.
+
+The law of forks: no process forks while that thread imports. A forked child has no such thread. It would inherit
+modules that are half imported and locks that nobody releases, so its own first request would wait for good. So a fork
+first waits for the import. Two alternatives do not hold: an import on the loop blocks it, and a child cannot repair
+what it inherits, because Python offers no way to release the locks of modules.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, TypeAlias
 
+from rxollama._runtime import call_on
 from rxollama.transport import Request, Response
 
 if TYPE_CHECKING:
     from rxollama._http import AsyncClient, HttpTransport
 
-__all__ = ("LazyTransport", "http_transport")
+    Kind: TypeAlias = type[HttpTransport]
 
+__all__ = ("LazyTransport",)
 
-def http_transport(
-    base_url: str, api_key: str, headers: Mapping[str, str] | None, client: AsyncClient | None
-) -> Callable[[], HttpTransport]:
-    """Return a function that makes the HTTP transport of a server."""
-
-    def make() -> HttpTransport:
-        from rxollama._http import HttpTransport  # noqa: PLC0415 - See the head of this module.
-
-        return HttpTransport(base_url, api_key=api_key, headers=headers, client=client)
-
-    return make
+_PATIENCE = 5.0
 
 
 class LazyTransport:
     """
-    A transport that is made when it is first used.
+    The HTTP transport of a client, made when it is first used.
 
     Args:
-        make: Returns the transport.
+        base_url: Scheme, host, port and path prefix of the server.
+        api_key: The key, sent as Bearer.
+        headers: More headers for each request.
+        client: The HTTP client to use instead of an own one.
     """
 
-    def __init__(self, make: Callable[[], HttpTransport]) -> None:
-        self._make = make
+    def __init__(
+        self, base_url: str, api_key: str, headers: Mapping[str, str] | None, client: AsyncClient | None
+    ) -> None:
+        self._base_url = base_url
+        self._api_key = api_key
+        self._headers = headers
+        self._client = client
         self._made: dict[None, HttpTransport] = {}
 
     def open(self, request: Request) -> AbstractAsyncContextManager[Response]:
         """Send a request; see `rxollama.transport.Transport`."""
+        made = self._made.get(None)
+        return self._open_first(request) if made is None else made.open(request)
+
+    @asynccontextmanager
+    async def _open_first(self, request: Request) -> AsyncGenerator[Response, None]:
+        kind = await _http.imported()
+        fresh = kind(self._base_url, api_key=self._api_key, headers=self._headers, client=self._client)
         # A lock could stay locked in a forked child. `setdefault` is atomic, so two threads that are first share one.
-        made = self._made.get(None) or self._made.setdefault(None, self._make())
-        return made.open(request)
+        async with self._made.setdefault(None, fresh).open(request) as response:
+            yield response
 
     def close(self) -> None:
         """Close the transport, if it was made."""
@@ -54,3 +74,106 @@ class LazyTransport:
         """Close the transport, if it was made."""
         for made in list(self._made.values()):
             await made.aclose()
+
+
+class _Attempt:
+    """One try of the import. It has no lock, which a forked child could inherit locked."""
+
+    def __init__(self) -> None:
+        self.kind: Kind | None = None
+        self.error: BaseException | None = None
+        self.is_over = False
+        self.waiting: list[Callable[[], None]] = []
+
+    def end(self) -> None:
+        """Wake up whoever waits for the end."""
+        self.is_over = True
+        for wake in self.waiting.copy():
+            wake()
+
+    async def over(self) -> None:
+        """Wait for the end."""
+        if self.is_over:
+            return
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        self.waiting.append(lambda: call_on(loop, over.set))
+        # It looks again after it has joined the others: an attempt that ended in between did not see it.
+        if not self.is_over:  # pragma: no branch - It seldom ends just here.
+            await over.wait()
+
+
+class _Import:
+    """The import of the HTTP transport, which all clients of the process share."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[None, _Attempt] = {}
+        # Held by who imports, and by who forks. A module that is imported may fork, so a thread may take it twice.
+        self._turn = threading.RLock()
+
+    async def imported(self) -> Kind:
+        """
+        Wait for the import, and return the class of the transport.
+
+        Raises:
+            ImportError: If the import failed. The next request tries it again.
+        """
+        attempt = self._attempts.get(None) or self._begin()
+        await attempt.over()
+        if attempt.kind is None:
+            error = attempt.error
+            raise ImportError(
+                f"the HTTP transport cannot be imported ({type(error).__name__}: {error}): "
+                "expected the packages that rxollama depends on; install them again"
+            ) from error
+        return attempt.kind
+
+    def _begin(self) -> _Attempt:
+        fresh = _Attempt()
+        attempt = self._attempts.setdefault(None, fresh)
+        if attempt is fresh:  # pragma: no branch - Two threads seldom begin at once.
+            try:
+                # The interpreter waits for this thread as it exits. An executor's thread would outlive the import.
+                threading.Thread(target=self._run, args=(fresh,), name="rxollama-import").start()
+            except RuntimeError:
+                # No thread can be started, as while the interpreter exits.
+                self._run(fresh)
+        return attempt
+
+    def _run(self, attempt: _Attempt) -> None:
+        try:
+            with self._turn:
+                from rxollama._http import HttpTransport  # noqa: PLC0415 - See the head of this module.
+            attempt.kind = HttpTransport
+        except BaseException as error:  # noqa: BLE001 - It is raised where the import is awaited.
+            attempt.error = error
+            self._attempts.clear()
+        attempt.end()
+
+    def before_fork(self) -> None:
+        """
+        Wait for an import that runs on another thread.
+
+        The wait has an end, because the importing thread may need a lock that the forking thread holds.
+        """
+        self._turn.acquire(timeout=_PATIENCE)
+
+    def after_fork_in_parent(self) -> None:
+        """Let imports go on."""
+        # It was not acquired if the wait was given up.
+        with suppress(RuntimeError):
+            self._turn.release()
+
+    def after_fork_in_child(self) -> None:
+        """Forget an import that had not ended, whose thread the child does not have."""
+        self._turn = threading.RLock()
+        if (attempt := self._attempts.get(None)) is not None and not attempt.is_over:
+            self._attempts.clear()
+
+
+_http = _Import()
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no forks.
+    os.register_at_fork(
+        before=_http.before_fork,
+        after_in_parent=_http.after_fork_in_parent,
+        after_in_child=_http.after_fork_in_child,
+    )

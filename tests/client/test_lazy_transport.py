@@ -1,0 +1,283 @@
+"""The import of the default transport: beside the loop, once, and never across a fork."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from textwrap import dedent
+
+import pytest
+from programs import Program
+
+from rxollama.testing import Reply, ScriptedOllama
+
+Start = Callable[..., Program]
+
+# A finder that is asked about every import and finds none. A program replaces `seen`.
+FINDER = """
+import asyncio
+import os
+import threading
+from rxollama import Ollama, run
+from rxollama.errors import ClientClosedError
+
+PATIENCE = 10.0
+URL = sys.argv[1]
+
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        seen(name)
+
+
+sys.meta_path.insert(0, Finder())
+"""
+
+# A program that forks, and asks in each child. It prints the exit statuses of the children.
+FORKING = """
+import signal
+import warnings
+
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads.
+children = []
+
+
+def fork():
+    if child := os.fork():
+        children.append(child)
+        return
+    signal.alarm(15)
+    status = 5
+    try:
+        status = 0 if run(Ollama(URL).chat("m", "Are you there?")).done else 4
+    finally:
+        os._exit(status)
+
+
+def ask():
+    print(run(Ollama(URL).chat("m", "Hello")).message.content)
+
+
+def statuses():
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+"""
+
+
+@pytest.fixture
+def program(start: Start, server: ScriptedOllama) -> Callable[[str], Program]:
+    """Return a function that starts a program that watches its imports."""
+    server.always(Reply.answer("Yes"))
+    return lambda code: start(FINDER + FORKING + dedent(code), server.url)
+
+
+def test_the_loop_goes_on(program: Callable[[str], Program]) -> None:
+    """A loop runs its callbacks while the first request imports the transport."""
+    code = """
+    async def main():
+        loop, ran = asyncio.get_running_loop(), threading.Event()
+
+        def watch(name):
+            if name in {"rxollama._http", "httpx"}:
+                ran.clear()
+                loop.call_soon_threadsafe(ran.set)
+                print(name, ran.wait(PATIENCE))
+
+        global seen
+        seen = watch
+        print((await Ollama(URL).chat("m", "Hello")).done, *(thread.name for thread in threading.enumerate()))
+
+    seen = print
+    asyncio.run(main())
+    """
+    assert program(code).end().splitlines() == ["rxollama._http True", "httpx True", "True MainThread"]
+
+
+def test_shared(program: Callable[[str], Program]) -> None:
+    """Two first requests, of two clients on two loops, share one import."""
+    code = """
+    def seen(name):
+        if name == "rxollama._http":
+            names.append(name)
+            both.wait(PATIENCE)
+
+    async def main():
+        request = asyncio.ensure_future(Ollama(URL).chat("m", "Hello"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        both.wait(PATIENCE)
+        answers.append((await request).done)
+
+    names, answers, both = [], [], threading.Barrier(3)
+    threads = [threading.Thread(target=asyncio.run, args=(main(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(names, answers)
+    """
+    assert program(code).end() == "['rxollama._http'] [True, True]"
+
+
+def test_failing(program: Callable[[str], Program]) -> None:
+    """Subscribers receive the error of an import that failed, and the next request tries it again."""
+    code = """
+    def seen(name):
+        if name == "httpx" and failing:
+            raise SyntaxError("it is written for another Python")
+
+    failing = True
+    with Ollama(URL) as ollama:
+        for _ in range(2):
+            ended = threading.Event()
+            ollama.version().subscribe(on_error=lambda error: print(repr(error), error.__cause__) or ended.set())
+            ended.wait(PATIENCE)
+        failing = False
+        print(run(ollama.chat("m", "Hello")).done)
+    """
+    told = (
+        "ImportError('the HTTP transport cannot be imported (SyntaxError: it is written for another Python): expected "
+        "the packages that rxollama depends on; install them again') it is written for another Python"
+    )
+    assert program(code).end().splitlines() == [told, told, "True"]
+
+
+@pytest.mark.parametrize("closing", ["ollama.close()", "asyncio.run(ollama.aclose())"])
+def test_closed_meanwhile(program: Callable[[str], Program], server: ScriptedOllama, closing: str) -> None:
+    """A client that is closed during the import ends its streams, and sends nothing."""
+    code = f"""
+    def seen(name):
+        if name == "rxollama._http":
+            importing.set()
+            print(ended.wait(PATIENCE))
+
+    def on_error(error):
+        print(repr(error))
+        ended.set()
+
+    importing, ended = threading.Event(), threading.Event()
+    ollama = Ollama(URL)
+    ollama.chat("m", "Hello").subscribe(on_error=on_error)
+    importing.wait(PATIENCE)
+    {closing}
+    """
+    told = "ClientClosedError('the client was closed while this stream was running')"
+    assert sorted(program(code).end().splitlines()) == [told, "True"]
+    assert not server.requests
+
+
+@pytest.mark.parametrize("where", ["asyncio.run(main())", "Ollama(URL).chat('m', 'Hello').subscribe()"])
+def test_exit_meanwhile(program: Callable[[str], Program], where: str) -> None:
+    """A program that ends during the import ends quietly."""
+    code = f"""
+    def seen(name):
+        importing.set()
+
+    async def main():
+        Ollama(URL).chat("m", "Hello").subscribe()
+        await asyncio.to_thread(importing.wait, PATIENCE)
+
+    importing = threading.Event()
+    {where}
+    importing.wait(PATIENCE)
+    """
+    assert program(code).end() == ""
+
+
+def test_without_threads(program: Callable[[str], Program]) -> None:
+    """Where no thread can be started, the request imports the transport by itself."""
+    code = """
+    async def main():
+        threading.stack_size(1 << 46)
+        print((await Ollama(URL).chat("m", "Hello")).done)
+
+    seen = str
+    asyncio.run(main())
+    """
+    assert program(code).end() == "True"
+
+
+@pytest.mark.parametrize("module", ["rxollama._http", "httpx._models"])
+def test_fork_meanwhile(program: Callable[[str], Program], module: str) -> None:
+    """A process that forks during the import has a child that can ask."""
+    code = f"""
+    def seen(name):
+        if name == {module!r} and not forking.is_set():
+            importing.set()
+            forking.wait(PATIENCE)
+
+    importing, forking = threading.Event(), threading.Event()
+    asker = threading.Thread(target=ask)
+    asker.start()
+    importing.wait(PATIENCE)
+    forking.set()
+    if not (child := os.fork()):
+        signal.alarm(15)
+        sys.exit(not run(Ollama(URL).chat("m", "Are you there?")).done)
+    children.append(child)
+    asker.join()
+    print(statuses())
+    """
+    assert program(code).end().splitlines() == ["Yes", "[0]"]
+
+
+def test_fork_by_an_import(program: Callable[[str], Program]) -> None:
+    """A module that forks while it is imported does not wait for itself."""
+    code = """
+    def seen(name):
+        if name == "httpx":
+            children.append(os.fork())
+            if not children[-1]:
+                os._exit(3)
+
+    ask()
+    print(statuses())
+    """
+    assert program(code).end().splitlines() == ["Yes", "[3]"]
+
+
+def test_fork_that_an_import_waits_for(program: Callable[[str], Program]) -> None:
+    """A fork that the import itself waits for is only late."""
+    code = """
+    def watch(event, arguments):
+        # Finders are asked under a lock that forks take, but modules are run without it.
+        if event == "exec" and arguments[0].co_filename.endswith(os.path.join("httpx", "_models.py")):
+            importing.set()
+            print(forked.wait(PATIENCE))
+
+    seen = str
+    importing, forked = threading.Event(), threading.Event()
+    sys.addaudithook(watch)
+    asker = threading.Thread(target=ask)
+    asker.start()
+    importing.wait(PATIENCE)
+    if not (child := os.fork()):
+        sys.exit(3)
+    children.append(child)
+    forked.set()
+    asker.join()
+    print(statuses())
+    """
+    assert program(code).end().splitlines() == ["True", "Yes", "[3]"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fork_at_any_moment(program: Callable[[str], Program], seed: int) -> None:
+    """A process that forks at random moments of its first requests has children that can ask."""
+    code = f"""
+    import random
+    import time
+
+    def fork_often():
+        moments = random.Random({seed})
+        for _ in range(8):
+            time.sleep(moments.random() / 25)
+            fork()
+
+    seen = str
+    forker = threading.Thread(target=fork_often)
+    forker.start()
+    for _ in range(3):
+        ask()
+    forker.join()
+    print(statuses())
+    """
+    assert program(code).end().splitlines() == ["Yes"] * 3 + [str([0] * 8)]
