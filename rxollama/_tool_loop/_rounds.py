@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from rxollama._runtime import Stream, Streams, Subscription, call_on, running
+from rxollama._runtime import Sink, Stream, Streams, Subscription, batch_path, call_on, running
 from rxollama._tool_loop._decision import was_cancelled
 from rxollama._tool_loop._options import ToolLoopOptions
 from rxollama._tool_loop._tool_call import ToolRunner
 from rxollama.errors import InvalidValueError, StreamError, TooManyRoundsError
-from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ResponseBuilder, ToolCall
+from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ChunkBatch, ResponseBuilder, ToolCall
 
 __all__ = ("converse",)
 
@@ -71,6 +71,7 @@ class ToolLoop(Subscription[ChatChunk]):
         self._scheduler = scheduler
         self._builder = ResponseBuilder()
         self._is_failing = False
+        self._ready_below, self._absorb_below = batch_path(observer)
 
     def _fill_in(self, error: StreamError) -> None:
         error.model = error.model or self._request.model
@@ -147,6 +148,14 @@ class ToolLoop(Subscription[ChatChunk]):
             self._builder.add(chunk)
             self._observer.on_next(chunk)
 
+    def _is_ready(self, batch: ChunkBatch) -> bool:
+        return running() is self.loop and self._ready_below(batch)
+
+    def _absorb(self, batch: ChunkBatch) -> None:
+        if not self._over:
+            self._builder.extend(batch)
+            self._absorb_below(batch)
+
     async def _receive(self, request: ChatRequest, on_chunk: Callable[[ChatChunk], None]) -> None:
         """Receive the answer to a request on this loop, whichever thread its chunks come from."""
         loop, through = self.loop, self._options.through
@@ -180,7 +189,8 @@ class ToolLoop(Subscription[ChatChunk]):
 
         stream = self._sent(request)
         answer = stream if through is None else through(stream)
-        subscription = answer.subscribe(on_next, on_error, on_completed, scheduler=self._scheduler)
+        sink = Sink(on_next, on_error, on_completed, self._is_ready, self._absorb)
+        subscription = answer.subscribe(sink, scheduler=self._scheduler)
         try:
             await ended.wait()
         finally:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from reactivex import Observable, abc
 from reactivex.disposable import SingleAssignmentDisposable
 
+from rxollama._runtime import Sink, batch_path
 from rxollama.conversation._turn import is_whole
-from rxollama.messages import ChatChunk, ChatResponse, ResponseBuilder
+from rxollama.messages import ChatChunk, ChatResponse, ChunkBatch, ResponseBuilder
 
 __all__ = ("AddTurn", "TurnSubscription")
 
@@ -32,6 +33,7 @@ class TurnSubscription:
 
     def __init__(self, observer: abc.ObserverBase[ChatChunk], add_turn: AddTurn) -> None:
         self._observer = observer
+        self._ready_below, self._absorb_below = batch_path(observer)
         self._add_turn = add_turn
         self._lock = threading.Lock()
         self._builder: ResponseBuilder | None = ResponseBuilder()
@@ -40,9 +42,8 @@ class TurnSubscription:
 
     def subscribe(self, source: Observable[ChatChunk], scheduler: abc.SchedulerBase | None) -> None:
         """Subscribe to the answer."""
-        self._source.disposable = source.subscribe(
-            self._on_next, self._on_error, self._on_completed, scheduler=scheduler
-        )
+        sink = Sink(self._on_next, self._on_error, self._on_completed, self._ready_below, self._absorb)
+        self._source.disposable = source.subscribe(sink, scheduler=scheduler)
 
     def dispose(self) -> None:
         """Close the request and add to the history what arrived."""
@@ -59,6 +60,13 @@ class TurnSubscription:
                     self._builder = None
                     self._add_turn(response, False)
         self._observer.on_next(chunk)
+
+    def _absorb(self, batch: ChunkBatch) -> None:
+        with self._lock:
+            if self._builder is not None:
+                self._builder.extend(batch)
+                self._has_begun = True
+        self._absorb_below(batch)
 
     def _on_error(self, error: Exception) -> None:
         self._finish(completed=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from rxollama.messages._chunk import ChatChunk, ChunkSum
+from msgspec.structs import replace
+
+from rxollama.messages._chunk import ChatChunk, ChunkSum, Mark
 from rxollama.messages._message import Message
 
 __all__ = ("Batch", "ChunkBatch", "PlainRecord", "TextBatch", "text_chunk")
@@ -21,6 +23,8 @@ class Batch(Generic[T_co]):
         count: The number of items, at least one.
         build: Builds the items. It is called at most once.
         last: The last item, if it is built already.
+
+    .. versionadded:: 0.1
     """
 
     __slots__ = ("_build", "_items", "_last", "count")
@@ -66,6 +70,8 @@ class TextBatch(Batch[str]):
     Args:
         text: Their sum.
         parts: The deltas, and any number of empty texts between them, which are not items.
+
+    .. versionadded:: 0.1
     """
 
     __slots__ = ("_parts", "text")
@@ -84,7 +90,11 @@ class TextBatch(Batch[str]):
 
 
 class PlainRecord(Protocol):
-    """What a record has beside its texts."""
+    """
+    What a record has beside its texts.
+
+    .. versionadded:: 0.1
+    """
 
     @property
     def model(self) -> str:
@@ -105,6 +115,8 @@ class ChunkBatch(Batch[ChatChunk]):
         records: The records of the chunks.
         contents: The content of each; it may be empty.
         thinkings: The thinking of each; it may be empty.
+
+    .. versionadded:: 0.1
     """
 
     __slots__ = ("_contents", "_records", "_thinkings", "content", "content_batch", "thinking", "thinking_batch")
@@ -125,6 +137,16 @@ class ChunkBatch(Batch[ChatChunk]):
         self.content_batch = TextBatch(self.content, contents)
         self.thinking_batch = TextBatch(self.thinking, thinkings)
 
+    @property
+    def has_one_kind(self) -> bool:
+        """Whether it has no thinking, or no content."""
+        return not (self.content and self.thinking)
+
+    @property
+    def model(self) -> str:
+        """The model of the last chunk."""
+        return self._records[-1].model
+
     def rest(self, start: int) -> ChunkBatch:
         """Return the batch without its first items."""
         if not start:
@@ -134,15 +156,27 @@ class ChunkBatch(Batch[ChatChunk]):
             rest._items = self._items[start:]
         return rest
 
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Iterate over the thinking and content of each chunk."""
+        return zip(self._thinkings, self._contents, strict=True)
+
+    def marks(self, before: Mark) -> Iterator[tuple[Mark, str]]:
+        """Iterate over the lengths after each chunk of a sum that continues from *before*, and over the models."""
+        content, thinking = before.content, before.thinking
+        for record, (more_thinking, more_content) in zip(self._records, self.texts(), strict=True):
+            content += len(more_content)
+            thinking += len(more_thinking)
+            yield replace(before, role="assistant", content=content, thinking=thinking), record.model
+
     def add_to(self, total: ChunkSum) -> bool:
         """Add all of it to a sum, if it continues the sum's message; return whether it does."""
         last = self._records[-1]
-        ends_thinking = self._ends_thinking() if self.content and self.thinking else bool(self.thinking)
+        ends_thinking = bool(self.thinking) if self.has_one_kind else self._ends_thinking()
         return total.add_texts(self.thinking, self.content, last.model, last.created_at, ends_thinking=ends_thinking)
 
     def sums(self) -> Sequence[ChatChunk]:
         """Return one chunk for each stretch of thinking, then content."""
-        if not (self.content and self.thinking):
+        if self.has_one_kind:
             return (text_chunk(self._records[-1], self.content, self.thinking),)
         return self._stretches()
 
@@ -173,6 +207,10 @@ class ChunkBatch(Batch[ChatChunk]):
 
 
 def text_chunk(record: PlainRecord, content: str, thinking: str) -> ChatChunk:
-    """Return the chunk of a record with nothing but text."""
+    """
+    Return the chunk of a record with nothing but text.
+
+    .. versionadded:: 0.1
+    """
     message = Message("assistant", content, thinking)
     return ChatChunk(model=record.model, created_at=record.created_at, message=message)

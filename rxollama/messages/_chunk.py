@@ -11,7 +11,7 @@ from rxollama.messages._message import Message, ToolCall
 from rxollama.messages._metrics import ClientTiming, Metrics
 from rxollama.messages._value import Value, plain
 
-__all__ = ("ChatChunk", "ChunkSum", "Logprob", "TokenLogprob", "continues", "metrics_of")
+__all__ = ("ChatChunk", "ChunkSum", "Logprob", "Mark", "TokenLogprob", "continues", "metrics_of")
 
 
 class TokenLogprob(Value, frozen=True, gc=False):

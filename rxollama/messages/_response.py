@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, final
 
 from msgspec.structs import replace
 
-from rxollama.messages._batch import ChunkBatch
-from rxollama.messages._chunk import ChatChunk, ChunkSum, Logprob, metrics_of
+from rxollama.messages._batch import Batch, ChunkBatch
+from rxollama.messages._chunk import ChatChunk, ChunkSum, Logprob, Mark, metrics_of
 from rxollama.messages._message import Message
 from rxollama.messages._metrics import ClientTiming, Metrics
 from rxollama.messages._value import plain
@@ -194,6 +194,26 @@ class ResponseBuilder:
                 self._append(chunk)
                 goes_on = self._current.goes_on
 
+    def snapshots(self, batch: ChunkBatch) -> Batch[ChatResponse]:
+        """
+        Add the chunks of a batch.
+
+        Returns:
+            The responses after each chunk, to be built before the next chunk is added.
+        """
+        before = self._current.mark()
+        if not batch.add_to(self._current):
+            each: list[ChatResponse] = []
+            for chunk in batch:
+                self.add(chunk)
+                each.append(self.snapshot())
+            return Batch(len(each), lambda: each)
+
+        def build() -> list[ChatResponse]:
+            return [self._at(mark, model) for mark, model in batch.marks(before)]
+
+        return Batch(len(batch), build, self.snapshot())
+
     def add(self, chunk: ChatChunk) -> None:
         """Add the next chunk."""
         if not self._current.goes_on(chunk):
@@ -237,8 +257,12 @@ class ResponseBuilder:
         Returns:
             The response. Its texts are joined when they are first read.
         """
+        return self._at(self._current.mark(), self._current.model, timing)
+
+    def _at(self, mark: Mark, model: str, timing: ClientTiming | None = None) -> ChatResponse:
+        """Return the response as it was at a mark of the current message."""
         current, earlier, end = self._current, self._logprobs, self._end
-        mark, whole, count = current.mark(), self._whole, len(self._whole)
+        whole, count = self._whole, len(self._whole)
 
         def read() -> _Words:
             # Sums and lists only grow: what they held at the mark is still there.
@@ -259,5 +283,5 @@ class ResponseBuilder:
             metrics=metrics or _NO_METRICS,
             done=end.done,
             done_reason=end.done_reason if end.done else "",
-            model=current.model,
+            model=model,
         )

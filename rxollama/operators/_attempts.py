@@ -20,7 +20,8 @@ from reactivex import Observable, abc
 from reactivex.disposable import SerialDisposable, SingleAssignmentDisposable
 
 from .._checks import check_callable
-from ..messages import ChatChunk
+from .._runtime import Sink, batch_path
+from ..messages import ChatChunk, ChunkBatch
 from ._ending import emit_and_end
 
 __all__ = ("Attempts", "add_note", "check_predicate", "describe", "is_answer")
@@ -68,6 +69,7 @@ class Attempts:
         follow: Callable[[Exception], Observable[ChatChunk] | None],
     ) -> None:
         self._observer = observer
+        self._ready, self._absorb = batch_path(observer)
         self._scheduler = scheduler
         self._name = name
         self._follow = follow
@@ -84,9 +86,8 @@ class Attempts:
         # A source may fail, and the next be subscribed, before `subscribe` returns.
         place = SingleAssignmentDisposable()
         self.current.disposable = place
-        place.disposable = source.subscribe(
-            self._on_next, self._on_error, self._on_completed, scheduler=self._scheduler
-        )
+        sink = Sink(self._on_next, self._on_error, self._on_completed, self._is_ready, self._absorb)
+        place.disposable = source.subscribe(sink, scheduler=self._scheduler)
 
     def _on_next(self, chunk: ChatChunk) -> None:
         if self._has_answered:
@@ -97,6 +98,9 @@ class Attempts:
                 self._observer.on_next(each)
         else:
             self._held.append(chunk)
+
+    def _is_ready(self, batch: ChunkBatch) -> bool:
+        return self._has_answered and self._ready(batch)
 
     def _on_completed(self) -> None:
         emit_and_end(self._observer, self._take_held())

@@ -7,6 +7,7 @@ from typing import final
 from ..messages import (
     ChatChunk,
     ChatEvent,
+    ChunkBatch,
     ContentDelta,
     ContentEnded,
     ContentStarted,
@@ -50,17 +51,16 @@ class EventBuilder:
         if message.role == "tool":
             outcome = ToolFailed if chunk.tool_failed else ToolReturned
             return [*self.close(), outcome(message.tool_name, message.content, message.tool_call_id)]
-        built: list[ChatEvent] = []
-        if message.thinking:
-            built += self._begin(_THINKING)
-            built.append(ThinkingDelta(message.thinking))
-        if message.content:
-            built += self._begin(_CONTENT)
-            built.append(ContentDelta(message.content))
+        built = self._texts(message.thinking, message.content)
         if message.tool_calls or chunk.done:
             built += self.close()
             built += map(ToolCalled, message.tool_calls)
         return built
+
+    def extend(self, batch: ChunkBatch) -> list[ChatEvent]:
+        """Add a batch and return the events of its chunks."""
+        self._builder.extend(batch)
+        return [event for thinking, content in batch.texts() for event in self._texts(thinking, content)]
 
     def close(self) -> tuple[ChatEvent, ...]:
         """Return the ended event of the open text, if there is one."""
@@ -71,6 +71,16 @@ class EventBuilder:
         """Return the ended event of the open text and, if the last message is done, `Finished`."""
         response = self._builder.snapshot()
         return (*self.close(), Finished(response)) if response.done else self.close()
+
+    def _texts(self, thinking: str, content: str) -> list[ChatEvent]:
+        built: list[ChatEvent] = []
+        if thinking:
+            built += self._begin(_THINKING)
+            built.append(ThinkingDelta(thinking))
+        if content:
+            built += self._begin(_CONTENT)
+            built.append(ContentDelta(content))
+        return built
 
     def _begin(self, kind: tuple[ChatEvent, ChatEvent]) -> tuple[ChatEvent, ...]:
         if self._open is kind:

@@ -17,9 +17,9 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from .._invalid_value import InvalidValueError, invalid_value
-from .._runtime import Operator, Stream, chunks_of, report_error
+from .._runtime import Operator, Sink, Stream, batch_path, chunks_of, report_error
 from ..errors import StreamError, ToolArgumentsError, ToolDeniedError
-from ..messages import ChatChunk, MessageBoundary, Metrics, ToolCall, metrics_of
+from ..messages import ChatChunk, ChunkBatch, MessageBoundary, Metrics, ToolCall, metrics_of
 
 __all__ = ("Logger", "log")
 
@@ -97,10 +97,18 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
         ) -> abc.DisposableBase:
             chat_log = _ChatLog(chosen, content=content)
             add, emit = chat_log.add, observer.on_next
+            ready_below, absorb_below = batch_path(observer)
 
             def on_next(chunk: ChatChunk) -> None:
                 add(chunk)
                 emit(chunk)
+
+            def ready(batch: ChunkBatch) -> bool:
+                return chat_log.is_within_text and ready_below(batch)
+
+            def absorb(batch: ChunkBatch) -> None:
+                chat_log.extend(batch)
+                absorb_below(batch)
 
             def on_error(error: Exception) -> None:
                 chat_log.write_failed(error)
@@ -110,7 +118,8 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
                 chat_log.write_finished()
                 observer.on_completed()
 
-            subscription = source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+            sink = Sink(on_next, on_error, on_completed, ready, absorb)
+            subscription = source.subscribe(sink, scheduler=scheduler)
 
             def dispose() -> None:
                 chat_log.write_cancelled()
@@ -144,6 +153,18 @@ class _ChatLog:
         self._chunk_count = self._content_length = self._thinking_length = 0
         self._tool_call_count = self._tool_result_count = self._tool_failure_count = 0
         self._write("info", "chat_started", {})
+
+    @property
+    def is_within_text(self) -> bool:
+        """Whether text of the assistant would only be counted."""
+        return self._first_token is not None and self._texts is None and self._boundary.role == "assistant"
+
+    def extend(self, batch: ChunkBatch) -> None:
+        """Count the chunks of a batch, within a text."""
+        self._chunk_count += len(batch)
+        self._model = batch.model
+        self._content_length += len(batch.content)
+        self._thinking_length += len(batch.thinking)
 
     def add(self, chunk: ChatChunk) -> None:
         """Add a chunk, and write the lines of its events."""

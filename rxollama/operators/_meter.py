@@ -10,8 +10,8 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._checks import check_seconds
-from .._runtime import Operator, Stream, chunks_of
-from ..messages import ChatChunk, MeterReading
+from .._runtime import Operator, Sink, Stream, chunks_of
+from ..messages import ChatChunk, ChunkBatch, MeterReading
 from ._meter_state import MeterState
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.outlet import Outlet
@@ -71,9 +71,8 @@ def meter(
             observer: abc.ObserverBase[MeterReading], scheduler_: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             running = _Meter(observer, interval, given_clock(scheduler, scheduler_) or clock_of(None))
-            running.upstream.disposable = source.subscribe(
-                running.on_next, running.on_error, running.on_completed, scheduler=scheduler_
-            )
+            sink = Sink(running.on_next, running.on_error, running.on_completed, running.ready, running.absorb)
+            running.upstream.disposable = source.subscribe(sink, scheduler=scheduler_)
             running.begin()
             return Disposable(running.dispose)
 
@@ -97,6 +96,7 @@ class _Meter:
         self._lock = threading.Lock()
         self._state = MeterState(clock.now(), seconds)
         self._goes_on = self._state.goes_on
+        self.ready = self._state.goes_on_all
         self._read_at = -math.inf
         self._ended = False
         self._outlet: Outlet[MeterReading] = Outlet(observer, self._leave)
@@ -111,6 +111,10 @@ class _Meter:
         """Count a chunk."""
         if not self._goes_on(chunk, self._now()):
             self._take(chunk)
+
+    def absorb(self, batch: ChunkBatch) -> None:
+        """Count the chunks of a batch."""
+        self._state.extend(batch, self._now())
 
     def on_error(self, error: Exception) -> None:
         """Emit the last reading, then the error."""

@@ -12,7 +12,7 @@ from typing import NamedTuple, final
 
 from msgspec.structs import replace
 
-from ..messages import ChatChunk, MessageBoundary, MeterPhase, MeterReading, Metrics, metrics_of
+from ..messages import ChatChunk, ChunkBatch, MessageBoundary, MeterPhase, MeterReading, Metrics, metrics_of
 
 __all__ = ("MeterState",)
 
@@ -27,7 +27,8 @@ class MeterState:
     """
     The counts and the phase of a chat.
 
-    All moments are of one clock, in seconds. Only `goes_on` may run while another thread calls another method.
+    All moments are of one clock, in seconds. Only `goes_on` and `extend` may run while another thread
+    calls another method.
 
     Args:
         now: The moment at which the chat begins.
@@ -95,6 +96,21 @@ class MeterState:
             self._longest = gap
         self._last = now
         return True
+
+    def goes_on_all(self, batch: ChunkBatch) -> bool:
+        """Return whether a batch only continues the latest text."""
+        phase = "answering" if batch.content else "thinking"
+        return self._open and batch.has_one_kind and phase == self.phase and self._boundary.role == "assistant"
+
+    def extend(self, batch: ChunkBatch, now: float) -> None:
+        """Count the chunks of a batch that only continues the latest text."""
+        written = len(batch.content_batch) + len(batch.thinking_batch)
+        self._written += written
+        self._others += len(batch) - written
+        self._content += len(batch.content)
+        self._thinking += len(batch.thinking)
+        self._longest = max(self._longest, now - self._last)
+        self._last = now
 
     def take(self, chunk: ChatChunk, now: float) -> bool:
         """Count a chunk of any kind, and return whether it changed the phase, or ended one more answer."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from reactivex import Observable, abc
 
-from .._runtime import Operator, Stream, chunks_of
-from ..messages import ChatChunk, ChatResponse, ResponseBuilder
+from .._runtime import Operator, Sink, Stream, always_ready, batch_path, chunks_of
+from ..messages import ChatChunk, ChatResponse, ChunkBatch, ResponseBuilder
 from ._ending import emit_and_end
 
 __all__ = ("accumulate", "collect")
@@ -51,12 +51,18 @@ def accumulate() -> Operator[ChatChunk, ChatResponse]:
         ) -> abc.DisposableBase:
             builder = ResponseBuilder()
             add, snapshot, emit = builder.add, builder.snapshot, observer.on_next
+            ready_below, absorb_below = batch_path(observer)
 
             def on_next(chunk: ChatChunk) -> None:
                 add(chunk)
                 emit(snapshot())
 
-            return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
+            def absorb(batch: ChunkBatch) -> None:
+                absorb_below(builder.snapshots(batch))
+
+            # Snapshots do not add up, so whoever is ready for any batch is ready for theirs.
+            sink = Sink(on_next, observer.on_error, observer.on_completed, ready_below, absorb)
+            return source.subscribe(sink, scheduler=scheduler)
 
         return Stream(subscribe, items=ChatResponse)
 
@@ -106,10 +112,16 @@ def collect() -> Operator[ChatChunk, ChatResponse]:
                 begun = True
                 add(chunk)
 
+            def absorb(batch: ChunkBatch) -> None:
+                nonlocal begun
+                begun = True
+                builder.extend(batch)
+
             def on_completed() -> None:
                 emit_and_end(observer, (builder.snapshot(),) if begun else ())
 
-            return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
+            sink = Sink(on_next, observer.on_error, on_completed, always_ready, absorb)
+            return source.subscribe(sink, scheduler=scheduler)
 
         return Stream(subscribe, items=ChatResponse)
 

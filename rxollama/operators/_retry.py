@@ -189,7 +189,7 @@ def _delayed(source: Observable[ChatChunk], seconds: float, clock: Clock) -> Obs
         timer.set(clock.now() + seconds, begin)
         return CompositeDisposable(Disposable(timer.put_off), upstream)
 
-    return Observable(subscribe)
+    return Stream(subscribe, items=ChatChunk, deltas=True)
 
 
 def _check_number(field: str, value: object, least: float, most: float, allowed: str) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
-from reactivex.observer import Observer
 
-from .._runtime import Stream
-from ..messages import Backlog
+from .._runtime import Sink, Stream
+from ..messages import Backlog, Batch, ChunkBatch
 from ._timing.outlet import Outlet
 
 __all__ = ("share",)
 
 T = TypeVar("T")
+
+_MANY = 256
 
 
 def share() -> Callable[[Observable[T]], Stream[T]]:
@@ -80,9 +81,8 @@ class _Shared(Generic[T]):
         subscriber.flush()
         if begins:
             outlet = connection.outlet
-            connection.upstream.disposable = self._source.subscribe(
-                outlet.on_next, outlet.end, outlet.end, scheduler=scheduler
-            )
+            sink = Sink(outlet.on_next, outlet.end, outlet.end, outlet.ready, outlet.absorb)
+            connection.upstream.disposable = self._source.subscribe(sink, scheduler=scheduler)
         return Disposable(subscriber.close)
 
 
@@ -98,12 +98,12 @@ class _Connection(Generic[T]):
         self.upstream = SingleAssignmentDisposable()
         self._lock = threading.Lock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
-        self._past: Backlog[T] = Backlog()
+        self._past: _Past[T] = _Past()
         self._subscribers: tuple[Outlet[T], ...] = ()
         self._ended = False
         self._error: Exception | None = None
-        everybody = Observer[T](on_error=self._end, on_completed=self._end)
-        self.outlet: Outlet[T] = Outlet(everybody, self.upstream.dispose, emit=self._hand_out)
+        everybody = Sink[T](self._hand_out, self._end, self._end, self._are_ready, self._absorb)
+        self.outlet: Outlet[T] = Outlet(everybody, self.upstream.dispose)
 
     def join(self, subscriber: Outlet[T]) -> None:
         """Add a subscriber, and let what it missed wait in it."""
@@ -133,9 +133,76 @@ class _Connection(Generic[T]):
         for subscriber in subscribers:
             subscriber.pass_on(item)
 
+    def _are_ready(self, batch: Batch[T]) -> bool:
+        return all(subscriber.ready(batch) for subscriber in self._subscribers)
+
+    def _absorb(self, batch: Batch[T]) -> None:
+        with self._lock:
+            self._past.extend(batch)
+            subscribers = self._subscribers
+        for subscriber in subscribers:
+            # One may have joined since all of them were asked.
+            if subscriber.ready(batch):
+                subscriber.absorb(batch)
+            else:
+                for item in batch:
+                    subscriber.pass_on(item)
+
     def _end(self, error: Exception | None = None) -> None:
         with self._lock:
             self._ended, self._error = True, error
             subscribers, self._subscribers = self._subscribers, ()
         for subscriber in subscribers:
             subscriber.end(error)
+
+
+class _Past(Generic[T]):
+    """
+    What came so far, for late subscribers.
+
+    The law: `look` gives what one backlog of all items would give. Batches in which thinking and content alternate are
+    added to it when somebody looks: that costs as much as the rest of the chain, and mostly nobody does.
+    """
+
+    __slots__ = ("_later", "_seen", "_sum", "_tail")
+
+    def __init__(self) -> None:
+        self._sum: Backlog[T] = Backlog()
+        # What comes after the sum: batches, and a backlog behind each of them.
+        self._later: list[Batch[Any] | Backlog[T]] = []
+        self._tail = self._sum
+        self._seen: list[T] | None = None
+
+    def add(self, item: T) -> None:
+        """Add an item at the end."""
+        self._seen = None
+        self._tail.add(item)
+
+    def extend(self, batch: Batch[T]) -> None:
+        """Add a batch at the end."""
+        self._seen = None
+        if not isinstance(batch, ChunkBatch) or batch.has_one_kind:
+            self._tail.extend(batch)
+            return
+        self._later.append(batch)
+        self._tail = Backlog()
+        self._later.append(self._tail)
+        if len(self._later) > _MANY:
+            self._add_up()
+
+    def look(self) -> list[T]:
+        """Return all items, added up. Whoever looks next, while nothing came, gets the same list."""
+        if self._seen is None:
+            self._add_up()
+            self._seen = self._sum.look()
+        return self._seen
+
+    def _add_up(self) -> None:
+        for part in self._later:
+            if isinstance(part, Backlog):
+                for item in part.take():
+                    self._sum.add(item)
+            else:
+                self._sum.extend(part)
+        self._later.clear()
+        self._tail = self._sum

@@ -8,8 +8,8 @@ from typing import Literal
 
 from reactivex import Observable, abc
 
-from .._runtime import Operator, Stream, chunks_of
-from ..messages import ChatChunk, ChatEvent, Value
+from .._runtime import Operator, Sink, Stream, batch_path, chunks_of
+from ..messages import Batch, ChatChunk, ChatEvent, ChunkBatch, TextBatch, Value
 from ._ending import emit_and_end
 from ._event_builder import EventBuilder
 from ._share import share
@@ -88,6 +88,7 @@ def thinking() -> Operator[ChatChunk, str]:
 def _texts(field: Literal["content", "thinking"]) -> Operator[ChatChunk, str]:
     """Return the operator that emits one text field of the assistant's messages."""
     read: Callable[[object], str] = attrgetter(field)
+    read_batch: Callable[[object], TextBatch] = attrgetter(f"{field}_batch")
 
     def apply(source: Observable[ChatChunk]) -> Stream[str]:
         source = chunks_of(source, f"{field}()")
@@ -96,6 +97,7 @@ def _texts(field: Literal["content", "thinking"]) -> Operator[ChatChunk, str]:
             observer: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             emit = observer.on_next
+            ready_below, absorb_below = batch_path(observer)
 
             def on_next(chunk: ChatChunk) -> None:
                 message = chunk.message
@@ -103,7 +105,17 @@ def _texts(field: Literal["content", "thinking"]) -> Operator[ChatChunk, str]:
                 if text and message.role != "tool":
                     emit(text)
 
-            return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
+            def ready(batch: ChunkBatch) -> bool:
+                texts = read_batch(batch)
+                return not texts.text or ready_below(texts)
+
+            def absorb(batch: ChunkBatch) -> None:
+                texts = read_batch(batch)
+                if texts.text:
+                    absorb_below(texts)
+
+            sink = Sink(on_next, observer.on_error, observer.on_completed, ready, absorb)
+            return source.subscribe(sink, scheduler=scheduler)
 
         return Stream(subscribe, items=str, deltas=True)
 
@@ -198,10 +210,15 @@ def events() -> Operator[ChatChunk, ChatEvent]:
         ) -> abc.DisposableBase:
             builder = EventBuilder()
             add, emit = builder.add, observer.on_next
+            ready_below, absorb_below = batch_path(observer)
 
             def on_next(chunk: ChatChunk) -> None:
                 for event in add(chunk):
                     emit(event)
+
+            def absorb(batch: ChunkBatch) -> None:
+                if built := builder.extend(batch):
+                    absorb_below(Batch(len(built), lambda: built))
 
             def on_error(error: Exception) -> None:
                 emit_and_end(observer, builder.close(), error)
@@ -209,7 +226,8 @@ def events() -> Operator[ChatChunk, ChatEvent]:
             def on_completed() -> None:
                 emit_and_end(observer, builder.finish())
 
-            return source.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+            # Events do not add up, so whoever is ready for any batch is ready for theirs.
+            return source.subscribe(Sink(on_next, on_error, on_completed, ready_below, absorb), scheduler=scheduler)
 
         # The events have no closer base class, because `match` over a union is checked for completeness.
         return Stream(subscribe, items=Value)

@@ -11,9 +11,9 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._checks import check_seconds
 from .._invalid_value import invalid_value
-from .._runtime import Operator, Stream, chunks_of
+from .._runtime import Operator, Sink, Stream, batch_path, chunks_of
 from ..errors import StreamTimeoutError
-from ..messages import ChatChunk, ResponseBuilder
+from ..messages import ChatChunk, ChunkBatch, ResponseBuilder
 from ._attempts import is_answer
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.outlet import Outlet
@@ -85,9 +85,8 @@ def timeouts(
             clock = given_clock(scheduler, scheduler_) or clock_of(None)
             watch = _Watch(observer, _Limits(limits, clock.now()), clock)
             watch.begin()
-            watch.upstream.disposable = source.subscribe(
-                watch.on_next, watch.on_error, watch.on_completed, scheduler=scheduler_
-            )
+            sink = Sink(watch.on_next, watch.on_error, watch.on_completed, watch.ready, watch.absorb)
+            watch.upstream.disposable = source.subscribe(sink, scheduler=scheduler_)
             return Disposable(watch.dispose)
 
         return Stream(subscribe, items=ChatChunk, deltas=True)
@@ -108,19 +107,23 @@ class _Limits:
         self._last: float | None = None
         self._answered = False
 
-    def came(self, chunk: ChatChunk) -> None:
-        """Note that a chunk came. No gap counts while it is handed on."""
-        self._answered = self._answered or is_answer(chunk)
+    def came(self, *, is_answer: bool) -> None:
+        """Note that a chunk came, and whether an answer has begun with it. No gap counts while it is handed on."""
+        self._answered = self._answered or is_answer
         self._last = None
 
-    def handed_on(self, chunk: ChatChunk, now: float) -> float:
+    def handed_on(self, now: float, *, pauses: bool) -> float:
         """
-        Count a gap from now, unless a message ended or a tool returned: what comes next may take its time.
+        Count a gap from now.
+
+        Args:
+            now: The moment.
+            pauses: Whether a message ended or a tool returned: what comes next may take its time.
 
         Returns:
             When the next chunk must have come; the other limits are as they were.
         """
-        if not self._answered or chunk.done or chunk.message.role == "tool":
+        if not self._answered or pauses:
             return math.inf
         self._last = now
         return now + self._gap
@@ -163,6 +166,7 @@ class _Watch:
 
     def __init__(self, observer: abc.ObserverBase[ChatChunk], limits: _Limits, clock: Clock) -> None:
         self._emit = observer.on_next
+        ready_below, self._absorb_below = batch_path(observer)
         self._limits = limits
         self._clock = clock
         self._timer = Timer(clock)
@@ -172,7 +176,9 @@ class _Watch:
         # Chunks that came and are not yet handed on.
         self._handing = 0
         self._over = False
-        self._outlet: Outlet[ChatChunk] = Outlet(observer, self._leave, emit=self._hand_on)
+        below = Sink(self._hand_on, observer.on_error, observer.on_completed, ready_below, self._hand_batch_on)
+        self._outlet: Outlet[ChatChunk] = Outlet(below, self._leave)
+        self.ready = self._outlet.ready
         self.dispose = self._outlet.close
         self.upstream = SingleAssignmentDisposable()
 
@@ -189,7 +195,7 @@ class _Watch:
             if self._over:
                 return
             self._builder.add(chunk)
-            self._limits.came(chunk)
+            self._limits.came(is_answer=is_answer(chunk))
             self._handing += 1
         finally:
             self._release()
@@ -203,15 +209,32 @@ class _Watch:
         """End with the source."""
         self._end(None)
 
+    def absorb(self, batch: ChunkBatch) -> None:
+        """Hand a batch on."""
+        with self._lock:
+            if self._over:
+                return
+            self._builder.extend(batch)
+            self._limits.came(is_answer=bool(batch.thinking or batch.content))
+            self._handing += 1
+        self._outlet.absorb(batch)
+
     def _hand_on(self, chunk: ChatChunk) -> None:
         self._emit(chunk)
+        self._handed_on(pauses=chunk.done or chunk.message.role == "tool")
+
+    def _hand_batch_on(self, batch: ChunkBatch) -> None:
+        self._absorb_below(batch)
+        self._handed_on(pauses=False)
+
+    def _handed_on(self, *, pauses: bool) -> None:
         now = self._clock.now()
         self._acquire()
         try:
             self._handing -= 1
             if self._over or self._handing:
                 return
-            due = self._limits.handed_on(chunk, now)
+            due = self._limits.handed_on(now, pauses=pauses)
         finally:
             self._release()
         self._timer.set(due, self._ring)

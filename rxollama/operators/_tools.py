@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from reactivex import Observable, abc
 
-from .._runtime import Operator, Stream, chunks_of
+from .._runtime import Operator, Sink, Stream, always_ready, chunks_of
 from ..messages import ChatChunk, MessageBoundary, ToolCall
 from ._ending import emit_and_end
 
 __all__ = ("gather_tool_calls", "tool_calls")
 
 _EMPTY = ChatChunk()
+
+
+def _drop(_: object) -> None:
+    """Absorb a batch without a tool call."""
 
 
 def tool_calls() -> Operator[ChatChunk, ToolCall]:
@@ -56,7 +60,9 @@ def tool_calls() -> Operator[ChatChunk, ToolCall]:
                 for call in chunk.message.tool_calls:
                     emit(call)
 
-            return source.subscribe(on_next, observer.on_error, observer.on_completed, scheduler=scheduler)
+            # A batch has nothing but text.
+            sink = Sink(on_next, observer.on_error, observer.on_completed, always_ready, _drop)
+            return source.subscribe(sink, scheduler=scheduler)
 
         return Stream(subscribe, items=ToolCall)
 
@@ -115,7 +121,9 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
             def on_completed() -> None:
                 emit_and_end(observer, gathered.end())
 
-            return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
+            # A batch has nothing but text, which changes nothing within a message of the assistant.
+            sink = Sink(on_next, observer.on_error, on_completed, lambda _: gathered.goes_on, _drop)
+            return source.subscribe(sink, scheduler=scheduler)
 
         return Stream(subscribe, items=tuple)
 
@@ -131,6 +139,11 @@ class _GatheredCalls:
         self._begun = False
         self._calls: list[ToolCall] = []
         self._boundary = MessageBoundary()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether text of the assistant would continue the message."""
+        return self._begun and self._boundary.role == "assistant"
 
     def add(self, chunk: ChatChunk) -> tuple[tuple[ToolCall, ...], ...]:
         """Add a chunk and return the calls of each message that ends before it or with it."""

@@ -173,16 +173,16 @@ def test_failing_subscriber(role: str, ollama: Ollama, server: ScriptedOllama, *
 class Late:
     """An observable that fails and then emits a call while it is disposed, as a late thread may."""
 
-    def subscribe(self, on_next: Any, on_error: Any, *_: object, **__: object) -> abc.DisposableBase:
+    def subscribe(self, observer: abc.ObserverBase[ChatChunk], **_: object) -> abc.DisposableBase:
         """Fail at once."""
         chunk = ChatChunk(message=Message("assistant", tool_calls=(ToolCall(Function("f")),)))
 
         def bring() -> None:
-            thread = threading.Thread(target=on_next, args=(chunk,))
+            thread = threading.Thread(target=observer.on_next, args=(chunk,))
             thread.start()
             thread.join()
 
-        on_error(LookupError("mine"))
+        observer.on_error(LookupError("mine"))
         return Disposable(bring)
 
 

@@ -31,8 +31,8 @@ from typing import Any, Generic, TypeVar
 
 from reactivex import abc
 
-from ..._runtime import end_failed, end_safely
-from ...messages import Backlog, Queue
+from ..._runtime import batch_path, end_failed, end_safely
+from ...messages import Backlog, Batch, Queue
 
 __all__ = ("Outlet",)
 
@@ -61,6 +61,7 @@ class Outlet(Generic[T]):
         self._observer = observer
         self._leave = leave
         self._emit = observer.on_next if emit is None else emit
+        self._ready_below, self._absorb_below = batch_path(observer)
         self._lock = threading.Lock()
         self._waiting: Backlog[T] | Queue[T] = Queue() if waiting is None else waiting
         # The turn is the one element of a list: `pop` takes it or raises. Trying a lock costs more than twice as much.
@@ -110,6 +111,24 @@ class Outlet(Generic[T]):
             self._emit(item)
         except BaseException as raised:  # noqa: BLE001 - It is raised again unless it is an `Exception`.
             self._fail(raised)
+
+    def ready(self, batch: Batch[T]) -> bool:
+        """Return whether a batch would emit nothing: nothing waits, and the subscriber is ready for it."""
+        return self._over or (self.is_free and self._ready_below(batch))
+
+    def absorb(self, batch: Batch[T]) -> None:
+        """Let the subscriber absorb a batch, or let its items wait for their turn if that is taken meanwhile."""
+        try:
+            self._take_turn()
+        except IndexError:
+            self.put(*batch.items)
+        else:
+            if self._behind:
+                self.put(*batch.items)
+            else:
+                self._absorb_below(batch)
+            self._give_turn(None)
+        self.flush()
 
     def put(self, *items: T) -> None:
         """Let items wait, without emitting them: for a caller that holds a lock of its own. Call `flush` after it."""
