@@ -208,23 +208,52 @@ class TestBroken:
 
 
 class TestEncodings:
-    """Compressed bodies that nobody asked for."""
+    """Compressed bodies."""
 
     @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-    def test_decoded(
+    def test_refused(
         self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama, encoding: Literal["gzip", "deflate"]
     ) -> None:
-        """A compressed body is decoded as it arrives."""
-        server.enqueue(Reply.answer(WORDS).encoded(encoding).stalled(2), Reply.answer(WORDS).encoded(encoding))
-        first = chat().wait_items(2)
-        first.dispose()
-        assert text_of(chat().wait().items) == "One two three"
+        """A compressed body that was not asked for is an error, and nothing of it is decoded."""
+        server.enqueue(Reply.answer(WORDS).encoded(encoding).stalled(2))
+        heard = chat()
+        assert type(heard.failure) is ProtocolError
+        assert f"content-encoding: expected none, got '{encoding}'" in str(heard.failure)
+        assert heard.items == []
         assert server.requests[0].headers["accept-encoding"] == "identity"
 
-    def test_not_what_it_says(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
+    @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+    def test_asked_for(self, http_client: Client, server: ScriptedOllama, encoding: Literal["gzip", "deflate"]) -> None:
+        """A compressed body that the caller asked for is decoded as it arrives."""
+        server.enqueue(Reply.answer(WORDS).encoded(encoding).stalled(2), Reply.answer(WORDS).encoded(encoding))
+        headers = {"Accept-Encoding": "gzip, Deflate;q=0.5"}
+        with Ollama(server.url, headers=headers, http_client=http_client) as ollama:
+            first = Heard(ollama.chat("m", "Count.")).wait_items(2)
+            first.dispose()
+            assert text_of(Heard(ollama.chat("m", "Count.")).wait().items) == "One two three"
+
+    def test_twice(self, http_client: Client, server: ScriptedOllama) -> None:
+        """A body that is compressed twice is an error, though each encoding was asked for."""
+        server.enqueue(Reply.answer(WORDS).with_headers({"content-encoding": "gzip, gzip"}))
+        with Ollama(server.url, headers={"Accept-Encoding": "gzip"}, http_client=http_client) as ollama:
+            assert type(Heard(ollama.chat("m", "Count.")).failure) is ProtocolError
+
+    def test_not_what_it_says(self, http_client: Client, server: ScriptedOllama) -> None:
         """A body that is not encoded as it says is an error."""
         server.enqueue(Reply.answer(WORDS).with_headers({"content-encoding": "gzip"}))
-        assert type(chat().failure) is ProtocolError
+        with Ollama(server.url, headers={"Accept-Encoding": "gzip"}, http_client=http_client) as ollama:
+            assert type(Heard(ollama.chat("m", "Count.")).failure) is ProtocolError
+
+    @pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+    def test_none(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama, encoding: str) -> None:
+        """A body in no encoding may say so."""
+        server.enqueue(Reply.answer(WORDS).with_headers({"content-encoding": encoding}))
+        assert text_of(chat().wait().items) == "One two three"
+
+    def test_refusal(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
+        """The status of a refusal counts, though its body is compressed."""
+        server.enqueue(Reply.error(401, {"error": "unauthorized"}).with_headers({"content-encoding": "gzip"}))
+        assert type(chat().failure) is UnauthorizedError
 
 
 class TestDispose:
@@ -485,7 +514,7 @@ class TestProxies:
         monkeypatch.setenv("http_proxy", proxy.format(KEY))
         error = told("http://ollama.example:11434", None)
         assert type(error) is ConnectionFailedError
-        assert "its proxy is not a valid URL" in str(error) or "host or proxy cannot be resolved" in str(error)
+        assert "its proxy is not a valid URL" in str(error) or "its proxy cannot be reached" in str(error)
         assert KEY not in "\n".join(_texts_of(error))
 
     def test_without_a_scheme(self, server: ScriptedOllama, monkeypatch: pytest.MonkeyPatch) -> None:

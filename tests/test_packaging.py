@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tarfile
 import zipfile
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,33 @@ def test_no_registry_is_named() -> None:
         for name in tracked
         if (path := ROOT / name).is_file() and any(host in path.read_text("utf-8", "replace") for host in hosts)
     ]
+
+
+@pytest.mark.parametrize("extra", ["cli", "testing"])
+def test_only_the_extras_need_aiohttp(extra: str) -> None:
+    """Aiohttp is installed with the extras that run a scripted server, and not otherwise."""
+    needs = [line.partition(";") for line in requires("rxollama") or []]
+    base = {name.strip() for name, _, condition in needs if "extra" not in condition}
+    chosen = {name.strip() for name, _, condition in needs if f"extra == '{extra}'" in condition.replace('"', "'")}
+
+    assert not any(name.startswith(("aiohttp", "httpx-aiohttp")) for name in base)
+    assert any(name.startswith(("aiohttp", "rxollama[testing]")) for name in chosen)
+
+
+@pytest.mark.parametrize(
+    ("missing", "module", "told"),
+    [
+        ("aiohttp", "rxollama.testing", "rxollama.testing needs aiohttp: install it with pip install 'rxollama[test"),
+        ("multidict", "rxollama.testing", "import of multidict halted"),
+        ("aiohttp", "rxollama", ""),
+        ("aiohttp", "rxollama._http", ""),
+    ],
+)
+def test_without_aiohttp(missing: str, module: str, told: str) -> None:
+    """Without aiohttp the library works, and its scripted server says what to install."""
+    code = f"import sys; sys.modules[{missing!r}] = None; import {module}"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+
+    assert told in done.stderr
+    assert bool(told) == bool(done.returncode)

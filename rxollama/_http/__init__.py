@@ -1,4 +1,4 @@
-"""The HTTP transport: httpx over aiohttp's C parser. No other room knows httpx."""
+"""The HTTP transport: httpx over a transport of our own. No other room knows httpx."""
 
 from httpx import AsyncClient
 

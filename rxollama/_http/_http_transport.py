@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import sys
-from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from platform import python_version
-from typing import NamedTuple, cast
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import NamedTuple
 from weakref import WeakSet, finalize
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
-from rxollama._http._aiohttp import Answer, Direct, Pieces, connector, direct_body
+from rxollama._http._http_response import HttpResponse
 from rxollama._http._network_errors import FAULTS, failure
+from rxollama._http._pool import Pool
+from rxollama._http._proxy import proxy_transport
+from rxollama._http._request_body import request_content
 from rxollama._runtime import Job, never_collect, run_jobs, run_jobs_blocking, start_jobs
-from rxollama.errors import ClientClosedError, ConnectionFailedError
+from rxollama.errors import ClientClosedError
 from rxollama.transport import Request, Response
 
 __all__ = ("HttpTransport",)
@@ -71,55 +69,64 @@ class HttpTransport:
         self._base_url = base_url
         self._timeout = httpx.Timeout(None, connect=connect_seconds)
         self._given = client
-        self._headers = {"user-agent": _AGENT, "accept-encoding": "identity"}
+        # Unlike a dict, httpx's headers do not show the key in the locals of a traceback.
+        self._headers = httpx.Headers({"user-agent": _AGENT, "accept-encoding": "identity"})
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
-        self._headers.update({name.lower(): value for name, value in (headers or {}).items()})
+        self._headers.update(headers)
         self._kept: dict[asyncio.AbstractEventLoop, _Kept] = {}
         self._closed = False
         _made.add(self)
-        # It keeps the clients alive until they are closed: aiohttp warns of one that is collected open.
+        # It keeps the clients alive until they are closed: asyncio warns of a connection that is collected open.
         finalize(self, _close_dropped, self._kept).atexit = False
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncGenerator[Response, None]:
         """Send a request; see `rxollama.transport.Transport`."""
-        url = self._base_url + request.path
-        headers, content = self._headers, request.body
-        if content is not None:
-            headers = {**headers, "content-type": "application/json", "content-length": str(len(content))}
-        # The loop first sees which idle connections the server has closed, so that none of them is used.
-        await asyncio.sleep(0)
-        with self.translating("headers"):
+        with self._translating("headers"):
             client = self._given or await self._client()
             timeout = self._timeout if client.timeout == _HTTPX_DEFAULT else client.timeout
-            body = Pieces.of(content)
-            built = client.build_request(request.method, url, content=body, headers=headers, timeout=timeout)
-            response = await client.send(built, stream=True, follow_redirects=False)
+            built = client.build_request(
+                request.method,
+                self._base_url + request.path,
+                content=request_content(request.body),
+                headers=self._headers_for(request.body),
+                timeout=timeout,
+            )
+            sent = await client.send(built, stream=True, follow_redirects=False)
+        response = HttpResponse(sent, partial(self._translating, "body"))
         try:
-            yield _HttpResponse(response, self)
+            yield response
         except asyncio.CancelledError:
             # httpx awaits as it closes. Another cancel, as when the loop ends, would interrupt that for good.
-            if (stream := response.extensions.get("network_stream")) is not None:
+            if (stream := sent.extensions.get("network_stream")) is not None:
                 with suppress(*FAULTS):
                     await stream.aclose()
             raise
         finally:
             # The response is complete or given up. A connection that fails to close changes nothing.
             with suppress(*FAULTS):
-                await response.aclose()
+                await sent.aclose()
+            await response.aclose()
+
+    def _headers_for(self, body: bytes | None) -> httpx.Headers:
+        headers = self._headers
+        if body is not None:
+            headers = headers.copy()
+            headers.update({"content-type": "application/json", "content-length": str(len(body))})
+        return headers
 
     @contextmanager
-    def translating(self, phase: str) -> Generator[None, None, None]:
+    def _translating(self, phase: str) -> Generator[None, None, None]:
         """Raise our own error for a fault of the network within."""
         # An exception that was being handled when the loop started is the context of all that are raised on it.
         around = sys.exc_info()[1]
         try:
             yield
         except FAULTS as fault:
+            error = failure(fault, phase, self._base_url, around)
             if self._closed:
                 raise ClientClosedError("the client was closed") from None
-            error = failure(fault, phase, self._base_url, around)
             raise error from error.__cause__
 
     async def _client(self) -> httpx.AsyncClient:
@@ -130,47 +137,19 @@ class HttpTransport:
         if kept is None:
             for ended in [known for known in list(self._kept) if known.is_closed()]:
                 self._kept.pop(ended, None)
-            keeper = _keep(httpx.AsyncClient(transport=self._transport(), timeout=self._timeout))
+            keeper = _keep(self._new_client())
             kept = self._kept[loop] = _Kept(await anext(keeper), keeper)
         return kept.client
 
-    def _transport(self) -> AiohttpTransport:
-        parts = urlsplit(self._base_url)
-        secure, host = parts.scheme == "https", parts.hostname or ""
-        proxy = None
-        if not _is_loopback(host) and not proxy_bypass(parts.netloc):
-            proxies = getproxies()
-            proxy = self._proxy(proxies.get(parts.scheme) or proxies.get("all"))
-        # Loading the certificates takes longer than all the rest, so it is done for https only.
-        context = httpx.create_ssl_context(verify=secure)
-        return Direct(
-            verify=context,
-            proxy=proxy,
-            # httpx-aiohttp's own session would stop at 100 connections.
-            client=lambda: aiohttp.ClientSession(
-                connector=connector(context, _KEEPALIVE_SECONDS),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                response_class=Answer,
-            ),
-        )
-
-    def _proxy(self, url: str | None) -> httpx.Proxy | None:
-        if not url:
-            return None
-        # The error would quote the proxy's password, also as a context of ours, which is therefore raised outside.
-        proxy = None
-        with suppress(ValueError, httpx.InvalidURL):
-            proxy = httpx.Proxy(url if "://" in url else f"http://{url}")
-        if proxy is None:
-            raise ConnectionFailedError(
-                f"cannot connect to {self._base_url}: its proxy is not a valid URL; "
-                "check http_proxy, https_proxy and no_proxy"
-            )
-        if proxy.auth:
-            # aiohttp warns about credentials in the form in which httpx-aiohttp passes them.
-            credentials = b64encode(":".join(proxy.auth).encode()).decode()
-            proxy = httpx.Proxy(proxy.url, headers={"authorization": f"Basic {credentials}"})
-        return proxy
+    def _new_client(self) -> httpx.AsyncClient:
+        transport = proxy_transport(self._base_url, _KEEPALIVE_SECONDS)
+        if transport is None:
+            # Loading the certificates takes longer than all the rest, so it is done for https only.
+            context = httpx.create_ssl_context() if self._base_url.startswith("https:") else None
+            transport = Pool(context, _KEEPALIVE_SECONDS)
+        # Cookies of no domain are allowed. A proxy may set some, and one subscription must not change the next.
+        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+        return httpx.AsyncClient(transport=transport, timeout=self._timeout, cookies=cookies)
 
     async def aclose(self) -> None:
         """Close the connections on every loop, and wait until they are closed."""
@@ -236,30 +215,3 @@ def _close_dropped(clients: dict[asyncio.AbstractEventLoop, _Kept]) -> None:
 async def _let_go(kept: _Kept) -> None:
     with suppress(*FAULTS):
         await kept.keeper.aclose()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-class _HttpResponse:
-    """The response to a request."""
-
-    def __init__(self, response: httpx.Response, transport: HttpTransport) -> None:
-        self._response = response
-        self._transport = transport
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the body, decoded from its content-encoding."""
-        response = self._response
-        plain = response.headers.get("content-encoding", "identity") == "identity"
-        # The generators that httpx puts around a body cost as much as reading it.
-        body = direct_body(response) or response.stream if plain else response.aiter_bytes()
-        with self._transport.translating("body"):
-            async for data in cast("AsyncIterator[bytes]", body):
-                yield data

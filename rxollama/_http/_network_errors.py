@@ -1,8 +1,9 @@
 """
-Our errors for what httpx, aiohttp and the operating system raise.
+Our errors for what httpx and the operating system raise.
 
-The outermost exception is not enough to tell what happened: httpx-aiohttp reports a refused connection as a connect
-timeout, and passes on aiohttp's own errors for a response that is not HTTP. So the whole chain of causes is read.
+The outermost exception is not enough to tell what happened. httpx reports a refused connection and an unknown name
+alike, and httpx-aiohttp, over which a caller's client may be, reports both as a connect timeout. So the whole chain of
+causes is read.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import ssl
 from collections.abc import Iterator
 from typing import TypeGuard
 
-import aiohttp
 import httpx
-from aiohttp.http_exceptions import HttpProcessingError
 
+from rxollama._http._proxy import ProxyUnreachable
 from rxollama.errors import (
     ClientClosedError,
     ConnectionFailedError,
@@ -32,21 +32,28 @@ FAULTS = (
     httpx.HTTPError,
     httpx.InvalidURL,
     httpx.StreamError,
-    aiohttp.ClientError,
-    HttpProcessingError,
     OSError,
     RuntimeError,
     ValueError,
 )
 """All that the libraries below raise when the network, not the caller, is at fault."""
 
+_NO_CONNECTION_TEXT = "cannot connect to {url}: {reason}; check that the server can be reached"
+
 # Every reason to have no connection, the most specific first.
 _NO_CONNECTION: tuple[tuple[type[BaseException], str], ...] = (
     (
-        aiohttp.ClientProxyConnectionError,
+        ssl.SSLCertVerificationError,
+        (
+            "cannot connect to {url}: its certificate is not trusted ({reason}); "
+            "set SSL_CERT_FILE to the certificates to trust"
+        ),
+    ),
+    (ssl.SSLError, "cannot connect to {url}: no TLS ({reason}); check that this server speaks https"),
+    (
+        ProxyUnreachable,
         "cannot connect to {url}: its proxy cannot be reached ({reason}); check http_proxy, https_proxy and no_proxy",
     ),
-    (aiohttp.ClientHttpProxyError, "cannot connect to {url}: its proxy refused the request ({reason})"),
     (httpx.ProxyError, "cannot connect to {url}: its proxy refused the request ({reason})"),
     (
         ConnectionRefusedError,
@@ -59,23 +66,14 @@ _NO_CONNECTION: tuple[tuple[type[BaseException], str], ...] = (
         socket.gaierror,
         "cannot connect to {url}: the name of its host or proxy cannot be resolved ({reason}); check OLLAMA_HOST",
     ),
-    (
-        ssl.SSLCertVerificationError,
-        (
-            "cannot connect to {url}: its certificate is not trusted ({reason}); "
-            "set SSL_CERT_FILE to the certificates to trust"
-        ),
-    ),
-    (ssl.SSLError, "cannot connect to {url}: no TLS ({reason}); check that this server speaks https"),
-    (aiohttp.ClientConnectorError, "cannot connect to {url}: {reason}; check that the server can be reached"),
-    (httpx.ConnectError, "cannot connect to {url}: {reason}; check that the server can be reached"),
+    (httpx.ConnectError, _NO_CONNECTION_TEXT),
     (httpx.UnsupportedProtocol, "cannot connect to {url}: it is not a valid URL"),
     (httpx.InvalidURL, "cannot connect to {url}: it is not a valid URL"),
     (UnicodeError, "cannot connect to {url}: it is not a valid URL"),
     (httpx.LocalProtocolError, "cannot send the request to {url}: it is not valid HTTP; check the client's headers"),
 )
-_BROKEN = (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
-_UNEXPECTED = (aiohttp.ClientResponseError, HttpProcessingError, httpx.RemoteProtocolError, httpx.DecodingError)
+_BROKEN = (ConnectionResetError, BrokenPipeError)
+_UNEXPECTED = (httpx.RemoteProtocolError, httpx.DecodingError)
 _DISCONNECTED = ("peer closed", "peer unexpectedly closed", "Server disconnected")
 
 
@@ -93,12 +91,12 @@ def failure(fault: BaseException, phase: str, url: str, around: BaseException | 
         The error. The fault is its `__cause__` only if it says more than the error's message.
     """
     chain = list(_chain(fault, around))
-    _remove_secrets(chain)
+    _remove_secrets(fault, around)
     if phase == "headers" and (message := _unreachable(fault, chain, url)):
         return ConnectionFailedError(message)
-    if any(isinstance(link, TimeoutError) for link in chain) or _is_httpx_timeout(chain):
+    if _is_timeout(chain):
         return _timeout(fault, phase, url)
-    if any(isinstance(link, _BROKEN) or _is_disconnect(link) for link in chain):
+    if _is_broken(chain):
         return _lost(phase, url)
     if any(isinstance(link, _UNEXPECTED) for link in chain):
         error: StreamError = ProtocolError(
@@ -116,23 +114,22 @@ def _unreachable(fault: BaseException, chain: list[BaseException], url: str) -> 
     for kind, message in _NO_CONNECTION:
         if any(isinstance(link, kind) for link in chain):
             return message.format(url=url, reason=_reason(kind, chain))
+    if isinstance(fault, httpx.ConnectTimeout) and not _is_timeout(chain) and not _is_broken(chain):
+        return _NO_CONNECTION_TEXT.format(url=url, reason=_reason(OSError, chain))
     return f"cannot send the request to {url}: {fault}" if isinstance(fault, ValueError) else ""
 
 
 def _reason(kind: type[BaseException], chain: list[BaseException]) -> str:
     """Return the shortest text that says why, of the innermost exception of a kind or of another in its chain."""
     link = [link for link in chain if isinstance(link, kind)][-1]
-    if isinstance(link, aiohttp.ClientResponseError):
-        return f"{link.status} {link.message}"
     if isinstance(link, ssl.SSLError):
-        # aiohttp's own kinds of it have neither.
         return getattr(link, "verify_message", "") or getattr(link, "reason", "") or str(link)
     reasons = [reason for each in (link, *chain) if (reason := _system_reason(each))]
     return reasons[0] if reasons else str(link)
 
 
 def _system_reason(link: BaseException) -> str:
-    """Return what the operating system says, without the addresses that asyncio and aiohttp add."""
+    """Return what the operating system says, without the addresses that asyncio and others add."""
     if not isinstance(link, OSError) or not link.errno:
         return ""
     # The negative numbers are those of `getaddrinfo`.
@@ -153,23 +150,32 @@ def _is_group(fault: BaseException) -> TypeGuard[BaseExceptionGroup[BaseExceptio
     return isinstance(fault, BaseExceptionGroup)
 
 
-def _remove_secrets(chain: list[BaseException]) -> None:
-    """Remove the request's headers, and with them the key, from exceptions that show them."""
-    for link in chain:
-        if isinstance(link, aiohttp.ClientResponseError):
-            headers = link.request_info.headers.copy()
-            headers.clear()
-            link.request_info = link.request_info._replace(headers=type(link.request_info.headers)(headers))
-            link.args = (link.request_info, link.history)
-    if any(isinstance(link, httpx.LocalProtocolError) for link in chain):
-        for link in chain:
+def _remove_secrets(fault: BaseException, around: BaseException | None) -> None:
+    """
+    Remove what shows the request's headers, and with them the key.
+
+    Frames of httpx, httpcore and h11 hold the headers as local variables, which some formatters of tracebacks print.
+    The error of a header that is not valid quotes it.
+    """
+    found, rest = {fault}, [fault]
+    while rest:
+        link = rest.pop()
+        link.__traceback__ = None
+        members = link.exceptions if _is_group(link) else ()
+        new = {each for each in (link.__cause__, link.__context__, *members) if each is not None} - found - {around}
+        found |= new
+        rest += new
+    if any(isinstance(link, httpx.LocalProtocolError) for link in found):
+        for link in found:
             link.args = ("a header is not valid",)
 
 
-def _is_httpx_timeout(chain: list[BaseException]) -> bool:
-    # Over aiohttp the same exception stands for anything that went wrong while connecting.
-    over_aiohttp = any(isinstance(link, aiohttp.ClientError) for link in chain)
-    return not over_aiohttp and isinstance(chain[0], httpx.TimeoutException)
+def _is_timeout(chain: list[BaseException]) -> bool:
+    if any(isinstance(link, TimeoutError) for link in chain):
+        return True
+    # Over httpx-aiohttp the same exception stands for anything that goes wrong while connecting.
+    other = any(isinstance(link, OSError) or _is_disconnect(link) for link in chain)
+    return isinstance(chain[0], httpx.TimeoutException) and not other
 
 
 def _timeout(fault: BaseException, phase: str, url: str) -> StreamTimeoutError:
@@ -182,8 +188,12 @@ def _timeout(fault: BaseException, phase: str, url: str) -> StreamTimeoutError:
     return StreamTimeoutError(f"{url} sent nothing for too long, before its response was complete", phase="gap")
 
 
+def _is_broken(chain: list[BaseException]) -> bool:
+    return any(isinstance(link, _BROKEN) or _is_disconnect(link) for link in chain)
+
+
 def _is_disconnect(link: BaseException) -> bool:
-    return isinstance(link, httpx.RemoteProtocolError) and str(link).startswith(_DISCONNECTED)
+    return isinstance(link, httpx.HTTPError) and str(link).startswith(_DISCONNECTED)
 
 
 def _lost(phase: str, url: str) -> ConnectionLostError:

@@ -1,7 +1,7 @@
 """
 The command line: a chat in the terminal or in a pipe, and the models of the server.
 
-The commands need rich, which the extra `cli` installs. `--help` and `--version` work without it.
+The commands need rich and aiohttp, which the extra `cli` installs. `--help` and `--version` work without it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ try:
     from rxollama.cli._program import run_command as _run
 except ModuleNotFoundError as _missing:
     # markdown-it-py is installed with rich.
-    if (_missing.name or "").partition(".")[0] not in {"rich", "markdown_it"}:
+    if (_missing.name or "").partition(".")[0] not in {"rich", "markdown_it", "aiohttp"}:
         raise
     _run = None
 
-_NEEDS_RICH = "rxollama: the command line needs rich: install it with pip install 'rxollama[cli]'\n"
+_NEEDS = "rxollama: the command line needs rich and aiohttp: install them with pip install 'rxollama[cli]'\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,6 +61,6 @@ def _main(argv: Sequence[str]) -> int:
     if options is None:
         return 0
     if _run is None:
-        sys.stderr.write(_NEEDS_RICH)
+        sys.stderr.write(_NEEDS)
         return 1
     return _run(options)

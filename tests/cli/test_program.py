@@ -9,6 +9,7 @@ from importlib.metadata import version
 import pytest
 from terminals import ROOT, piped
 
+NEEDS = "rxollama: the command line needs rich and aiohttp: install them with pip install 'rxollama[cli]'\n"
 VERSION = f"rxollama {version('rxollama')}\n"
 
 
@@ -25,13 +26,13 @@ def without(module: str, *arguments: str, as_module: bool = False) -> subprocess
 
 
 @pytest.mark.parametrize("as_module", [False, True])
-@pytest.mark.parametrize("module", ["rich", "rich.live", "markdown_it"])
+@pytest.mark.parametrize("module", ["rich", "rich.live", "markdown_it", "aiohttp"])
 def test_without_rich(module: str, as_module: bool) -> None:
     """Without the extra, one line says how to install it."""
     done = without(module, "models", as_module=as_module)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "rxollama: the command line needs rich: install it with pip install 'rxollama[cli]'\n"
+    assert done.stderr == NEEDS
 
 
 @pytest.mark.parametrize("as_module", [False, True])

@@ -1,8 +1,9 @@
-"""Compressed bodies that nobody asked for: complete, cut, broken, and of unknown encodings."""
+"""Compressed bodies that the caller asked for: complete, cut and broken. Others are refused."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Literal
 
@@ -17,6 +18,14 @@ from rxollama.testing import Piece, Reply, ScriptedOllama
 
 ENCODINGS = pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 Encoding = Literal["gzip", "deflate"]
+ASKING = {"Accept-Encoding": "gzip, deflate, br, zstd, nonsense"}
+
+
+@pytest.fixture
+def ollama(server: ScriptedOllama, http_client: Client) -> Iterator[Ollama]:
+    """Yield a client that asks for compressed bodies."""
+    with Ollama(server.url, headers=ASKING, http_client=http_client) as client:
+        yield client
 
 
 @ENCODINGS
@@ -60,7 +69,7 @@ def test_broken(http_client: Client, encoding: Encoding) -> None:
         turns.get(timeout=PATIENCE).wait_items(2)
         connection.sendall(chunked(b"\xff" * len(three)))
 
-    with listening(script) as url, Ollama(url, http_client=http_client) as ollama:
+    with listening(script) as url, Ollama(url, headers=ASKING, http_client=http_client) as ollama:
         heard = Heard(ollama.chat("m", "Count."))
         turns.put(heard)
         assert type(heard.failure) is ProtocolError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import pytest
-from faults_cases import WORDS, partial_of
+from faults_cases import WORDS, Client, partial_of
 from heard import Heard
 
 from rxollama import Ollama
@@ -144,10 +144,13 @@ def test_empty_page(ollama: Ollama, server: ScriptedOllama) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_compressed(ollama: Ollama, server: ScriptedOllama, encoding: Any) -> None:
-    """A compressed page is read."""
-    server.enqueue(page(502, PAGE).encoded(encoding))
-    assert "502: 502 Bad Gateway;" in str(Heard(ollama.chat("m", "Hello")).failure)
+def test_compressed(server: ScriptedOllama, http_client: Client, encoding: Any) -> None:
+    """A compressed page is read if the caller asked for it. Otherwise the status counts alone."""
+    server.enqueue(page(502, PAGE).encoded(encoding), page(502, PAGE).encoded(encoding))
+    with Ollama(server.url, headers={"accept-encoding": encoding}, http_client=http_client) as ollama:
+        assert "502: 502 Bad Gateway;" in str(Heard(ollama.chat("m", "Hello")).failure)
+    with Ollama(server.url, http_client=http_client) as ollama:
+        assert "502: Bad Gateway (no reason given);" in str(Heard(ollama.chat("m", "Hello")).failure)
 
 
 def test_reason_of_another_charset(ollama: Ollama, server: ScriptedOllama) -> None:

@@ -1,0 +1,309 @@
+"""
+One connection of the pool: sends a request, receives its response, and waits for the next request.
+
+`data_received` feeds each read to the framing of the body and hands the result to the function that takes it. While
+nobody takes or reads, the body is held, and above a limit reading pauses.
+
+A connection serves the next request only if nothing of the last one is open: the request was sent completely, its
+response was read completely, nothing followed it, and neither side asked to close. Bytes that arrive between two
+requests close the connection. They would otherwise be taken for the response to the next request.
+
+A request is sent once. If an idle connection breaks as the next request is sent, the server may have read the request,
+so it is never repeated here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import AsyncIterator, Callable
+from contextvars import copy_context
+from functools import partial
+from typing import TypeAlias, cast
+
+import httpx
+
+from rxollama._http._framing import Framing
+from rxollama._http._heads import Head, HeadExchange
+
+__all__ = ("Connection", "Take")
+
+_HELD_LIMIT = 256 * 1024
+
+Take: TypeAlias = Callable[[bytes], bool]
+"""A function that takes each piece of a body, and returns True if it wants no more."""
+
+
+class Connection(asyncio.Protocol):
+    """
+    A connection.
+
+    Args:
+        opened: Called when the connection is open.
+        closed: Called when the connection is closed.
+    """
+
+    _transport: asyncio.Transport
+
+    def __init__(self, opened: Callable[[Connection], None], closed: Callable[[Connection], None]) -> None:
+        self._opened = opened
+        self._closed = closed
+        self._loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[None] = self._loop.create_future()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._is_made = self._is_aborted = self._is_paused = False
+        self._forget_request()
+
+    def _forget_request(self) -> None:
+        self._heads: HeadExchange | None = None
+        self._head: Head | None = None
+        # The framing, and the same while the body is not over.
+        self._framing: Framing | None = None
+        self._receiving: Framing | None = None
+        self._fault: Exception | None = None
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._take: Take | None = None
+        self._raised: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._upload: asyncio.Task[None] | None = None
+        self._is_sent = False
+
+    # Called by asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._is_made = True
+        self._opened(self)
+        if self._is_aborted:
+            self.abort()
+
+    def data_received(self, data: bytes) -> None:
+        framing = self._receiving
+        if framing is None:
+            self._receive_head(data)
+            return
+        body = framing.feed(data)
+        if body:
+            if (take := self._take) is None:
+                self._hold(body)
+            else:
+                try:
+                    is_enough = take(body)
+                except BaseException as error:  # noqa: BLE001 - `deliver` returns it.
+                    self._raised, is_enough = error, True
+                if is_enough:
+                    self._take = None
+                    self._wake()
+        if framing.over:
+            self._receiving = None
+            if framing.has_surplus:
+                self.abort()
+            self._wake()
+        elif framing.fault:
+            self._fail(httpx.RemoteProtocolError(framing.fault))
+
+    def eof_received(self) -> None:
+        if self._framing is not None:
+            self._framing.end()
+        # asyncio would close the connection only after sending what the server does not read any more.
+        self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._fault is None and not self._is_over():
+            self._fault = self._loss(exc)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._upload is not None:
+            self._upload.cancel()
+        self.resume_writing()
+        self._wake()
+        self._closed(self)
+        self._end.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
+
+    # Called by the pool.
+
+    def is_usable(self) -> bool:
+        """Return whether an idle connection can serve a request: it is open, and nothing has arrived on it."""
+        if self._transport.is_closing():
+            return False
+        # The loop has not seen what arrived while it was busy.
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._transport.get_extra_info("socket").fileno(), selectors.EVENT_READ)
+            return not selector.select(0)
+
+    async def send(self, request: httpx.Request) -> Head:
+        """
+        Send a request, and wait for the head of its response.
+
+        Raises:
+            TransportError: If the connection breaks or the response is not HTTP.
+        """
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._heads = heads = HeadExchange()
+        pieces = aiter(cast("httpx.AsyncByteStream", request.stream))
+        first = await anext(pieces, b"")
+        # A short request is one packet. Its head holds the key, so it is no local variable.
+        self._transport.write(heads.encode(request) + first)
+        if (second := await anext(pieces, None)) is None:
+            self._is_sent = True
+        else:
+            # The response may arrive before the request is sent, and may be the reason not to send the rest.
+            self._upload = self._loop.create_task(self._send_rest(second, pieces))
+        while self._head is None:
+            await self._wait()
+        return self._head
+
+    async def read(self) -> bytes:
+        """Return the next piece of the body; empty at its end."""
+        while not self._held:
+            if self._is_over():
+                return b""
+            await self._wait()
+        return self._pop_held()
+
+    async def deliver(self, take: Take) -> BaseException | None:
+        """
+        Hand each piece of the body to a function, in the caller's context, until it wants no more or the body ends.
+
+        Returns:
+            The exception that the function raised. It is not raised here, since it is not a fault of the network.
+        """
+        # Reads run in the context in which the connection was opened.
+        run: Callable[..., bool] = copy_context().run
+        take_in_context: Take = partial(run, take)
+        if self._held:
+            try:
+                if take_in_context(self._pop_held()):
+                    return None
+            except BaseException as error:  # noqa: BLE001 - The caller raises it.
+                return error
+        if self._is_over():
+            return None
+        self._take = take_in_context
+        try:
+            await self._wait()
+        finally:
+            is_enough, self._take = self._take is None, None
+        if not is_enough and not self._is_over():
+            self._check()
+        raised, self._raised = self._raised, None
+        return raised
+
+    def finish(self, keepalive: float) -> bool:
+        """
+        End a response, and return whether the connection can serve another request. Otherwise close it.
+
+        Args:
+            keepalive: The number of seconds after which an idle connection closes.
+        """
+        transport, head = self._transport, self._head
+        is_complete = self._is_sent and self._is_over() and not transport.get_write_buffer_size()
+        if transport.is_closing() or not is_complete or head is None or not head.keeps_alive:
+            self.abort()
+            return False
+        self._forget_request()
+        self._resume_reading()
+        self._expiry = self._loop.call_later(keepalive, self.abort)
+        return True
+
+    def abort(self) -> None:
+        """Close the connection at once, without sending the rest of the request."""
+        self._is_aborted = True
+        if self._is_made:
+            self._transport.abort()
+
+    async def aclose(self) -> None:
+        """Close the connection at once, and wait until it is closed."""
+        self.abort()
+        await asyncio.wait([self._end, self._upload] if self._upload is not None else [self._end])
+
+    # The rest.
+
+    def _receive_head(self, data: bytes) -> None:
+        """Receive bytes that are not the body."""
+        if self._heads is None:
+            self.abort()
+            return
+        try:
+            head = self._heads.feed(data)
+        except httpx.RemoteProtocolError as error:
+            self._fail(error)
+            return
+        if head is not None:
+            self._heads, self._head, self._framing = None, head, head.framing
+            self._receiving = None if head.framing.over else head.framing
+            self._wake()
+            if head.rest:
+                self.data_received(head.rest)
+
+    async def _send_rest(self, piece: bytes | None, pieces: AsyncIterator[bytes]) -> None:
+        while piece is not None:
+            if self._writable is not None:
+                await self._writable
+            if self._transport.is_closing():
+                return
+            self._transport.write(piece)
+            await asyncio.sleep(0)
+            piece = await anext(pieces, None)
+        self._is_sent = True
+
+    def _hold(self, body: bytes) -> None:
+        self._held.append(body)
+        self._held_size += len(body)
+        if self._held_size > _HELD_LIMIT and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def _pop_held(self) -> bytes:
+        held, self._held, self._held_size = self._held, [], 0
+        return b"".join(held)
+
+    def _resume_reading(self) -> None:
+        if self._is_paused and not self._transport.is_closing():
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    async def _wait(self) -> None:
+        """Wait for the head, a held piece or the end of the body, or raise the fault."""
+        self._check()
+        self._resume_reading()
+        self._waiter = self._loop.create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    def _is_over(self) -> bool:
+        return self._framing is not None and self._framing.over
+
+    def _fail(self, fault: Exception) -> None:
+        self._fault = fault
+        self._wake()
+        self.abort()
+
+    def _loss(self, cause: Exception | None) -> Exception:
+        if cause is not None:
+            fault: Exception = httpx.ReadError(str(cause))
+        elif self._head is None:
+            fault = httpx.RemoteProtocolError("Server disconnected without sending a response.")
+        else:
+            fault = httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+        fault.__cause__ = cause
+        return fault

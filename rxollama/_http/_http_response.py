@@ -1,0 +1,88 @@
+"""The response to a request, over any client of httpx."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from typing import cast
+
+import httpx
+
+from rxollama._http._connection import Take
+from rxollama._http._pool import direct_body
+from rxollama.errors import ProtocolError
+
+__all__ = ("HttpResponse",)
+
+Translating = Callable[[], AbstractContextManager[None]]
+
+
+class HttpResponse:
+    """
+    A response.
+
+    Args:
+        response: The response of httpx.
+        translating: Returns a context manager that raises our own error for a fault of the network.
+    """
+
+    def __init__(self, response: httpx.Response, translating: Translating) -> None:
+        self._response = response
+        self._translating = translating
+        self._body: AsyncGenerator[bytes, None] | None = None
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the body, decoded from a content-encoding that was asked for."""
+        # There is one generator. Closing a second one that is left half-way would close the connection of both.
+        if self._body is None:
+            self._body = self._read()
+        return self._body
+
+    async def deliver(self, take: Take) -> None:
+        """Hand the body to a function; see `rxollama.transport.DeliveringResponse`."""
+        body = None if self._encoding() else direct_body(self._response)
+        if body is None:
+            async for data in self:
+                if take(data):
+                    return
+            return
+        with self._translating():
+            raised = await body.deliver(take)
+        if raised is not None:
+            raise raised
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        response = self._response
+        # The generators that httpx puts around a body cost as much as reading it.
+        plain = direct_body(response) or response.stream
+        body = response.aiter_bytes() if self._encoding() else cast("AsyncIterator[bytes]", plain)
+        with self._translating():
+            async for data in body:
+                yield data
+
+    def _encoding(self) -> str:
+        """
+        Return the content-encoding, empty if there is none.
+
+        Raises:
+            ProtocolError: If it was not asked for. A few kilobytes can decode to gigabytes, so that decoding is left to
+                those who ask for it.
+        """
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        if encoding in {"", "identity"}:
+            return ""
+        accepted = self._response.request.headers.get("accept-encoding", "")
+        if encoding not in {each.partition(";")[0].strip().lower() for each in accepted.split(",")}:
+            raise ProtocolError(
+                f"content-encoding: expected none, got {encoding!r}, which was not asked for; "
+                "check the proxy in front of the server"
+            )
+        return encoding
+
+    async def aclose(self) -> None:
+        """Close the generator of the body."""
+        if self._body is not None:
+            with suppress(RuntimeError):
+                await self._body.aclose()
