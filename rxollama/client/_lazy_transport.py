@@ -13,6 +13,7 @@ what it inherits, because Python offers no way to release the locks of modules.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -142,6 +143,8 @@ class _Import:
     def _run(self, attempt: _Attempt) -> None:
         try:
             with self._turn:
+                # Python imports it late, for the first name that is resolved.
+                codecs.lookup("idna")
                 from rxollama._http import HttpTransport  # noqa: PLC0415 - See the head of this module.
             attempt.kind = HttpTransport
         except BaseException as error:  # noqa: BLE001 - It is raised where the import is awaited.
