@@ -34,6 +34,9 @@ _AGENT = f"rxollama/{version('rxollama')} python/{python_version()}"
 
 _HTTPX_DEFAULT = httpx.Timeout(5.0)
 
+# httpx imports certifi late, which would block the loop of the first request to an https server.
+httpx.create_ssl_context(verify=False)
+
 
 class _Kept(NamedTuple):
     client: httpx.AsyncClient

@@ -91,6 +91,31 @@ def test_the_loop_goes_on(program: Callable[[str], Program]) -> None:
     assert program(code).end().splitlines() == ["rxollama._http True", "httpx True", "True MainThread"]
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1", "http://localhost", "https://127.0.0.1"])
+@pytest.mark.parametrize("asked", ["asyncio.run(main())", "run(chat)"], ids=["asyncio", "background"])
+def test_nothing_is_imported_later(program: Callable[[str], Program], address: str, asked: str) -> None:
+    """A first request imports all that it needs on that one thread, even what libraries import late."""
+    code = f"""
+    def seen(name):
+        if threading.current_thread().name != "rxollama-import":
+            names.append(name)
+
+    async def main():
+        await chat
+
+    names = []
+    ollama = Ollama(URL.replace("http://127.0.0.1", {address!r}))
+    chat = ollama.chat("m", "Hello")
+    try:
+        {asked}
+    except Exception as error:
+        print(type(error).__name__)
+    print(names)
+    """
+    ended = ["ConnectionFailedError"] if address.startswith("https") else []
+    assert program(code).end().splitlines() == [*ended, "[]"]
+
+
 def test_shared(program: Callable[[str], Program]) -> None:
     """Two first requests, of two clients on two loops, share one import."""
     code = """
