@@ -54,7 +54,8 @@ class _Inbox(Generic[T]):
         self._wake = wake
         self._lock = threading.Lock()
         self._waiting: _Waiting[T] = _OVERFLOWS[overflow]()
-        self._ready: deque[T] = deque()
+        self.ready: deque[T] = deque()
+        """The items that the consumer finds without a lock. Only the consumer takes them."""
         self._subscription: abc.DisposableBase | None = None
         self._error: Exception | None = None
         self._ended = self._closed = self.begun = False
@@ -86,10 +87,10 @@ class _Inbox(Generic[T]):
         self._ended = True
         self._wake()
 
-    def next(self, over: Exception) -> list[T]:
-        """Return a list of the next item, empty if none has come; raise *over* or the stream's error at the end."""
-        ready = self._ready
-        if not ready and not self._closed:
+    def fill(self, over: Exception) -> bool:
+        """Let what came be ready, and return whether something is; raise *over* or the stream's error at the end."""
+        ready = self.ready
+        if not self._closed:
             # Read before the items are taken, since the end comes after the last of them.
             ended = self._ended
             with self._lock:
@@ -98,11 +99,9 @@ class _Inbox(Generic[T]):
                 self.dispose()
                 if self._error is not None:
                     raise without_internals(self._error)
-        if ready:
-            return [ready.popleft()]
-        if self._closed:
+        if not ready and self._closed:
             raise over
-        return []
+        return bool(ready)
 
     def dispose(self) -> None:
         """Close the request, drop the items that wait, and wake the consumer."""
@@ -124,7 +123,7 @@ class _Inbox(Generic[T]):
 
     def _close(self) -> None:
         self.begun = self._closed = True
-        self._ready.clear()
+        self.ready.clear()
         # A source that ignores its disposal must not fill the memory.
         self._waiting = Latest()
         subscription, self._subscription = self._subscription, None
@@ -150,19 +149,21 @@ class Iteration(Generic[T]):
     def __next__(self) -> T:
         """Wait for the next item."""
         inbox, event = self._inbox, self._event
+        if inbox.ready:
+            return inbox.ready.popleft()
         if not inbox.begun:
             check_no_loop("iterate(...)", "`async for item in aiterate(stream)`")
         try:
             if not inbox.begun:
                 inbox.begin()
-            while not (found := inbox.next(StopIteration())):
+            while not inbox.fill(StopIteration()):
                 event.wait(_SLICE)
                 event.clear()
         except BaseException:
             # The end, an error, or Ctrl-C.
             inbox.dispose()
             raise
-        return found[0]
+        return inbox.ready.popleft()
 
     def close(self) -> None:
         """Dispose the subscription, which closes the request. The next step ends the iteration."""
@@ -200,18 +201,20 @@ class AsyncIteration(Generic[T]):
     async def __anext__(self) -> T:
         """Wait for the next item."""
         inbox, bell = self._inbox, self._bell
+        if inbox.ready:
+            return inbox.ready.popleft()
         try:
             if not inbox.begun:
                 check_asyncio("aiterate(...)")
                 bell.loop = asyncio.get_running_loop()
                 inbox.begin()
-            while not (found := inbox.next(StopAsyncIteration())):
+            while not inbox.fill(StopAsyncIteration()):
                 await bell.wait()
         except BaseException:
             # The end, an error, or the task was cancelled.
             inbox.dispose()
             raise
-        return found[0]
+        return inbox.ready.popleft()
 
     async def aclose(self) -> None:
         """Dispose the subscription, which closes the request. The next step ends the iteration."""

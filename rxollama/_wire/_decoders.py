@@ -105,8 +105,11 @@ class LineDecoder(_Buffer, Generic[R]):
         if end < 0:
             self._keep(data)
             return []
-        records = self._read(self._taken(data[:end]) if self._pieces else data[:end])
-        if not self.over:
+        block = self._taken(data[:end]) if self._pieces else data[:end]
+        records = self._read_fast(block)
+        if records is None:
+            records = self._read_slowly(block)
+        if end + 1 < len(data) and not self.over:
             self._keep(data[end + 1 :])
         return records
 
@@ -118,19 +121,22 @@ class LineDecoder(_Buffer, Generic[R]):
             The last record if no newline followed it. `failure` is set if the body ended too early.
         """
         rest = self._taken()
-        records = self._read(rest)
+        records = self._read_slowly(rest)
         if not self.over or (self.failure is not None and _is_cut_short(rest)):
             self._fail(truncated())
         return records
-
-    def _read(self, block: bytes) -> list[R] | Batch[R]:
-        records = self._read_fast(block)
-        return self._line_by_line(_BLANK_LINES.sub(b"\n", block)) if records is None else records
 
     def _read_fast(self, lines: bytes) -> list[R] | Batch[R] | None:
         if len(lines) > self._max_line:
             return None
         return self._read_plain(lines) or (None if ERROR in lines else self._kind.read_fast(lines))
+
+    def _read_slowly(self, block: bytes) -> list[R]:
+        block = _BLANK_LINES.sub(b"\n", block)
+        # Mostly only the last line, with the end of the answer, is not plain.
+        head, _, last = block.rpartition(b"\n")
+        records = self._read_fast(head) if head else None
+        return self._line_by_line(block) if records is None else [*records, *self._line_by_line(last)]
 
     def _line_by_line(self, block: bytes) -> list[R]:
         records: list[R] = []

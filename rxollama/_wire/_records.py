@@ -226,12 +226,12 @@ def _plain_reader(
             records = read(lines)
         except _UNREADABLE:
             return None
-        if not _stand_alone(records, lines):
-            return None
-        if len(records) == 1:
+        if len(records) == 1 and b"\n" not in lines:
             # A slow stream has one record in each read, and a batch of one costs more than its chunk.
             record = records[0]
             return [text_chunk(record, content(record), thinking(record))]
+        if not _stand_alone(records, lines):
+            return None
         return ChunkBatch(records, [*map(content, records)], [*map(thinking, records)])
 
     return read_plain
