@@ -24,7 +24,7 @@ from rxollama._runtime import Stream, Streams, Subscription, batch_path, report_
 from rxollama._wire import Decoder, status_error
 from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import Batch, ChatChunk, ChatResponse, ChunkBatch, ClientTiming, ResponseBuilder
-from rxollama.transport import Request, Response, Transport
+from rxollama.transport import DeliveringResponse, Request, Response, Transport
 
 __all__ = ("RequestPlan", "source")
 
@@ -115,16 +115,38 @@ class _Stream(Subscription[T]):
             if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                 raise status_error(response.status, response.headers, await _read_refusal(response))
             decoder = plan.decoder()
-            body = aiter(response)
-            async for data in body:
-                self._emit(decoder.feed(data))
-                if decoder.over:
-                    await _read_rest(body)
-                    break
+            body = await self._receive(response, decoder)
+            if decoder.over:
+                await _read_rest(body)
             else:
                 self._emit(decoder.flush())
         if decoder.failure is not None:
             raise decoder.failure
+
+    async def _receive(self, response: Response, decoder: Decoder[T]) -> AsyncIterator[bytes]:
+        """Emit the records of a body, until the decoder needs no more of it, and return the rest of the body."""
+        feed, emit = decoder.feed, self._emit
+        raised: list[BaseException] = []
+
+        def take(data: bytes) -> bool:
+            try:
+                emit(feed(data))
+            except BaseException as error:  # noqa: BLE001 - It is raised below, where no transport sees it.
+                raised.append(error)
+                return True
+            return decoder.over
+
+        # A response is iterated once: whoever begins again may begin at the start.
+        body = aiter(response)
+        if isinstance(response, DeliveringResponse):
+            await response.deliver(take)
+        else:
+            async for data in body:
+                if take(data):
+                    break
+        if raised:
+            raise raised[0]
+        return body
 
     def _emit(self, records: list[T] | Batch[T]) -> None:
         if not records:
