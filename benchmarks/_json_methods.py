@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, TypeAlias
 
 import orjson
 import pydantic_core
-from reactivex import Observable, abc
-from reactivex.disposable import Disposable
+from _sources import end_of
+from reactivex import Observable
 
 from rxollama import ChatChunk, Message
 from rxollama import operators as op
@@ -17,7 +17,7 @@ from rxollama.messages import PartialJson
 
 __all__ = ("AGAIN", "DOCUMENTS", "METHODS", "READ", "SHOWN", "UNREAD", "Method", "chunks_of", "text_of")
 
-Method: TypeAlias = Callable[[Sequence[ChatChunk]], Any]
+Method: TypeAlias = Callable[[Observable[ChatChunk]], Awaitable[Any]]
 """Follows an answer to its end and returns its last value."""
 
 UNREAD, SHOWN, READ, AGAIN = "reading none", "reading every 10th", "reading each", "parsing again"
@@ -66,26 +66,10 @@ def chunks_of(text: str) -> list[ChatChunk]:
     return [*chunks, ChatChunk(model="m", message=Message("assistant"), done=True, done_reason="stop")]
 
 
-def _source(chunks: Sequence[ChatChunk]) -> Observable[ChatChunk]:
-    """Return a source that emits chunks with as little work as possible."""
-
-    def subscribe(
-        observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
-    ) -> abc.DisposableBase:
-        del scheduler
-        emit = observer.on_next
-        for chunk in chunks:
-            emit(chunk)
-        observer.on_completed()
-        return Disposable()
-
-    return Observable(subscribe)
-
-
 def _growing(every: int) -> Method:
     """Return a method that reads one of this many snapshots. With 0 it reads none."""
 
-    def follow(chunks: Sequence[ChatChunk]) -> Any:
+    async def follow(source: Observable[ChatChunk]) -> Any:
         last, count = PartialJson(), 0
 
         def show(partial: PartialJson) -> None:
@@ -95,13 +79,13 @@ def _growing(every: int) -> Method:
             if every and not count % every:
                 _ = partial.value
 
-        _source(chunks).pipe(op.partial_json()).subscribe(show)
+        await end_of(source.pipe(op.partial_json()), show)
         return last.value
 
     return follow
 
 
-def _again(chunks: Sequence[ChatChunk]) -> Any:
+async def _again(source: Observable[ChatChunk]) -> Any:
     """Parse the whole text after each delta, with the fastest parser."""
     value, text = None, b""
 
@@ -110,7 +94,7 @@ def _again(chunks: Sequence[ChatChunk]) -> Any:
         text += delta.encode()
         value = pydantic_core.from_json(text, allow_partial="trailing-strings")
 
-    _source(chunks).pipe(op.content()).subscribe(show)
+    await end_of(source.pipe(op.content()), show)
     return value
 
 

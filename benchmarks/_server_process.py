@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from _fast_server import child_process
+from _harness import child_process
 
 from rxollama.testing import Reply, ScriptedOllama
 

@@ -1,55 +1,44 @@
 """
-Measure the cost of a chunk for a client that follows many chats at the pace of a model.
+What does a chunk cost a client that follows many chats at the pace of a model?
 
 Each stream sends its records one by one, as a model produces its tokens, so that nearly every chunk wakes the client.
-The cost of each stream's request is included. The benchmark compares:
-
-- rxollama with the whole pipeline: log with structlog and orjson, share, thinking and content each paced to 30 updates
-  per second, tool calls gathered, the response collected;
-- rxollama with one bare callback;
-- Ollama's own Python client in a bare loop;
-- a raw socket with orjson, as the lower bound of the cost.
-
-The results are medians of alternating runs, of the client's process only. A client that loses text is an error.
-
-Run it:
-
-    uv run python benchmarks/paced.py [--streams 100] [--rate 50] [--seconds 5] [--rounds 3] [--smoke]
+The cost of each stream's request is included.
 """
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from typing import NamedTuple
 
+from _clients import BARE, OFFICIAL, PIPELINE, RAW, compare
 from _fast_server import AnswerPlan
-from _measure import OFFICIAL, PIPELINE, compare, cpu, ratio, show
-
-_AIM = 0.6
+from _harness import Aim, main
 
 
-def main() -> None:
-    """Run the benchmark."""
-    parser = ArgumentParser(description="Measure the cost of a chunk at the pace of a model.")
-    parser.add_argument("--streams", type=int, default=100, help="the number of chats at the same time")
-    parser.add_argument("--rate", type=float, default=50, help="the number of chunks per second of each chat")
-    parser.add_argument("--seconds", type=float, default=5, help="the duration of each chat")
-    parser.add_argument("--rounds", type=int, default=3, help="the number of runs of each client")
-    parser.add_argument("--smoke", action="store_true", help="run briefly, to check that everything works")
-    options = parser.parse_args()
-    streams, seconds, rounds = (10, 0.5, 1) if options.smoke else (options.streams, options.seconds, options.rounds)
-    plan = AnswerPlan(max(3, round(options.rate * seconds)), options.rate)
-    runs = compare(plan, streams=streams, rounds=rounds)
-    show(
-        f"Paced: {streams} streams of {plan.rate:g} chunks a second for {seconds:g} s, "
-        f"{rounds} alternating runs of each client, medians",
-        runs,
-    )
-    if options.smoke:
-        print("\nEvery client received the whole text. So short a run is not a measurement.")
-        return
-    reached = ratio(runs, PIPELINE, OFFICIAL, cpu)
-    print(f"\nA chunk costs the whole pipeline {reached:.2f} x the official client's CPU; the aim is {_AIM} x or less.")
+class _Load(NamedTuple):
+    streams: int
+    rate: float
+    seconds: float
+    turns: int
+    most: float = 0
+
+
+_LOADS = (_Load(1, 50, 1.5, 2), _Load(10, 50, 1.5, 2), _Load(100, 50, 3, 2, 0.33), _Load(500, 20, 3, 2, 0.15))
+_SMOKE = (_Load(1, 50, 0.2, 1), _Load(10, 50, 0.2, 1))
+
+
+def measure(smoke: bool) -> list[Aim]:
+    """Measure the clients with more and more streams."""
+    aims: list[Aim] = []
+    for load in _SMOKE if smoke else _LOADS:
+        plan = AnswerPlan(round(load.rate * load.seconds), load.rate)
+        costs = compare((PIPELINE, BARE, OFFICIAL, RAW), plan, streams=load.streams, rounds=1, turns=load.turns)
+        print(f"Streams: {load.streams}, each of {load.rate:g} chunks/s for {load.seconds:g} s:")
+        costs.print()
+        if load.most:
+            reached = costs.dearer(PIPELINE, OFFICIAL).median
+            aims.append(Aim(f"{load.streams} streams, {PIPELINE} by {OFFICIAL}", reached, most=load.most))
+    return aims
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)
