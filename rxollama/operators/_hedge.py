@@ -103,7 +103,7 @@ class _Race:
         self._other = other
         self._scheduler = scheduler
         self._clock = clock
-        self._timer = Timer(clock)
+        self._timer = Timer(clock, self._begin_second)
         self._lock = threading.Lock()
         self._first, self._second = _Runner(self, observer), _Runner(self, observer)
         # Whether the second source was subscribed, or must not be any more; and whether there is a winner or an end.
@@ -111,7 +111,7 @@ class _Race:
 
     def begin(self, source: Observable[ChatChunk], after: float) -> None:
         """Subscribe to the first source now, and to the second one later."""
-        self._timer.set(self._clock.now() + after, self._begin_second)
+        self._timer.set(self._clock.now() + after)
         self._first.run(source, self._scheduler)
 
     def _begin_second(self) -> None:

@@ -92,7 +92,7 @@ class _Meter:
         self._seconds = seconds
         self._clock = clock
         self._now = clock.now
-        self._timer = Timer(clock)
+        self._timer = Timer(clock, self._ring)
         self._lock = threading.Lock()
         self._state = MeterState(clock.now(), seconds)
         self._goes_on = self._state.goes_on
@@ -163,7 +163,7 @@ class _Meter:
 
     def _arm(self, due: float) -> None:
         try:
-            self._timer.set(due, self._ring)
+            self._timer.set(due)
         except Exception as error:  # noqa: BLE001 - The loop is closed, or the scheduler cannot wait.
             self._outlet.fail(error)
 

@@ -181,12 +181,13 @@ def _delayed(source: Observable[ChatChunk], seconds: float, clock: Clock) -> Obs
     def subscribe(
         observer: abc.ObserverBase[ChatChunk], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        timer, upstream = Timer(clock), SingleAssignmentDisposable()
+        upstream = SingleAssignmentDisposable()
 
         def begin() -> None:
             upstream.disposable = source.subscribe(observer, scheduler=scheduler)
 
-        timer.set(clock.now() + seconds, begin)
+        timer = Timer(clock, begin)
+        timer.set(clock.now() + seconds)
         return CompositeDisposable(Disposable(timer.put_off), upstream)
 
     return Stream(subscribe, items=ChatChunk, deltas=True)

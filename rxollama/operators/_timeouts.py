@@ -169,7 +169,7 @@ class _Watch:
         ready_below, self._absorb_below = batch_path(observer)
         self._limits = limits
         self._clock = clock
-        self._timer = Timer(clock)
+        self._timer = Timer(clock, self._ring)
         self._lock = threading.Lock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
         self._builder = ResponseBuilder()
@@ -185,7 +185,7 @@ class _Watch:
     def begin(self) -> None:
         """Set the timer; raise what prevents it."""
         due, _ = self._limits.due(self._clock.now())
-        self._timer.set(due, self._ring)
+        self._timer.set(due)
 
     def on_next(self, chunk: ChatChunk) -> None:
         """Hand a chunk on."""
@@ -237,7 +237,7 @@ class _Watch:
             due = self._limits.handed_on(now, pauses=pauses)
         finally:
             self._release()
-        self._timer.set(due, self._ring)
+        self._timer.set(due)
 
     def _end(self, error: Exception | None) -> None:
         with self._lock:
@@ -256,7 +256,7 @@ class _Watch:
             error = self._late(phase) if due - now <= EARLY else None
             self._over = error is not None
         if error is None:
-            self._timer.set(due, self._ring)
+            self._timer.set(due)
             return
         # The request is closed at once, however long the subscriber takes.
         self.upstream.dispose()

@@ -6,8 +6,12 @@ has no effect. Whoever needs it later looks at the time when it fires, and sets 
 moment away, as nearly every item does, costs a comparison and no timer: a timer for each item costs 8 µs on an event
 loop, and a thread on reactivex's default scheduler.
 
-No lock is held while the clock is asked, since a clock may act at once. A timer that was rescheduled meanwhile, or that
-the clock could not cancel, fires without effect: each setting has a number, and only the latest acts.
+No lock is held while the clock is asked, since a clock may act at once. A setting that is cancelled while it begins to
+fire on another thread acts in place of the later setting, whose moment was the earlier one. So an action may run early,
+and none runs after `put_off`.
+
+The action is given once. One for each setting needs a closure, or a number that tells an outdated setting: six objects
+for each emission of a pacing operator, which cost the garbage collector more than the timer.
 """
 
 from __future__ import annotations
@@ -31,28 +35,30 @@ class Timer:
 
     Args:
         clock: The clock.
+        action: What is done when it fires. An exception of it is reported.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, action: Callable[[], object]) -> None:
         self.clock = clock
+        self._action = action
         self._lock = threading.Lock()
         self._due = math.inf
-        self._number: int = 0
+        # Counts the settings, and their ends.
+        self._number = 0
         self._off = False
-        self._cancel: Cancel = _nothing
+        self._cancel: Cancel | None = None
         self.is_set = False
         """Whether it will fire."""
 
-    def set(self, due: float, action: Callable[[], None]) -> None:
+    def set(self, due: float) -> None:
         """
         Set the timer, unless it is set to an earlier moment.
 
         Args:
-            due: The moment, by the clock; infinity for never.
-            action: The action. An exception of it is reported.
+            due: The moment, by the clock: infinity for never, `ASAP` for as soon as possible.
 
         Raises:
-            Exception: If the clock cannot wait, see `Clock.after`.
+            Exception: If the clock cannot wait, see `Clock.at`.
         """
         # Read without the lock: if it fires meanwhile, its action looks at the time.
         if due >= self._due:
@@ -61,11 +67,11 @@ class Timer:
             if self._off or due >= self._due:
                 return
             self._due, self.is_set = due, True
-            self._number += 1
-            number = self._number
-            cancel, self._cancel = self._cancel, _nothing
-        cancel()
-        cancel = self.clock.after(due - self.clock.now(), lambda: self._fire(number, action))
+            self._number = number = self._number + 1
+            cancel, self._cancel = self._cancel, None
+        if cancel is not None:
+            cancel()
+        cancel = self.clock.at(due, self._fire)
         with self._lock:
             if number == self._number:
                 self._cancel = cancel
@@ -78,21 +84,18 @@ class Timer:
             self._off = True
             self._due, self.is_set = math.inf, False
             self._number += 1
-            cancel, self._cancel = self._cancel, _nothing
-        cancel()
+            cancel, self._cancel = self._cancel, None
+        if cancel is not None:
+            cancel()
 
-    def _fire(self, number: int, action: Callable[[], None]) -> None:
+    def _fire(self) -> None:
         with self._lock:
-            if number != self._number:
+            if not self.is_set:
                 return
             self._due, self.is_set = math.inf, False
             self._number += 1
-            self._cancel = _nothing
+            self._cancel = None
         try:
-            action()
+            self._action()
         except Exception as error:  # noqa: BLE001 - There is no other place to report it.
             report_error("a timer of a stream raised", error)
-
-
-def _nothing() -> None:
-    """Cancel nothing."""

@@ -21,7 +21,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler, AsyncIOThreadSafeSch
 from reactivex.testing import TestScheduler
 
 from rxollama._runtime import background
-from rxollama.operators._timing.clock import Clock, clock_of, given_clock
+from rxollama.operators._timing.clock import ASAP, Clock, clock_of, given_clock
 
 PATIENCE = 10.0
 
@@ -41,7 +41,7 @@ def loop_of(clock: Clock | None) -> asyncio.AbstractEventLoop:
         acted.append(asyncio.get_running_loop())
         done.set()
 
-    clock.after(0, act)
+    clock.at(ASAP, act)
     assert done.wait(PATIENCE)
     return acted[0]
 
@@ -77,7 +77,7 @@ def test_blocking_argument_is_taken() -> None:
     clock = given_clock(ImmediateScheduler(), None)
 
     assert clock is not None
-    clock.after(0, lambda: acted.append("now"))
+    clock.at(ASAP, lambda: acted.append("now"))
     assert acted == ["now"]
 
 
@@ -113,7 +113,7 @@ async def test_loop_acts_later() -> None:
     """An action set on the loop is done there, after its time."""
     clock, rang = clock_of(None), asyncio.Event()
     began = clock.now()
-    clock.after(0.01, rang.set)
+    clock.at(began + 0.01, rang.set)
     await rang.wait()
 
     assert clock.now() - began >= 0.009
@@ -123,7 +123,7 @@ def test_loop_acts_later_for_others() -> None:
     """An action set from another thread is done on the loop, after its time."""
     clock, rang = clock_of(None), threading.Event()
     began = clock.now()
-    clock.after(0.01, rang.set)
+    clock.at(began + 0.01, rang.set)
 
     assert rang.wait(PATIENCE)
     assert clock.now() - began >= 0.009
@@ -133,7 +133,7 @@ def test_loop_acts_later_for_others() -> None:
 async def test_loop_cancels(seconds: float) -> None:
     """An action that is cancelled on the loop is not done."""
     clock, rang = clock_of(None), asyncio.Event()
-    clock.after(seconds, rang.set)()
+    clock.at(clock.now() + seconds, rang.set)()
     await asyncio.sleep(2 * seconds)
 
     assert not rang.is_set()
@@ -156,7 +156,7 @@ def test_loop_cancels_for_others_before_it_has_heard(seconds: float) -> None:
     clock, gate, action = clock_of(None), threading.Event(), Action()
     background().call_soon_threadsafe(gate.wait, PATIENCE)
     kept, rang = weakref.ref(action), action.rang
-    cancel = clock.after(seconds, action)
+    cancel = clock.at(clock.now() + seconds, action)
     cancel()
     gate.set()
     turn_background()
@@ -170,7 +170,7 @@ def test_loop_cancels_for_others() -> None:
     """A timer of the loop that is cancelled from another thread releases its action."""
     clock, action = clock_of(None), Action()
     kept = weakref.ref(action)
-    cancel = clock.after(60, action)
+    cancel = clock.at(clock.now() + 60, action)
     turn_background()
     del action
     assert kept() is not None
@@ -185,13 +185,13 @@ def test_closed_loop() -> None:
     """A closed loop refuses a timer with an error; cancelling one is not an error."""
     loop = asyncio.new_event_loop()
     clock = clock_of(AsyncIOScheduler(loop))
-    cancel = clock.after(60, threading.Event().set)
+    cancel = clock.at(clock.now() + 60, threading.Event().set)
     loop.close()
 
     cancel()
-    for seconds in (0, 60):
+    for due in (ASAP, clock.now() + 60):
         with pytest.raises(RuntimeError, match="closed"):
-            clock.after(seconds, threading.Event().set)
+            clock.at(due, threading.Event().set)
 
 
 def test_scheduler_acts() -> None:
@@ -199,9 +199,9 @@ def test_scheduler_acts() -> None:
     scheduler = TestScheduler()
     clock = clock_of(scheduler)
     acted: list[float] = []
-    clock.after(0, lambda: acted.append(clock.now()))
-    clock.after(2.5, lambda: acted.append(clock.now()))
-    clock.after(1, lambda: acted.append(clock.now()))()
+    clock.at(ASAP, lambda: acted.append(clock.now()))
+    clock.at(2.5, lambda: acted.append(clock.now()))
+    clock.at(1, lambda: acted.append(clock.now()))()
     scheduler.start()
 
     assert acted == [0, 2.5]
@@ -217,7 +217,8 @@ def test_scheduler_on_its_thread(desktop: EventLoopScheduler) -> None:
         names.append(threading.current_thread().name)
         done.set()
 
-    clock_of(desktop).after(0.001, act)
+    clock = clock_of(desktop)
+    clock.at(clock.now() + 0.001, act)
 
     assert done.wait(PATIENCE)
     assert names == ["desktop"]
@@ -226,8 +227,9 @@ def test_scheduler_on_its_thread(desktop: EventLoopScheduler) -> None:
 def test_scheduler_disposed(desktop: EventLoopScheduler) -> None:
     """A disposed scheduler refuses a timer with an error."""
     desktop.dispose()
+    clock = clock_of(desktop)
     with pytest.raises(DisposedException):
-        clock_of(desktop).after(1, Action())
+        clock.at(clock.now() + 1, Action())
 
 
 @pytest.mark.parametrize("start", [datetime(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)])  # noqa: DTZ001 - This is the point.

@@ -15,7 +15,7 @@ class Hand:
 
     def __init__(self) -> None:
         self.time = 100.0
-        self.asked: list[tuple[float, Callable[[], None]]] = []
+        self.asked: list[tuple[float, Callable[[], object]]] = []
         self.cancelled: list[int] = []
         self.on_asked: Callable[[], object] | None = None
 
@@ -27,10 +27,10 @@ class Hand:
         """Return True: every thread may emit."""
         return True
 
-    def after(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
+    def at(self, due: float, action: Callable[[], object]) -> Callable[[], object]:
         """Record what is to be done."""
         place = len(self.asked)
-        self.asked.append((seconds, action))
+        self.asked.append((due, action))
         if self.on_asked is not None:
             self.on_asked()
         return lambda: self.cancelled.append(place)
@@ -47,69 +47,81 @@ def clock() -> Hand:
 
 
 @pytest.fixture
-def rung() -> list[str]:
-    """Return a list of what a timer did."""
+def rung() -> list[float]:
+    """Return a list of the moments at which a timer fired."""
     return []
 
 
-def test_rings(clock: Hand, rung: list[str]) -> None:
-    """A timer does once what it was set to do."""
-    timer = Timer(clock)
+@pytest.fixture
+def timer(clock: Hand, rung: list[float]) -> Timer:
+    """Return a timer that records when it fires."""
+    return Timer(clock, lambda: rung.append(clock.time))
+
+
+def test_rings(clock: Hand, timer: Timer, rung: list[float]) -> None:
+    """A timer does once what it was made for."""
     states = [timer.is_set]
-    timer.set(105, lambda: rung.append("a"))
+    timer.set(105)
     states.append(timer.is_set)
     clock.ring(0)
     clock.ring(0)
     states.append(timer.is_set)
 
     assert states == [False, True, False]
-    assert [seconds for seconds, _ in clock.asked] == [5]
-    assert rung == ["a"]
+    assert [due for due, _ in clock.asked] == [105]
+    assert rung == [100]
 
 
-def test_later_changes_nothing(clock: Hand, rung: list[str]) -> None:
+def test_later_changes_nothing(clock: Hand, timer: Timer, rung: list[float]) -> None:
     """Setting a timer to a later moment has no effect."""
-    timer = Timer(clock)
-    timer.set(105, lambda: rung.append("a"))
-    timer.set(106, lambda: rung.append("b"))
-    timer.set(math.inf, lambda: rung.append("c"))
+    timer.set(105)
+    timer.set(106)
+    timer.set(math.inf)
     clock.ring(0)
 
     assert len(clock.asked) == 1
-    assert rung == ["a"]
+    assert rung == [100]
 
 
-def test_sooner_takes_its_place(clock: Hand, rung: list[str]) -> None:
-    """Setting a timer to an earlier moment cancels the former one, which has no effect if it fires all the same."""
-    timer = Timer(clock)
-    timer.set(105, lambda: rung.append("a"))
-    timer.set(103, lambda: rung.append("b"))
-    clock.ring(0)
-    clock.ring(1)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1,)])
+def test_sooner_takes_its_place(clock: Hand, timer: Timer, rung: list[float], order: tuple[int, ...]) -> None:
+    """Setting a timer to an earlier moment cancels the former one. It fires once, even if both do."""
+    timer.set(105)
+    timer.set(103)
+    for place in order:
+        clock.ring(place)
 
     assert clock.cancelled == [0]
-    assert rung == ["b"]
+    assert [due for due, _ in clock.asked] == [105, 103]
+    assert rung == [100]
 
 
-def test_set_again(clock: Hand, rung: list[str]) -> None:
+def test_set_again(clock: Hand) -> None:
     """A timer that fired can be set again, also by its own action."""
-    timer = Timer(clock)
-    timer.set(105, lambda: timer.set(110, lambda: rung.append("b")))
+    rung: list[float] = []
+
+    def action() -> None:
+        rung.append(clock.time)
+        if len(rung) == 1:
+            again.set(110)
+
+    again = Timer(clock, action)
+    again.set(105)
     clock.time = 105
     clock.ring(0)
+    clock.time = 110
     clock.ring(1)
 
-    assert [seconds for seconds, _ in clock.asked] == [5, 5]
-    assert rung == ["b"]
+    assert [due for due, _ in clock.asked] == [105, 110]
+    assert rung == [105, 110]
 
 
-def test_put_off(clock: Hand, rung: list[str]) -> None:
+def test_put_off(clock: Hand, timer: Timer, rung: list[float]) -> None:
     """A timer that is put off neither fires nor can be set again."""
-    timer = Timer(clock)
-    timer.set(105, lambda: rung.append("a"))
+    timer.set(105)
     timer.put_off()
     clock.ring(0)
-    timer.set(101, lambda: rung.append("b"))
+    timer.set(101)
 
     assert clock.cancelled == [0]
     assert len(clock.asked) == 1
@@ -117,11 +129,10 @@ def test_put_off(clock: Hand, rung: list[str]) -> None:
     assert rung == []
 
 
-def test_put_off_while_it_is_set(clock: Hand, rung: list[str]) -> None:
+def test_put_off_while_it_is_set(clock: Hand, timer: Timer, rung: list[float]) -> None:
     """A timer that is put off while it is being set is cancelled."""
-    timer = Timer(clock)
     clock.on_asked = timer.put_off
-    timer.set(105, lambda: rung.append("a"))
+    timer.set(105)
     clock.ring(0)
 
     assert clock.cancelled == [0]
@@ -135,7 +146,7 @@ def test_failing(clock: Hand, reported: Callable[[], list[BaseException]]) -> No
     def action() -> None:
         raise mine
 
-    Timer(clock).set(105, action)
+    Timer(clock, action).set(105)
     clock.ring(0)
 
     assert reported() == [mine]
