@@ -81,6 +81,14 @@ class Backlog(Generic[T]):
         if self._sum is None or not self._sum.goes_on(item):
             self._append(item)
 
+    def fits(self, batch: Batch[T]) -> bool:
+        """Return whether a batch can be added without finishing an item."""
+        first, *others = batch.sums()
+        if others or not self._open:
+            return not others
+        total = _sum_from(self._open[0]) if self._sum is None else self._sum
+        return total is not None and total.accepts(first)
+
     def extend(self, batch: Batch[T]) -> None:
         """Add all items of a batch at the end."""
         for item in batch.sums():
@@ -175,6 +183,10 @@ class Latest(Generic[T]):
     def add(self, item: T) -> None:
         """Replace the item that waits."""
         self._items.append(item)
+
+    def fits(self, _: Batch[T]) -> bool:
+        """Return True: the last item of any batch replaces the one that waits."""
+        return True
 
     def extend(self, batch: Batch[T]) -> None:
         """Replace the item that waits with the last of a batch."""

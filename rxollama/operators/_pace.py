@@ -11,10 +11,10 @@ from reactivex.disposable import Disposable
 
 from .._checks import check_seconds
 from .._invalid_value import InvalidValueError
-from .._runtime import Stream
+from .._runtime import Sink, Stream
 from ..messages import Backlog, ChatChunk, Latest, is_summable
 from ._timing.clock import given_clock
-from ._timing.pacer import Pacer, QuietRhythm, Rhythm, WindowRhythm
+from ._timing.pacer import Pacer, QuietTime
 
 __all__ = ("coalesce", "debounce", "throttle")
 
@@ -50,7 +50,8 @@ def coalesce(
     Args:
         seconds: The interval.
         scheduler: Where to emit, such as a desktop toolkit's scheduler: each emission hops there. None takes the
-            subscriber's scheduler, unless that waits by blocking, else the loop that the stream lives on.
+            subscriber's scheduler, unless that waits by blocking, else the loop that the stream lives on. A loop
+            emits up to 8 ms later, because all of its paced streams share a timer.
 
     Returns:
         The operator. It emits fewer items with the same sum.
@@ -66,7 +67,7 @@ def coalesce(
     .. versionadded:: 0.1
     """
     interval = check_seconds("seconds", seconds)
-    return _summing("coalesce()", lambda: WindowRhythm(interval), scheduler)
+    return _summing("coalesce()", interval, None, scheduler)
 
 
 def debounce(
@@ -108,7 +109,7 @@ def debounce(
     """
     quiet = check_seconds("seconds", seconds)
     longest = None if max_wait is None else check_seconds("max_wait", max_wait)
-    return _summing("debounce()", lambda: QuietRhythm(quiet, longest), scheduler)
+    return _summing("debounce()", quiet, lambda: QuietTime(quiet, longest), scheduler)
 
 
 def throttle(
@@ -155,19 +156,19 @@ def throttle(
         items = _items_of(source)
         if items is not None and issubclass(items, (str, ChatChunk)):
             raise _refusal("throttle()", _SNAPSHOTS, f"a stream of {items.__name__}", _USE_COALESCE)
-        return Stream.like(source, _paced(source, _Snapshots, lambda: WindowRhythm(interval), scheduler))
+        return Stream.like(source, _paced(source, _Snapshots, interval, None, scheduler))
 
     return apply
 
 
 def _summing(
-    operator: str, rhythm: Callable[[], Rhythm], scheduler: abc.SchedulerBase | None
+    operator: str, seconds: float, quiet: Callable[[], QuietTime] | None, scheduler: abc.SchedulerBase | None
 ) -> Callable[[Observable[T]], Stream[T]]:
     def apply(source: Observable[T]) -> Stream[T]:
         items = _items_of(source)
         if items is not None and not issubclass(items, (str, ChatChunk)):
             raise _refusal(operator, _ADD_UP, f"a stream of {items.__name__}", _USE_THROTTLE)
-        return Stream(_paced(source, lambda: _Summable(operator), rhythm, scheduler), items=items, deltas=True)
+        return Stream(_paced(source, lambda: _Summable(operator), seconds, quiet, scheduler), items=items, deltas=True)
 
     return apply
 
@@ -175,14 +176,15 @@ def _summing(
 def _paced(
     source: Observable[T],
     waiting: Callable[[], Backlog[Any] | Latest[Any]],
-    rhythm: Callable[[], Rhythm],
+    seconds: float,
+    quiet: Callable[[], QuietTime] | None,
     scheduler: abc.SchedulerBase | None,
 ) -> abc.Subscription[T]:
     def subscribe(observer: abc.ObserverBase[T], scheduler_: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-        pacer = Pacer(observer, waiting(), rhythm(), given_clock(scheduler, scheduler_))
-        pacer.upstream.disposable = source.subscribe(
-            pacer.on_next, pacer.on_error, pacer.on_completed, scheduler=scheduler_
-        )
+        clock = given_clock(scheduler, scheduler_)
+        pacer = Pacer(observer, waiting(), seconds, clock, quiet=quiet and quiet())
+        sink = Sink(pacer.on_next, pacer.on_error, pacer.on_completed, pacer.ready, pacer.absorb)
+        pacer.upstream.disposable = source.subscribe(sink, scheduler=scheduler_)
         return Disposable(pacer.dispose)
 
     return subscribe

@@ -26,7 +26,7 @@ raises takes the items from the others.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from reactivex import abc
@@ -66,12 +66,20 @@ class Outlet(Generic[T]):
         self._waiting: Backlog[T] | Queue[T] = Queue() if waiting is None else waiting
         # The turn is the one element of a list: `pop` takes it or raises. Trying a lock costs more than twice as much.
         self._turn = [None]
-        self._take_turn = self._turn.pop
+        self._take_turn = self.take_turn = self._turn.pop
         self._give_turn = self._turn.append
         # Whether something waits, an end included. It stays set once the subscription is over.
         self._behind = False
         self._ended = self._over = False
         self._error: Exception | None = None
+
+    take_turn: Callable[[], None]
+    """
+    Take the turn, before `emit_in_turn`: for a caller that chooses its items under a lock of its own.
+
+    Raises:
+        IndexError: While another call emits, and once the subscription is over.
+    """
 
     @property
     def is_free(self) -> bool:
@@ -129,6 +137,20 @@ class Outlet(Generic[T]):
                 self._absorb_below(batch)
             self._give_turn(None)
         self.flush()
+
+    def emit_in_turn(self, items: Sequence[T]) -> None:
+        """Emit items in the turn that was taken, then what waits behind them, and give the turn back."""
+        try:
+            for item in items:
+                # It may have been closed before the first one, and by a callback.
+                if not self._over:
+                    self._emit(item)
+        except BaseException as raised:  # noqa: BLE001 - It is raised again unless it is an `Exception`.
+            self._fail(raised)
+            return
+        self._give_turn(None)
+        if self._behind:
+            self.flush()
 
     def put(self, *items: T) -> None:
         """Let items wait, without emitting them: for a caller that holds a lock of its own. Call `flush` after it."""

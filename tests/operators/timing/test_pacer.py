@@ -27,7 +27,8 @@ from reactivex.testing import TestScheduler
 from rxollama.errors import InvalidValueError
 from rxollama.messages import Backlog, ChatChunk, Latest, Message
 from rxollama.operators import coalesce, debounce, throttle
-from rxollama.operators._timing.pacer import Pacer, QuietRhythm, WindowRhythm
+from rxollama.operators._timing.clock import ASAP
+from rxollama.operators._timing.pacer import Pacer, QuietTime
 
 T = TypeVar("T")
 
@@ -567,7 +568,7 @@ class Nested:
 
     def __init__(self) -> None:
         self.time = 0.0
-        self.actions: list[Callable[[], None]] = []
+        self.actions: list[Callable[[], object]] = []
 
     def now(self) -> float:
         """Return the time that the test sets."""
@@ -577,9 +578,9 @@ class Nested:
         """Return True: emissions are inline."""
         return True
 
-    def after(self, seconds: float, action: Callable[[], None]) -> Callable[[], object]:
+    def at(self, due: float, action: Callable[[], object]) -> Callable[[], object]:
         """Keep an action."""
-        assert seconds >= 0
+        assert due == ASAP or due >= self.time
         self.actions.append(action)
         return self.actions.clear
 
@@ -596,7 +597,7 @@ def test_a_timer_that_fires_within_a_callback() -> None:
             action()
         order.append(f"{chunk.message.content}>")
 
-    pacer = Pacer(Observer[ChatChunk](take), Backlog[ChatChunk](), WindowRhythm(50), nested)
+    pacer = Pacer(Observer[ChatChunk](take), Backlog[ChatChunk](), 50, nested)
     for chunk in (ChatChunk(), CONTENT, THINKING):
         pacer.on_next(chunk)
     pacer.on_completed()
@@ -608,7 +609,7 @@ def test_a_timer_that_fires_early() -> None:
     """A timer that fires a moment early, as those of loops do, is not set again for the rest."""
     nested = Nested()
     heard: list[str] = []
-    pacer = Pacer(Observer(heard.append), Backlog[str](), QuietRhythm(5, None), nested)
+    pacer = Pacer(Observer(heard.append), Backlog[str](), 5, nested, quiet=QuietTime(5, None))
     pacer.on_next("a")
     nested.time = 4.9998
     nested.actions.pop()()
@@ -937,21 +938,65 @@ def test_historical_scheduler(
     assert heard == expected
 
 
-def test_rhythms_when_put_back() -> None:
-    """A rhythm counts from now if the time is before the moment that it knows."""
-    window = WindowRhythm(5)
-    assert window.due(100) == 100
-    window.emitted(100, rest=False)
-    assert [window.due(100), window.due(104), window.due(10), window.due(12)] == [105, 105, 15, 15]
+class Moved(Nested):
+    """A clock that a test moves, and that records for which moments it is asked."""
 
-    quiet = QuietRhythm(5, 8)
-    quiet.arrived(100)
-    assert [quiet.due(100), quiet.due(104), quiet.due(10), quiet.due(12)] == [105, 105, 15, 15]
-    quiet.arrived(14)
-    quiet.arrived(15)
-    assert quiet.due(15) == 20
-    quiet.arrived(20)
-    assert quiet.due(20) == 22
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[float] = []
+
+    def is_here(self) -> bool:
+        """Return False: emissions wait for the timer."""
+        return False
+
+    def at(self, due: float, action: Callable[[], object]) -> Callable[[], object]:
+        """Record a moment."""
+        self.asked.append(due)
+        return super().at(due, action)
+
+    def fire(self, time: float) -> None:
+        """Fire the latest timer at a moment, which may be before the one it was set to."""
+        self.time = time
+        self.actions.pop()()
+
+
+def test_window_when_put_back() -> None:
+    """A window counts from now if the time is before the moment at which it began."""
+    clock, heard = Moved(), list[str]()
+    pacer = Pacer(Observer(heard.append), Backlog[str](), 5, clock)
+    clock.time = 100
+    pacer.on_next("a")
+    clock.fire(100)
+    pacer.on_next("b")
+    clock.fire(10)
+    clock.fire(12)
+    clock.fire(15)
+
+    assert clock.asked == [ASAP, 105, 15, 15]
+    assert heard == ["a", "b"]
+
+
+def test_quiet_when_put_back() -> None:
+    """A quiet time counts from now if the time is before the moment at which it began, and so does the longest wait."""
+    clock, heard = Moved(), list[str]()
+    pacer = Pacer(Observer(heard.append), Backlog[str](), 5, clock, quiet=QuietTime(5, 8))
+    clock.time = 100
+    pacer.on_next("a")
+    clock.fire(10)
+    clock.fire(12)
+    clock.time = 14
+    pacer.on_next("b")
+    clock.time = 15
+    pacer.on_next("c")
+    clock.fire(15)
+    clock.time = 20
+    pacer.on_next("d")
+    clock.fire(20)
+    assert heard == []
+    clock.fire(22)
+
+    assert clock.asked == [105, 15, 15, 20, 22]
+    assert heard == ["abcd"]
 
 
 def test_latest_is_never_finished() -> None:
