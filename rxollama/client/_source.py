@@ -14,13 +14,13 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from time import monotonic, perf_counter_ns
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from rxollama._runtime import Stream, Streams, Subscription, batch_path, report_error
+from rxollama._runtime import Sink, Stream, Streams, Subscription, batch_path, report_error
 from rxollama._wire import Decoder, status_error
 from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import Batch, ChatChunk, ChatResponse, ChunkBatch, ClientTiming, ResponseBuilder
@@ -97,7 +97,9 @@ class _Stream(Subscription[T]):
         super().__init__(observer, plan.streams, plan.name)
         self._plan = plan
         self._received = _Received()
+        self._note: Callable[[Any], object] = self._received.add if plan.is_chat else _ignore
         self._has_warned = False
+        self._absorbs = isinstance(observer, Sink)
         self._ready, self._absorb = batch_path(observer)
 
     def _fill_in(self, error: StreamError) -> None:
@@ -151,10 +153,9 @@ class _Stream(Subscription[T]):
     def _emit(self, records: list[T] | Batch[T]) -> None:
         if not records:
             return
-        if self._plan.is_chat:
-            self._received.add(cast("list[ChatChunk] | ChunkBatch", records))
+        self._note(records)
         began = monotonic()
-        if isinstance(records, ChunkBatch):
+        if self._absorbs and isinstance(records, ChunkBatch):
             self._emit_batch(records)
         else:
             self._emit_each(records)
@@ -254,14 +255,9 @@ class _Received:
         now = perf_counter_ns() - self._began
         if self._first is None:
             self._first = now
-        if isinstance(chunks, ChunkBatch):
-            content, visible = bool(chunks.content), bool(chunks.content or chunks.thinking)
-        else:
-            content = any(chunk.message.content for chunk in chunks)
-            visible = any(chunk.visible for chunk in chunks)
-        if self._token is None and visible:
+        if self._token is None and _is_visible(chunks):
             self._token = now
-        if content:
+        if _has_content(chunks):
             self._content = now
 
     def _timing(self) -> ClientTiming:
@@ -272,3 +268,20 @@ class _Received:
             wall_duration=perf_counter_ns() - self._began,
             chunk_count=self._count,
         )
+
+
+def _is_visible(chunks: list[ChatChunk] | ChunkBatch) -> bool:
+    if isinstance(chunks, ChunkBatch):
+        return bool(chunks.thinking or chunks.content)
+    return any(chunk.visible for chunk in chunks)
+
+
+def _has_content(chunks: list[ChatChunk] | ChunkBatch) -> bool:
+    if isinstance(chunks, ChunkBatch):
+        return bool(chunks.content)
+    # As long as the model thinks, this runs for every read, and a generator costs twice as much.
+    return any([chunk.message.content for chunk in chunks])  # noqa: C419 - See above.
+
+
+def _ignore(_: object) -> None:
+    """Ignore records that are not chunks: no error carries them."""
