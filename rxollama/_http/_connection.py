@@ -39,14 +39,12 @@ class Connection(asyncio.Protocol):
     A connection.
 
     Args:
-        opened: Called when the connection is open.
         closed: Called when the connection is closed.
     """
 
     _transport: asyncio.Transport
 
-    def __init__(self, opened: Callable[[Connection], None], closed: Callable[[Connection], None]) -> None:
-        self._opened = opened
+    def __init__(self, closed: Callable[[Connection], None]) -> None:
         self._closed = closed
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[None] = self._loop.create_future()
@@ -75,7 +73,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._is_made = True
-        self._opened(self)
         if self._is_aborted:
             self.abort()
 
@@ -131,6 +128,11 @@ class Connection(asyncio.Protocol):
             writable.set_result(None)
 
     # Called by the pool.
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is closed."""
+        return self._end.done()
 
     def is_usable(self) -> bool:
         """Return whether an idle connection can serve a request: it is open, and nothing has arrived on it."""

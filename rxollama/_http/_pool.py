@@ -79,7 +79,7 @@ class Pool(httpx.AsyncBaseTransport):
         scheme, host, port = origin
         if scheme not in {b"http", b"https"}:
             raise httpx.UnsupportedProtocol(f"scheme: expected http or https, got {scheme.decode()}")
-        connection = Connection(self._connections.add, partial(self._forget, origin))
+        connection = Connection(partial(self._forget, origin))
         try:
             async with asyncio.timeout(request.extensions.get("timeout", {}).get("connect")):
                 # From the call on, the socket is the loop's, which closes it if the handshake fails.
@@ -100,6 +100,9 @@ class Pool(httpx.AsyncBaseTransport):
         if self._is_closed:
             connection.abort()
             raise RuntimeError("the client was closed")
+        # uvloop does not tell its end to a connection that is cancelled before this moment.
+        if not connection.is_lost:
+            self._connections.add(connection)
         return connection
 
     def _release(self, origin: _Origin, connection: Connection) -> None:
