@@ -6,18 +6,21 @@ import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 from random import Random
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import msgspec
 from _decoding import Outcome, are_equal, cut_randomly, decode, decoder_factory
 from _mutations import mutate, mutate_http
+from _sources import InMemory
+from _ways import WAYS, stream_of
 from reactivex import Observable
 
-from rxollama import ChatChunk, Ollama, RxOllamaError
-from rxollama._wire import status_error
+from rxollama import ChatChunk, Ollama, RxOllamaError, Stream
+from rxollama._wire import status_error  # Private, because the expected error is that of the decoder for refusals.
+from rxollama.errors import ProtocolError
 from rxollama.testing import Piece, Reply, ScriptedOllama, SeenRequest
 
-__all__ = ("CALLS", "CasePlayer", "ClientCase", "draw_case")
+__all__ = ("CALLS", "CasePlayer", "ClientCase", "draw_case", "play_in_memory")
 
 Transfer: TypeAlias = Literal["complete", "gzip", "dropped", "reset", "bad gzip", "no http"]
 _TRANSFERS: tuple[Transfer, ...] = (
@@ -34,6 +37,7 @@ _TRANSFERS: tuple[Transfer, ...] = (
 _ENCODINGS = ("gzip", "deflate", "br", "zstd", "gzip, gzip", "x-unknown", "identity, gzip")
 _PATIENCE = 10.0
 _LOST = "ConnectionLostError"
+_CHATS = frozenset({"/api/chat", "/api/generate"})
 
 CALLS: dict[str, Callable[[Ollama, str], Observable[Any]]] = {
     "/api/chat": lambda client, model: client.chat(model, "x"),
@@ -73,19 +77,43 @@ class ClientCase(NamedTuple):
             return reply.dropped(after)
         return reply.reset(after) if self.transfer == "reset" else reply
 
+    @property
+    def ends(self) -> bool:
+        """Whether the body ends properly."""
+        return self.transfer in {"complete", "gzip"}
+
+    @property
+    def way(self) -> str:
+        """The way of receiving the answer, or an empty str for a callback that keeps every record."""
+        exact = self.ends or self.transfer == "dropped"
+        if not exact or self.path not in _CHATS or self.status >= HTTPStatus.MULTIPLE_CHOICES:
+            return ""
+        return Random(self.seed + "/way").choice(["", *WAYS])
+
+    def expected(self) -> Outcome:
+        """Return the expected records and failure, by decoding what is sent."""
+        body = self.body if self.ends else self.body[: self._after()]
+        if self.status >= HTTPStatus.MULTIPLE_CHOICES:
+            return Outcome([], type(status_error(self.status, {}, body)).__name__)
+        if self.transfer == "gzip":
+            # No client asks for it.
+            return Outcome([], ProtocolError.__name__)
+        decoder = decoder_factory(self.path)()
+        outcome = decode(decoder, [body], ends=self.ends)
+        return Outcome(outcome.records, outcome.failure if decoder.over else _LOST)
+
     def error_in(self, received: Outcome) -> str:
         """Return a description of an unexpected result, or an empty str."""
         if received.failure == "ConnectionFailedError":
             return f"expected an error of an established connection, got {received.message}"
         if self.transfer in {"bad gzip", "no http"}:
             return ""
-        ends = self.transfer in {"complete", "gzip"}
-        expected = self._expected(self.body if ends else self.body[: self._after()], ends=ends)
+        expected = self.expected()
         known = Outcome(received.records, received.failure)
         if are_equal(known, expected):
             return ""
         is_error_status = self.status >= HTTPStatus.MULTIPLE_CHOICES
-        if not ends and is_error_status and not received.records and received.failure == _LOST:
+        if not self.ends and is_error_status and not received.records and received.failure == _LOST:
             return ""
         if self.transfer == "reset" and received.failure in {_LOST, expected.failure}:
             # A reset may overtake bytes that were sent before it.
@@ -99,24 +127,17 @@ class ClientCase(NamedTuple):
     def _after(self) -> int:
         return Random(self.seed + "/after").randrange(len(self.body) + 1)
 
-    def _expected(self, body: bytes, *, ends: bool) -> Outcome:
-        if self.status >= HTTPStatus.MULTIPLE_CHOICES:
-            return Outcome([], type(status_error(self.status, {}, body)).__name__)
-        decoder = decoder_factory(self.path)()
-        outcome = decode(decoder, [body], ends=ends)
-        return Outcome(outcome.records, outcome.failure if decoder.over else _LOST)
 
-
-def draw_case(path: str, status: int, body: bytes, others: list[bytes], seed: str) -> ClientCase:
-    """Return a case with a random way of sending a body."""
-    random = Random(seed + "/transfer")
-    transfer = random.choice(_TRANSFERS)
+def draw_case(case: ClientCase, others: list[bytes]) -> ClientCase:
+    """Return a case with a random way of sending its body."""
+    random = Random(case.seed + "/transfer")
+    body, transfer = case.body, random.choice(_TRANSFERS)
     if transfer == "no http":
-        return ClientCase(path, status, mutate_http(body[:5000], random, others), transfer, seed)
-    if transfer == "bad gzip":
+        body = mutate_http(body[:5000], random, others)
+    elif transfer == "bad gzip":
         whole = b"".join(piece.data for piece in Reply(pieces=(Piece(body),)).encoded("gzip").pieces)
         body = random.choice((body, mutate(whole, random, others)))
-    return ClientCase(path, status, body, transfer, seed)
+    return case._replace(body=body, transfer=transfer)
 
 
 class CasePlayer:
@@ -153,6 +174,11 @@ class CasePlayer:
             over.set()
 
         client = self._other if case.transfer == "no http" else self._client
+        if case.way:
+            try:
+                return await _play_way(case, CALLS[case.path](client, model))
+            finally:
+                del self._replies[model]
         subscription = CALLS[case.path](client, model).subscribe(
             lambda record: records.append(_as_sent(record)), end, end
         )
@@ -174,6 +200,26 @@ class CasePlayer:
             return received, case.error_in(received)
         except Exception as raised:  # noqa: BLE001 - Any error is a finding.
             return received, f"the decoder raised {raised!r}"
+
+
+async def play_in_memory(case: ClientCase) -> str:
+    """Receive a body that is in memory in the case's way, and return a description of an error, or an empty str."""
+    blocks = cut_randomly(case.body, Random(case.seed))
+    _, error = await _play_way(case, CALLS[case.path](Ollama(transport=InMemory(blocks)), "m"))
+    return error
+
+
+async def _play_way(case: ClientCase, chat: Observable[Any]) -> tuple[Outcome, str]:
+    expected = case.expected()
+    way = WAYS[case.way]
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            wanted = await way(stream_of(expected.records, expected.failure))
+            got = await way(cast("Stream[ChatChunk]", chat))
+    except TimeoutError:
+        return Outcome([], "hang"), f"{case.way}: it did not end within {_PATIENCE:g} s"
+    error = "" if wanted == got else f"{case.way}: one by one {wanted}, from a chat {got}"
+    return expected, error
 
 
 def _as_sent(record: Any) -> Any:

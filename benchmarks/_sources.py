@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from time import process_time
@@ -17,7 +17,7 @@ from reactivex.disposable import Disposable
 from rxollama import ChatChunk, Ollama, Stream, iterate
 from rxollama.transport import Request
 
-__all__ = ("chat_in_memory", "cpu_of", "end_of", "items_of", "one_by_one", "whole_of")
+__all__ = ("InMemory", "chat_in_memory", "cpu_of", "end_of", "items_of", "one_by_one", "whole_of")
 
 _READ = 400
 
@@ -28,8 +28,9 @@ class _Body:
     status = 200
     headers: Mapping[str, str] = {}
 
-    def __init__(self, blocks: list[bytes]) -> None:
-        self._blocks = blocks
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        # One iterator, because iterating continues where `deliver` stopped.
+        self._blocks = iter(blocks)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for block in self._blocks:
@@ -44,7 +45,7 @@ class _Body:
             await asyncio.sleep(0)
 
 
-class _InMemory:
+class InMemory:
     """A transport whose responses all have the same body."""
 
     def __init__(self, blocks: list[bytes]) -> None:
@@ -59,7 +60,7 @@ class _InMemory:
 @cache
 def chat_in_memory(plan: AnswerPlan) -> Stream[ChatChunk]:
     """Return a chat that is decoded from memory, so that it hands on whole reads to operators that take them."""
-    return Ollama(transport=_InMemory(body_of(plan))).chat("m", "x")
+    return Ollama(transport=InMemory(body_of(plan))).chat("m", "x")
 
 
 def items_of(plan: AnswerPlan, operator: Callable[[], Callable[[Any], Any]] | None = None) -> list[Any]:
@@ -68,8 +69,12 @@ def items_of(plan: AnswerPlan, operator: Callable[[], Callable[[Any], Any]] | No
     return list(iterate(chat.pipe(operator()) if operator else chat, overflow="keep"))
 
 
-def one_by_one(items: list[Any]) -> Observable[Any]:
-    """Return an observable that emits items one by one. The loop runs after some hundred of them, as between reads."""
+def one_by_one(items: list[Any], error: Exception | None = None) -> Observable[Any]:
+    """
+    Return an observable that emits items one by one, and then an error if there is one.
+
+    The loop runs after some hundred items, as it does between reads.
+    """
 
     def subscribe(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
         del scheduler
@@ -80,7 +85,7 @@ def one_by_one(items: list[Any]) -> Observable[Any]:
             for item in items[start : start + _READ]:
                 emit(item)
             if start + _READ >= len(items):
-                observer.on_completed()
+                observer.on_error(error) if error else observer.on_completed()
             elif not disposed.is_set():
                 loop.call_soon(read, start + _READ)
 
