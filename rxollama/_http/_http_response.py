@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from typing import cast
 
 import httpx
 
@@ -54,12 +53,11 @@ class HttpResponse:
             raise raised
 
     async def _read(self) -> AsyncGenerator[bytes, None]:
-        response = self._response
-        # The generators that httpx puts around a body cost as much as reading it.
-        plain = direct_body(response) or response.stream
-        body = response.aiter_bytes() if self._encoding() else cast("AsyncIterator[bytes]", plain)
+        # A hook or an auth of a caller's client may have read the body already, and `aiter_bytes` yields it again.
+        # In our own client, the generators that httpx puts around a body would cost as much as reading it.
+        own = None if self._encoding() else direct_body(self._response)
         with self._translating():
-            async for data in body:
+            async for data in own or self._response.aiter_bytes():
                 yield data
 
     def _encoding(self) -> str:

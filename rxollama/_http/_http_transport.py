@@ -16,6 +16,7 @@ from weakref import WeakSet, finalize
 
 import httpx
 
+from rxollama._http._given_client import client_error, refused
 from rxollama._http._http_response import HttpResponse
 from rxollama._http._network_errors import FAULTS, failure
 from rxollama._http._pool import Pool
@@ -96,7 +97,7 @@ class HttpTransport:
                 headers=self._headers_for(request.body),
                 timeout=timeout,
             )
-            sent = await client.send(built, stream=True, follow_redirects=False)
+            sent = await _send(client, built)
         response = HttpResponse(sent, partial(self._translating, "body"))
         try:
             yield response
@@ -121,12 +122,16 @@ class HttpTransport:
 
     @contextmanager
     def _translating(self, phase: str) -> Generator[None, None, None]:
-        """Raise our own error for a fault of the network within."""
+        """Raise our own error for a fault of the network, or of the caller's client, within."""
         # An exception that was being handled when the loop started is the context of all that are raised on it.
         around = sys.exc_info()[1]
         try:
             yield
-        except FAULTS as fault:
+        except Exception as fault:
+            if self._given is not None and (error := client_error(self._given, fault, self._base_url)) is not None:
+                raise error from error.__cause__
+            if not isinstance(fault, FAULTS):
+                raise
             error = failure(fault, phase, self._base_url, around)
             if self._closed:
                 raise ClientClosedError("the client was closed") from None
@@ -170,6 +175,15 @@ class HttpTransport:
         """Forget the connections of the parent, in a forked child."""
         never_collect(self._kept.copy())
         self._kept.clear()
+
+
+async def _send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    try:
+        return await client.send(request, stream=True, follow_redirects=False)
+    except httpx.HTTPStatusError as raised:
+        if (response := refused(raised, request)) is None:
+            raise
+        return response
 
 
 async def _keep(client: httpx.AsyncClient) -> AsyncGenerator[httpx.AsyncClient, None]:

@@ -26,7 +26,7 @@ from rxollama.errors import (
     StreamTimeoutError,
 )
 
-__all__ = ("FAULTS", "failure")
+__all__ = ("FAULTS", "failure", "linked")
 
 FAULTS = (
     httpx.HTTPError,
@@ -150,6 +150,18 @@ def _is_group(fault: BaseException) -> TypeGuard[BaseExceptionGroup[BaseExceptio
     return isinstance(fault, BaseExceptionGroup)
 
 
+def linked(fault: BaseException, around: BaseException | None = None) -> set[BaseException]:
+    """Return an exception and all that are linked to it, without *around* and what only that one is linked to."""
+    found, rest = {fault}, [fault]
+    while rest:
+        link = rest.pop()
+        members = link.exceptions if _is_group(link) else ()
+        new = {each for each in (link.__cause__, link.__context__, *members) if each is not None} - found - {around}
+        found |= new
+        rest += new
+    return found
+
+
 def _remove_secrets(fault: BaseException, around: BaseException | None) -> None:
     """
     Remove what shows the request's headers, and with them the key.
@@ -157,14 +169,9 @@ def _remove_secrets(fault: BaseException, around: BaseException | None) -> None:
     Frames of httpx, httpcore and h11 hold the headers as local variables, which some formatters of tracebacks print.
     The error of a header that is not valid quotes it.
     """
-    found, rest = {fault}, [fault]
-    while rest:
-        link = rest.pop()
+    found = linked(fault, around)
+    for link in found:
         link.__traceback__ = None
-        members = link.exceptions if _is_group(link) else ()
-        new = {each for each in (link.__cause__, link.__context__, *members) if each is not None} - found - {around}
-        found |= new
-        rest += new
     if any(isinstance(link, httpx.LocalProtocolError) for link in found):
         for link in found:
             link.args = ("a header is not valid",)

@@ -8,6 +8,7 @@ All errors.
     ├── EmptyStreamError          the stream ended without an item, and one was expected
     └── StreamError               a request failed; carries the model, the host, the endpoint and the partial response
         ├── ClientClosedError     the client or its event loop was closed: make a new one
+        ├── HttpClientError       code of an `http_client=` raised: correct its hook, its auth or its transport
         ├── ConnectionFailedError no connection: start the server or set OLLAMA_HOST, then retry
         ├── ConnectionLostError   the connection broke: a retry can help
         ├── StreamTimeoutError    a phase took too long: retry, or allow more time
@@ -50,6 +51,7 @@ from rxollama.errors._stream_errors import (
     ConnectionFailedError,
     ConnectionLostError,
     EmptyStreamError,
+    HttpClientError,
     ProtocolError,
     ReportedError,
     RunningLoopError,
@@ -78,6 +80,7 @@ __all__ = (
     "ConnectionLostError",
     "EmptyStreamError",
     "ForbiddenError",
+    "HttpClientError",
     "InvalidValueError",
     "NotFoundError",
     "ProtocolError",

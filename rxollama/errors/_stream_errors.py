@@ -12,6 +12,7 @@ __all__ = (
     "ConnectionFailedError",
     "ConnectionLostError",
     "EmptyStreamError",
+    "HttpClientError",
     "ProtocolError",
     "ReportedError",
     "RequestFields",
@@ -112,6 +113,16 @@ class StreamError(RxOllamaError):
 class ClientClosedError(StreamError):
     """
     The error of a stream whose client or event loop was closed.
+
+    .. versionadded:: 0.1
+    """
+
+
+class HttpClientError(StreamError):
+    """
+    The error of an `http_client=` in which the caller's own code raised: a hook, an auth or a transport.
+
+    Its `__cause__` is what was raised.
 
     .. versionadded:: 0.1
     """
