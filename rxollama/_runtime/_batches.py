@@ -102,8 +102,9 @@ def subscribe_sink(
     """
 
     def begin(guard: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-        # Reactivex's guard stops at the end and at the dispose. What a sink absorbs after those, it never emits.
-        path = Sink[T](guard.on_next, guard.on_error, guard.on_completed, sink.ready, sink.absorb)
+        # Reactivex's guard is for the ends only: a call for each item at each operator was a tenth of a chunk's cost.
+        # An item that comes after the dispose, until the source sees it, is emitted to whoever is guarded or drops it.
+        path = Sink[T](sink.on_next, guard.on_error, guard.on_completed, sink.ready, sink.absorb)
         return subscribe(path, scheduler)
 
     return Observable(begin).subscribe(sink, scheduler=scheduler)

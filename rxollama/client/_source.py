@@ -99,6 +99,7 @@ class _Stream(Subscription[T]):
         self._received = _Received()
         self._note: Callable[[Any], object] = self._received.add if plan.is_chat else _ignore
         self._has_warned = False
+        self._on_next = observer.on_next
         self._absorbs = isinstance(observer, Sink)
         self._ready, self._absorb = batch_path(observer)
 
@@ -176,7 +177,7 @@ class _Stream(Subscription[T]):
         self._absorb(batch)
 
     def _emit_each(self, records: Iterable[Any]) -> None:
-        on_next = self._observer.on_next
+        on_next = self._on_next
         for record in records:
             if self._over:
                 return
