@@ -11,13 +11,10 @@ from collections.abc import Callable
 from random import Random
 from typing import TypeAlias, get_args
 
-import httpx
 from _cancel import PATIENCE, CancelLog, Phase, PlannedCancel
 from _cancel_methods import COROUTINE_METHODS, THREAD_METHODS, CoroutineMethod, ThreadMethod
+from _client_pair import ClientPair
 from _server_process import ServerProcess
-
-from rxollama import Ollama
-from rxollama._runtime import background
 
 __all__ = ("AT_ONCE", "Clients", "check_service", "plan_cancels", "run_cancels")
 
@@ -41,37 +38,25 @@ _MOMENTS: dict[Phase, tuple[float, float]] = {
 
 class Clients:
     """
-    The clients of the threads and of the coroutines, each with one that never connects.
+    Clients of the server, and clients that never connect.
 
     Args:
         server: The server.
-        plain: Whether the clients use a plain `httpx.AsyncClient`, which belongs to one loop and is closed here.
+        plain: See `ClientPair`.
     """
 
     def __init__(self, server: ServerProcess, *, plain: bool) -> None:
-        self._passed: list[tuple[httpx.AsyncClient, bool]] = []
+        self.working = ClientPair(server.url, plain=plain)
+        self._connecting = ClientPair(server.full_url, plain=plain)
 
-        def client(url: str, *, of_threads: bool) -> Ollama:
-            if not plain:
-                return Ollama(url)
-            passed = httpx.AsyncClient()
-            self._passed.append((passed, of_threads))
-            return Ollama(url, http_client=passed)
-
-        self.of_threads = client(server.url, of_threads=True)
-        self.of_threads_full = client(server.full_url, of_threads=True)
-        self.of_tasks, self.of_tasks_full = (
-            client(server.url, of_threads=False),
-            client(server.full_url, of_threads=False),
-        )
+    def of(self, phase: Phase) -> ClientPair:
+        """Return the clients for a phase."""
+        return self._connecting if phase == "connecting" else self.working
 
     async def aclose(self) -> None:
-        """Close all clients, each on its own loop."""
-        for client in (self.of_threads, self.of_threads_full, self.of_tasks, self.of_tasks_full):
-            await client.aclose()
-        for passed, of_threads in self._passed:
-            loop = background() if of_threads else asyncio.get_running_loop()
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(passed.aclose(), loop))
+        """Close all clients."""
+        await self.working.aclose()
+        await self._connecting.aclose()
 
 
 def plan_cancels(count: int, random: Random) -> tuple[ThreadCancels, CoroutineCancels]:
@@ -121,10 +106,10 @@ def check_service(clients: Clients, runner: asyncio.Runner, number: int, log: Ca
     """Check that the clients still work after the cancels."""
     planned = PlannedCancel(number, "done", 0.0, 0)
     for by_thread in THREAD_METHODS.values():
-        by_thread(clients.of_threads, planned, log)
+        by_thread(clients.working.of_threads, planned, log)
     for name, by_coroutine in COROUTINE_METHODS.items():
         try:
-            runner.run(asyncio.wait_for(by_coroutine(clients.of_tasks, planned, log), PATIENCE))
+            runner.run(asyncio.wait_for(by_coroutine(clients.working.of_tasks, planned, log), PATIENCE))
         except TimeoutError:
             log.add_error(planned, name, "the client does not work any more")
 
@@ -136,7 +121,7 @@ def _in_thread(clients: Clients, cancels: ThreadCancels, log: CancelLog, stop: t
         except IndexError:
             return
         try:
-            method(clients.of_threads_full if planned.phase == "connecting" else clients.of_threads, planned, log)
+            method(clients.of(planned.phase).of_threads, planned, log)
         except Exception as error:  # noqa: BLE001 - Any error is a finding.
             log.add_error(planned, method.__name__, repr(error))
         log.add_done()
@@ -146,7 +131,7 @@ async def _in_coroutine(clients: Clients, cancels: CoroutineCancels, log: Cancel
     while cancels:
         method, planned = cancels.popleft()
         try:
-            await method(clients.of_tasks_full if planned.phase == "connecting" else clients.of_tasks, planned, log)
+            await method(clients.of(planned.phase).of_tasks, planned, log)
         except Exception as error:  # noqa: BLE001 - Any error is a finding.
             log.add_error(planned, method.__name__, repr(error))
         log.add_done()

@@ -8,13 +8,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 from _cancel import PATIENCE, CancelLog, Phase, PlannedCancel, WatchedChat
+from _client_pair import background_loop
 from reactivex import Observable
 from reactivex import operators as rx
 from reactivex.subject import Subject
 
 from rxollama import ChatChunk, Ollama, aiterate, iterate
 from rxollama import operators as op
-from rxollama._runtime import background
 
 __all__ = ("COROUTINE_METHODS", "THREAD_METHODS", "CoroutineMethod", "ThreadMethod")
 
@@ -31,7 +31,7 @@ def _chat(client: Ollama, planned: PlannedCancel) -> Observable[ChatChunk]:
 
 def _call_later(seconds: float, cancel: Callable[[], None]) -> None:
     """Call a function on the background loop after some seconds."""
-    loop = background()
+    loop = background_loop()
     loop.call_soon_threadsafe(lambda: loop.call_later(seconds, cancel))
 
 
@@ -51,7 +51,7 @@ def _by_loop(client: Ollama, planned: PlannedCancel, log: CancelLog) -> None:
         _call_later(planned.delay, chat.cancel_on_its_loop)
     else:
         chat.wait_for_moment()
-        background().call_soon_threadsafe(chat.cancel_on_its_loop)
+        background_loop().call_soon_threadsafe(chat.cancel_on_its_loop)
     chat.wait_for(chat.cancelled, "the loop's turn")
 
 
@@ -60,7 +60,7 @@ def _by_two_threads(client: Ollama, planned: PlannedCancel, log: CancelLog) -> N
     chat = WatchedChat(planned, "dispose twice", log)
     chat.subscribe(_chat(client, planned))
     chat.wait_for_moment()
-    background().call_soon_threadsafe(chat.cancel)
+    background_loop().call_soon_threadsafe(chat.cancel)
     chat.cancel(times=2)
 
 

@@ -14,6 +14,7 @@ from random import Random
 from typing import NamedTuple
 
 import structlog
+from _client_pair import ClientPair
 from _resources import memory_in_use
 from reactivex.disposable import CompositeDisposable
 
@@ -94,16 +95,18 @@ class Soak:
     A number of streams that run again and again, with samples of memory and objects.
 
     Args:
-        client: The client.
+        clients: The clients.
         random: The source of the endings.
     """
 
-    def __init__(self, client: Ollama, random: Random) -> None:
+    def __init__(self, clients: ClientPair, random: Random) -> None:
         self.ends: Counter[str] = Counter()
         self.errors: list[str] = []
         self.samples: list[Sample] = []
-        self._client = client
+        self._clients = clients
         self._random = random
+        # Every ending comes early, because what is built at its first time must not count as growth.
+        self._first = [*_ENDINGS] * 4
         self._until = 0.0
         self._threads: list[threading.Thread] = []
 
@@ -127,13 +130,13 @@ class Soak:
 
     def close(self) -> None:
         """End all streams at once."""
-        self._client.close()
+        self._clients.close()
         for thread in self._threads:
             thread.join(_PATIENCE)
 
     async def _in_coroutine(self) -> None:
         while time.monotonic() < self._until:
-            chat = _Chat(self._client, self._draw())
+            chat = _Chat(self._clients.of_tasks, self._draw())
             seconds = self._random.uniform(0.05, 0.5) if chat.ending == "cancelled" else None
             try:
                 with chat.branches:
@@ -147,7 +150,7 @@ class Soak:
     def _in_thread(self) -> None:
         while time.monotonic() < self._until:
             # `run` can be cancelled only by Ctrl-C.
-            chat = _Chat(self._client, self._draw().replace("cancelled", "whole"))
+            chat = _Chat(self._clients.of_threads, self._draw().replace("cancelled", "whole"))
             try:
                 with chat.branches:
                     self._note(chat, "whole", run(chat.response))
@@ -155,6 +158,8 @@ class Soak:
                 self._note(chat, type(error).__name__)
 
     def _draw(self) -> str:
+        if self._first:
+            return self._first.pop()
         return self._random.choices([*_ENDINGS], [*_ENDINGS.values()])[0]
 
     def _note(self, chat: _Chat, ending: str, response: ChatResponse | None = None) -> None:

@@ -19,7 +19,7 @@ or if there was a warning, a log record or an unhandled exception.
 
 Run it:
 
-    uv run python benchmarks/cancel_storm.py [--cancels 10000] [--alone 300] [--seed N] [--httpx] [--smoke]
+    uv run python benchmarks/cancel_storm.py [--cancels 10000] [--alone 300] [--seed N] [--http-client] [--smoke]
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _cancel_one_at_a_time(clients: Clients, count: int, random: Random, log: Can
     for turn in range(2 * count):
         phase: Phase = "streaming" if turn % 2 else "silent"
         chat = WatchedChat(PlannedCancel(_ALONE + turn, phase, random.uniform(0.01, 0.04), 0), "alone", log)
-        chat.subscribe(clients.of_threads.chat(chat.planned.model, "Why is the sky blue?"))
+        chat.subscribe(clients.working.of_threads.chat(chat.planned.model, "Why is the sky blue?"))
         chat.wait_for_moment()
         chat.cancel()
         time.sleep(0.005)
@@ -132,7 +132,7 @@ def _run(server: ServerProcess, options: Namespace) -> list[str]:
             run(client.chat("warm-up", "Hello").pipe(op.collect()))
         turn(_IDLE_SECONDS / 4)
         columns["before"] = count()
-        clients = Clients(server, plain=options.httpx)
+        clients = Clients(server, plain=options.http_client)
         began = time.monotonic()
 
         def halfway() -> None:
@@ -188,12 +188,12 @@ def main() -> None:
         "--alone", type=int, default=300, help="the number of further cancels, one at a time, of each of two phases"
     )
     parser.add_argument("--seed", type=int, default=Random().randrange(1_000_000), help="repeats a run")
-    parser.add_argument("--httpx", action="store_true", help="use a plain httpx.AsyncClient")
+    parser.add_argument("--http-client", action="store_true", help="use a plain httpx.AsyncClient")
     parser.add_argument("--smoke", action="store_true", help="run briefly, to check that everything works")
     options = parser.parse_args()
     if options.smoke:
         options.cancels, options.alone = 600, 20
-    transport = "a plain httpx.AsyncClient" if options.httpx else "the default transport"
+    transport = "a plain httpx.AsyncClient" if options.http_client else "the default transport"
     print(f"Cancel storm with {transport}, seed {options.seed}")
     try:
         with server_process(reply_to) as server:

@@ -17,7 +17,7 @@ samples after the warm-up:
 
 Run it:
 
-    uv run python benchmarks/soak.py [--streams 50] [--seconds 60] [--seed N] [--smoke]
+    uv run python benchmarks/soak.py [--streams 50] [--seconds 60] [--seed N] [--http-client] [--smoke]
 """
 
 from __future__ import annotations
@@ -36,12 +36,11 @@ from typing import BinaryIO
 
 import orjson
 import structlog
+from _client_pair import ClientPair
 from _reports import captured_reports
 from _resources import Resources, count_resources, increases, table, wait_until_released
 from _server_process import ServerProcess, server_process
 from _soak_chats import Sample, Soak, reply_to
-
-from rxollama import Ollama
 
 _WARM_UP = 1 / 6
 _MAX_MEMORY = 2 * 1024 * 1024
@@ -89,19 +88,20 @@ def _run(server: ServerProcess, options: Namespace, log: BinaryIO) -> list[str]:
         def turn(seconds: float) -> None:
             runner.run(asyncio.sleep(seconds))
 
-        # An unwatched run first, because the background loop and others are built at first use.
-        client = Ollama(server.url)
-        with closing(Soak(client, Random(options.seed))) as soak:
-            runner.run(soak.run(options.streams, options.seconds * _WARM_UP, watched=False))
-            runner.run(client.aclose())
-        turn(_IDLE_SECONDS)
+        # Unwatched runs first, because the background loop and others are built at first use, and some at the second.
+        for _ in range(2):
+            clients = ClientPair(server.url, plain=options.http_client)
+            with closing(Soak(clients, Random(options.seed))) as soak:
+                runner.run(soak.run(options.streams, options.seconds * _WARM_UP / 2, watched=False))
+                runner.run(clients.aclose())
+            turn(_IDLE_SECONDS)
         columns["before"], objects = count(), _objects()
-        client = Ollama(server.url)
-        with closing(Soak(client, Random(options.seed + 1))) as soak:
+        clients = ClientPair(server.url, plain=options.http_client)
+        with closing(Soak(clients, Random(options.seed + 1))) as soak:
             runner.run(soak.run(options.streams, options.seconds, watched=True))
             turn(_IDLE_SECONDS)
             columns["client open"] = count()
-            runner.run(client.aclose())
+            runner.run(clients.aclose())
         columns["client closed"] = wait_until_released(count, columns["before"], turn, _PATIENCE)
         left = _objects() - objects - len(soak.samples)
 
@@ -120,11 +120,13 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=50, help="the number of chats at the same time")
     parser.add_argument("--seconds", type=float, default=60, help="the duration after the warm-up")
     parser.add_argument("--seed", type=int, default=Random().randrange(1_000_000), help="repeats the endings")
+    parser.add_argument("--http-client", action="store_true", help="use a plain httpx.AsyncClient")
     parser.add_argument("--smoke", action="store_true", help="run briefly, to check that everything works")
     options = parser.parse_args()
     if options.smoke:
         options.streams, options.seconds = 20, 4.0
-    print(f"Soak: {options.streams} streams for {options.seconds:g} s, seed {options.seed}\n")
+    transport = "a plain httpx.AsyncClient" if options.http_client else "the default transport"
+    print(f"Soak with {transport}: {options.streams} streams for {options.seconds:g} s, seed {options.seed}\n")
     try:
         with server_process(reply_to) as server, Path(os.devnull).open("wb") as log:
             errors = _run(server, options, log)
