@@ -173,6 +173,18 @@ def test_docstrings_open_plainly(folder: str) -> None:
     assert [] == poor
 
 
+def test_benchmarks_import_what_is_public() -> None:
+    """Benchmarks import only one private room, the decoders, which are what the fuzzer is for."""
+    private = {
+        module
+        for path in (ROOT / "benchmarks").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (module := node.module or "").startswith("rxollama._")
+    }
+
+    assert {"rxollama._wire"} == private
+
+
 def test_every_module_name_occurs_once() -> None:
     """A module's name alone says where it is."""
     names = Counter(path.stem for path in modules() if path.stem not in {"__init__", "__main__"})
