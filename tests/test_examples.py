@@ -199,6 +199,15 @@ def test_batch(server: ScriptedOllama, run: Run, tmp_path: Path) -> None:
     assert 6 == len(server.requests)
 
 
+def test_mocked_server(server: ScriptedOllama, run: Run) -> None:
+    """mocked_server.py tests a function against an answer of respx, and asks no server."""
+    with server:
+        printed = run("mocked_server")
+
+    assert "Why is the sky blue? -> THE SKY IS BLUE.\n" == printed
+    assert not server.requests
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_every_example_is_short_and_run(path: Path) -> None:
     """An example has 30 to 60 lines, says how to run it, and is run by a test of its name."""

@@ -67,7 +67,7 @@ class Taking:
         self._count = count
 
     def __call__(self, data: bytes) -> bool:
-        """Take a piece."""
+        """Receive a piece."""
         self.pieces.append(data)
         self.callers.add(CALLER.get())
         return len(self.pieces) == self._count
