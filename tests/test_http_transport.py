@@ -659,6 +659,13 @@ class TestLoops:
             await ask()
 
 
+def _connect_timeout(cause: Exception) -> httpx.ConnectTimeout:
+    # httpx-aiohttp reports so whatever goes wrong while it connects.
+    timeout = httpx.ConnectTimeout(str(cause))
+    timeout.__cause__ = cause
+    return timeout
+
+
 def _certificate_error() -> ssl.SSLCertVerificationError:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_message = "self-signed certificate"
@@ -708,6 +715,14 @@ class TestFailure:
             (ssl.SSLError(1, "bad record"), "no TLS ("),
             (_certificate_error(), "its certificate is not trusted (self-signed certificate)"),
             (OSError(errno.EHOSTUNREACH, "Connect call failed"), "broke before the response began"),
+            (
+                _connect_timeout(OSError(errno.EHOSTUNREACH, "Cannot connect")),
+                "cannot connect to http://example: No route",
+            ),
+            (_connect_timeout(Exception("Server disconnected")), "broke before the response began"),
+            (_connect_timeout(ConnectionResetError(errno.ECONNRESET, "reset")), "broke before the response began"),
+            (_connect_timeout(TimeoutError()), "cannot connect to http://example in time"),
+            (httpx.ConnectTimeout(""), "cannot connect to http://example in time"),
             (httpx.ConnectError("All attempts failed"), "All attempts failed; check that the server can be reached"),
         ],
         ids=repr,

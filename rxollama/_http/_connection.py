@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
         self._end: asyncio.Future[None] = self._loop.create_future()
         self._expiry: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._is_made = self._is_aborted = self._is_paused = False
+        self._is_made = self._is_paused = False
         self._forget_request()
 
     def _forget_request(self) -> None:
@@ -73,8 +73,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._is_made = True
-        if self._is_aborted:
-            self.abort()
 
     def data_received(self, data: bytes) -> None:
         framing = self._receiving
@@ -155,6 +153,8 @@ class Connection(asyncio.Protocol):
         self._heads = heads = HeadExchange()
         pieces = aiter(cast("httpx.AsyncByteStream", request.stream))
         first = await anext(pieces, b"")
+        # uvloop raises if a lost connection is written to.
+        self._check()
         # A short request is one packet. Its head holds the key, so it is no local variable.
         self._transport.write(heads.encode(request) + first)
         if (second := await anext(pieces, None)) is None:
@@ -210,8 +210,8 @@ class Connection(asyncio.Protocol):
             keepalive: The number of seconds after which an idle connection closes.
         """
         transport, head = self._transport, self._head
-        is_complete = self._is_sent and self._is_over() and not transport.get_write_buffer_size()
-        if transport.is_closing() or not is_complete or head is None or not head.keeps_alive:
+        is_complete = head is not None and head.keeps_alive and self._is_sent and self._is_over()
+        if transport.is_closing() or not is_complete or transport.get_write_buffer_size():
             self.abort()
             return False
         self._forget_request()
@@ -221,7 +221,6 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close the connection at once, without sending the rest of the request."""
-        self._is_aborted = True
         if self._is_made:
             self._transport.abort()
 

@@ -77,8 +77,6 @@ class Pool(httpx.AsyncBaseTransport):
 
     async def _connect(self, origin: _Origin, request: httpx.Request) -> Connection:
         scheme, host, port = origin
-        if scheme not in {b"http", b"https"}:
-            raise httpx.UnsupportedProtocol(f"scheme: expected http or https, got {scheme.decode()}")
         connection = Connection(partial(self._forget, origin))
         try:
             async with asyncio.timeout(request.extensions.get("timeout", {}).get("connect")):

@@ -36,3 +36,57 @@ def test_idle_child(start: Callable[..., Program], server: ScriptedOllama, trans
         transport,
     )
     assert program.end() == "True\n3"
+
+
+def test_child_that_asks(start: Callable[..., Program], server: ScriptedOllama) -> None:
+    """A child has connections of its own, and leaves those of its parent as they are, idle or in use."""
+    server.always(Reply.answer("Yes"))
+    server.enqueue(Reply.answer("Yes"), Reply.answer(["One", " two"], gap=1.0))
+    program = start(
+        """
+        import os, threading
+        from rxollama import Ollama, iterate, run
+
+        ollama = Ollama(sys.argv[1])
+        run(ollama.chat("m", "Hello"))
+        stream = iterate(ollama.chat("m", "Hello"), overflow="keep")
+        next(stream)
+        if not os.fork():
+            print(run(ollama.chat("m", "Hello")).message.content, flush=True)
+            ollama.close()
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+        print([chunk.message.content for chunk in stream], flush=True)
+        print(run(ollama.chat("m", "Hello")).message.content, flush=True)
+        ollama.close()
+        """,
+        server.url,
+    )
+    assert program.end() == "Yes\n0\n[' two', '']\nYes"
+    ports = [seen.peer_port for seen in server.requests]
+    assert ports[0] == ports[1] == ports[3] != ports[2]
+
+
+@pytest.mark.parametrize("delay", [0, 0.001, 0.003, 0.01, 0.03])
+def test_during_the_first_request(start: Callable[..., Program], server: ScriptedOllama, delay: float) -> None:
+    """A process that forks at any moment of its first request has a child that can ask, and can go on itself."""
+    server.always(Reply.answer("Yes"))
+    program = start(
+        """
+        import os, time
+        from rxollama import Ollama, run
+
+        ollama = Ollama(sys.argv[1])
+        parent = ollama.chat("m", "Hello").subscribe()
+        time.sleep(float(sys.argv[2]))
+        if not os.fork():
+            print(run(ollama.chat("m", "Hello")).message.content, flush=True)
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+        print(run(ollama.chat("m", "Hello")).message.content, flush=True)
+        ollama.close()
+        """,
+        server.url,
+        str(delay),
+    )
+    assert program.end() == "Yes\n0\nYes"

@@ -435,6 +435,62 @@ def test_floods(loop_name: str, start: bytes, more: bytes) -> None:
     quiet(main(), loop_name)
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_about_to_close(loop_name: str, turns: int) -> None:
+    """A connection that is about to close serves no request, at whatever turn of the loop it is asked for."""
+
+    async def main() -> None:
+        async with serving(Server(answer(), answer())) as url, httpx.AsyncClient(transport=Pool(None, 0)) as client:
+            await client.get(url)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            assert (await client.get(url)).content == b"Hello"
+
+    quiet(main(), loop_name)
+
+
+def test_closed_twice(loop_name: str) -> None:
+    """A body that is closed again does no harm to the connection."""
+
+    async def main() -> None:
+        server = Server(answer(), answer())
+        async with serving(server) as url, httpx.AsyncClient(transport=Pool(None, 60)) as client:
+            async with client.stream("GET", url) as response:
+                await response.aread()
+            body = response.stream
+            assert isinstance(body, httpx.AsyncByteStream)
+            await body.aclose()
+            assert (await client.get(url)).content == b"Hello"
+        assert server.connections == 1
+
+    quiet(main(), loop_name)
+
+
+def test_lost_at_once(loop_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that the server closes before it is used is an error, and nothing of it is left."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        connect = loop.create_connection
+
+        async def connect_slowly(*args: Any, **options: Any) -> Any:
+            made = await connect(*args, **options)
+            await asyncio.sleep(0.05)
+            return made
+
+        async def handle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        monkeypatch.setattr(loop, "create_connection", connect_slowly)
+        async with serving(handle) as url:
+            transport = HttpTransport(url)
+            with pytest.raises(ConnectionLostError, match="before the response began"):
+                await body_of(transport)
+            await transport.aclose()
+
+    quiet(main(), loop_name)
+
+
 @pytest.mark.parametrize("moment", ["connecting", "waiting", "reading", "idle"])
 def test_closed_at_any_moment(loop_name: str, moment: str) -> None:
     """Closing the transport ends what is under way, and leaves no socket."""
@@ -496,33 +552,104 @@ def test_the_end_of_the_loop(loop_name: str) -> None:
     quiet(main(), loop_name)
 
 
-def test_several_addresses(loop_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first address that answers is used, and the error of a host that does not answer names the reason."""
+class Addresses:
+    """
+    Connections to the addresses of a host, each of which does as it is told.
+
+    Args:
+        ways: By the last number of an address: `refuse`, `hang`, or the number of seconds until it connects.
+        port: The port of a server that listens at each of them.
+    """
+
+    def __init__(self, ways: dict[int, str | float], port: int, patch: pytest.MonkeyPatch) -> None:
+        loop = asyncio.get_running_loop()
+        self._connect = loop.sock_connect
+        self._ways = ways
+        self._port = port
+        self.tried: list[int] = []
+        self.all_tried = asyncio.Event()
+        patch.setattr(loop, "sock_connect", self._sock_connect)
+        patch.setattr(loop, "getaddrinfo", self._resolve)
+
+    async def _resolve(self, *_: Any, **__: Any) -> Any:
+        addresses = [(f"127.0.0.{number}", self._port) for number in self._ways]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+    async def _sock_connect(self, connecting: socket.socket, address: tuple[str, int]) -> None:
+        number = int(address[0].rpartition(".")[2])
+        self.tried.append(number)
+        if len(self.tried) == len(self._ways):
+            self.all_tried.set()
+        way = self._ways[number]
+        if way == "refuse":
+            raise ConnectionRefusedError(111, "Connection refused")
+        if way == "hang":
+            await asyncio.sleep(PATIENCE * 2)
+        if isinstance(way, float):
+            await asyncio.sleep(way)
+            connecting.setblocking(True)
+            connecting.connect(("127.0.0.1", self._port))
+            connecting.setblocking(False)
+
+
+@pytest.mark.parametrize(
+    ("ways", "tried"),
+    [
+        ({1: 0.0}, [1]),
+        ({1: "refuse", 2: 0.0}, [1, 2]),
+        ({1: "hang", 2: 0.0}, [1, 2]),
+        ({1: "hang", 2: "refuse", 3: 0.0}, [1, 2, 3]),
+        ({1: 0.4, 2: "refuse"}, [1, 2]),
+        ({1: 0.3, 2: 0.05}, [1, 2]),
+        ({1: 0.01, 2: 0.0}, [1]),
+    ],
+    ids=repr,
+)
+def test_several_addresses(
+    loop_name: str, monkeypatch: pytest.MonkeyPatch, ways: dict[int, str | float], tried: list[int]
+) -> None:
+    """The first address that answers is used, and no other connection is left."""
 
     async def main() -> None:
         async with serving(Server(answer())) as url:
             port = int(url.rpartition(":")[2])
-            addresses = [("127.0.0.2", unused), ("127.0.0.1", port)]
-            resolve_to(addresses)
+            addresses = Addresses(ways, port, monkeypatch)
             transport = HttpTransport(f"http://several.example:{port}")
             assert await body_of(transport) == b"Hello"
+            assert addresses.tried == tried
             await transport.aclose()
-        resolve_to([("127.0.0.2", unused), ("127.0.0.3", unused)])
-        transport = HttpTransport(f"http://several.example:{port}")
+
+    quiet(main(), loop_name)
+
+
+def test_no_address(loop_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose addresses all refuse has the error of one that refuses."""
+
+    async def main() -> None:
+        Addresses({1: "refuse", 2: "refuse"}, 80, monkeypatch)
+        transport = HttpTransport("http://several.example")
         with pytest.raises(ConnectionFailedError, match="connection refused"):
             await body_of(transport)
         await transport.aclose()
 
-    def resolve_to(addresses: list[tuple[str, int]]) -> None:
-        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+    quiet(main(), loop_name)
 
-        async def resolve(host: Any, *rest: Any, **options: Any) -> Any:
-            # uvloop resolves addresses again.
-            return found if host == b"several.example" else socket.getaddrinfo(host, *rest, **options)
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+@pytest.mark.parametrize("ways", [{1: "hang", 2: "hang"}, {1: 0.26, 2: 0.01}], ids=repr)
+def test_cancelled_between_addresses(
+    loop_name: str, monkeypatch: pytest.MonkeyPatch, ways: dict[int, str | float]
+) -> None:
+    """A request that is cancelled while several addresses are tried leaves no socket."""
 
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.2", 0))
-        unused = taken.getsockname()[1]
-        quiet(main(), loop_name)
+    async def main() -> None:
+        async with serving(Server(answer())) as url:
+            port = int(url.rpartition(":")[2])
+            addresses = Addresses(ways, port, monkeypatch)
+            transport = HttpTransport(f"http://several.example:{port}")
+            asking = asyncio.create_task(body_of(transport))
+            await addresses.all_tried.wait()
+            asking.cancel()
+            await asyncio.wait([asking])
+            await transport.aclose()
+
+    quiet(main(), loop_name)

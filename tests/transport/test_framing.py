@@ -56,6 +56,14 @@ def test_surplus(chunks: list[tuple[str, bytes]], last: str, trailer: bytes, mor
     assert (framing.over, framing.has_surplus) == (True, True)
 
 
+@pytest.mark.parametrize("more", [b"5\r\nHello\r\n", b"0\r\n\r\n", b"\r\n", b"x"])
+def test_surplus_like_a_chunk(more: bytes) -> None:
+    """The last chunk is the last, even if more chunks seem to follow."""
+    framing = Unchunker()
+    assert framing.feed(b"5\r\nFirst\r\n0\r\n\r\n" + more) == b"First"
+    assert (framing.over, framing.has_surplus) == (True, True)
+
+
 @pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize(
     "wire",
