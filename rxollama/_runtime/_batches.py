@@ -107,7 +107,7 @@ def subscribe_sink(
         path = Sink[T](sink.on_next, guard.on_error, guard.on_completed, sink.ready, sink.absorb)
         return subscribe(path, scheduler)
 
-    return Observable(begin).subscribe(sink, scheduler=scheduler)
+    return Observable[T](begin).subscribe(sink, scheduler=scheduler)
 
 
 def always_ready(_: object) -> bool:

@@ -55,6 +55,15 @@ class Batch(Generic[T_co]):
         """The last item."""
         return self.items[-1] if self._last is None else self._last
 
+    @property
+    def has_one_kind(self) -> bool:
+        """Whether it does not alternate between thinking and content."""
+        return True
+
+    def add_to(self, total: ChunkSum) -> bool:  # noqa: ARG002 - Only chunks add up to it.
+        """Add all of it to a sum of chunks, if it continues the sum's message; return whether it does."""
+        return False
+
     def sums(self) -> Sequence[T_co]:
         """Return the fewest items with the same sum and reading order; of items that do not add up, all."""
         return self.items

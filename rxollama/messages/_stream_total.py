@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import Generic, TypeVar, cast
 
-from rxollama.messages._batch import Batch, ChunkBatch
+from rxollama.messages._batch import Batch
 from rxollama.messages._chunk import ChatChunk, ChunkSum
 
 __all__ = ("StreamTotal",)
@@ -52,7 +52,7 @@ class StreamTotal(Generic[T]):
     def extend(self, batch: Batch[T]) -> None:
         """Add all items of a batch."""
         chunks = self._chunks
-        if chunks is not None and isinstance(batch, ChunkBatch) and batch.add_to(chunks):
+        if chunks is not None and batch.add_to(chunks):
             return
         for item in batch.sums():
             self.add(item)

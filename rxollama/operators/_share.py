@@ -10,7 +10,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._runtime import Sink, Stream
-from ..messages import Backlog, Batch, ChunkBatch
+from ..messages import Backlog, Batch
 from ._timing.outlet import Outlet
 
 __all__ = ("share",)
@@ -170,7 +170,7 @@ class _Past(Generic[T]):
         self._sum: Backlog[T] = Backlog()
         # What comes after the sum: batches, and a backlog behind each of them.
         self._later: list[Batch[Any] | Backlog[T]] = []
-        self._tail = self._sum
+        self._tail: Backlog[T] = self._sum
         self._seen: list[T] | None = None
 
     def add(self, item: T) -> None:
@@ -181,11 +181,11 @@ class _Past(Generic[T]):
     def extend(self, batch: Batch[T]) -> None:
         """Add a batch at the end."""
         self._seen = None
-        if not isinstance(batch, ChunkBatch) or batch.has_one_kind:
+        if batch.has_one_kind:
             self._tail.extend(batch)
             return
         self._later.append(batch)
-        self._tail = Backlog()
+        self._tail = Backlog[T]()
         self._later.append(self._tail)
         if len(self._later) > _MANY:
             self._add_up()
