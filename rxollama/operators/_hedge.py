@@ -18,8 +18,8 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._checks import check_seconds
-from .._runtime import Operator, Stream, chunks_of
-from ..messages import ChatChunk
+from .._runtime import Operator, Sink, Stream, batch_path, chunks_of
+from ..messages import ChatChunk, ChunkBatch
 from ._attempts import add_note, describe, is_answer
 from ._ending import emit_and_end
 from ._timing.clock import Clock, clock_of, given_clock
@@ -162,6 +162,7 @@ class _Runner:
     def __init__(self, race: _Race, observer: abc.ObserverBase[ChatChunk]) -> None:
         self._race = race
         self._observer = observer
+        self._ready_below, self._absorb = batch_path(observer)
         self._held: list[ChatChunk] = []
         self._has_won = False
         self.error: Exception | None = None
@@ -169,7 +170,8 @@ class _Runner:
 
     def run(self, source: Observable[ChatChunk], scheduler: abc.SchedulerBase | None) -> None:
         """Subscribe to the source."""
-        self.place.disposable = source.subscribe(self._on_next, self._on_error, self._on_completed, scheduler=scheduler)
+        sink = Sink(self._on_next, self._on_error, self._on_completed, self._is_ready, self._absorb)
+        self.place.disposable = source.subscribe(sink, scheduler=scheduler)
 
     def _on_next(self, chunk: ChatChunk) -> None:
         if self._has_won:
@@ -180,6 +182,9 @@ class _Runner:
             self._has_won = True
             for each in (*self._take_held(), chunk):
                 self._observer.on_next(each)
+
+    def _is_ready(self, batch: ChunkBatch) -> bool:
+        return self._has_won and self._ready_below(batch)
 
     def _on_completed(self) -> None:
         if self._has_won or self._race.wins(self):

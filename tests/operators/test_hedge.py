@@ -277,9 +277,9 @@ class SendsAfterDispose(Stream[ChatChunk]):
         super().__init__(_unused, items=ChatChunk, deltas=True)
         self.disposed = 0
 
-    def subscribe(self, *heard: Any, **_: Any) -> abc.DisposableBase:
-        """Return a subscriber's functions without the checks that reactivex puts around them."""
-        self.on_next, self.on_error, self.on_completed = heard
+    def subscribe(self, on_next: Any = None, *_: Any, **__: Any) -> abc.DisposableBase:
+        """Keep a subscriber's functions without the checks that reactivex puts around them."""
+        self.on_next, self.on_error, self.on_completed = on_next.on_next, on_next.on_error, on_next.on_completed
 
         def dispose() -> None:
             self.disposed += 1
