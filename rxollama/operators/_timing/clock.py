@@ -74,6 +74,19 @@ class Clock(Protocol):
         """
         ...
 
+    def enter_frame(self, due: float, action: Callable[[], object]) -> Cancel | None:
+        """
+        Do something later, without ever acting at once: for a caller that holds a lock.
+
+        Args:
+            due: The moment.
+            action: What is done.
+
+        Returns:
+            A function that cancels it; or None where only `at` will do, as on other threads than the loop's.
+        """
+        ...
+
 
 def given_clock(argument: abc.SchedulerBase | None, subscribers: abc.SchedulerBase | None) -> Clock | None:
     """
@@ -124,16 +137,13 @@ class _LoopClock:
     def is_here(self) -> bool:
         return running() is self._loop
 
-    def at(self, due: float, action: Callable[[], object]) -> Cancel:
+    def enter_frame(self, due: float, action: Callable[[], object]) -> Cancel | None:
         try:
             # As `is_here`, without another call.
-            here = asyncio.get_running_loop() is self._loop
+            if asyncio.get_running_loop() is not self._loop:
+                return None
         except RuntimeError:
-            here = False
-        if due == ASAP or not here:
-            alarm = _Alarm(self, due, action)
-            self._loop.call_soon_threadsafe(alarm.ring if due <= self.now() else alarm.enter)
-            return alarm.cancel
+            return None
         end = math.ceil(due * _FRAMES_PER_SECOND)
         frame = self._frames.get(end)
         if frame is None:
@@ -143,6 +153,14 @@ class _LoopClock:
         entry = _Entry(frame, copy_context(), action)
         frame[entry] = entry
         return entry
+
+    def at(self, due: float, action: Callable[[], object]) -> Cancel:
+        entry = None if due == ASAP else self.enter_frame(due, action)
+        if entry is not None:
+            return entry
+        alarm = _Alarm(self, due, action)
+        self._loop.call_soon_threadsafe(alarm.ring if due <= self.now() else alarm.enter)
+        return alarm.cancel
 
     def _end_frame(self, end: int) -> None:
         self._run(self._frames.pop(end))
@@ -230,3 +248,6 @@ class _SchedulerClock:
         seconds = due - self.now()
         scheduled = self._scheduler.schedule_relative(seconds, act) if seconds > 0 else self._scheduler.schedule(act)
         return cancel
+
+    def enter_frame(self, _: float, __: Callable[[], object]) -> None:
+        """Return None: a scheduler may act at once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
@@ -15,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from programs import Program
+from reactivex.scheduler.eventloop import AsyncIOScheduler
 from reactivex.subject import Subject
 from virtual_loop import VirtualLoop
 
+from rxollama._runtime import background
 from rxollama.operators import coalesce, debounce, throttle
 from rxollama.operators._timing.clock import ASAP, clock_of
 
@@ -284,6 +287,25 @@ def test_loop_is_released() -> None:
     gc.collect()
 
     assert [reference() for reference in kept] == [None, None]
+
+
+def test_clock_of_another_loop(loop: VirtualLoop) -> None:
+    """On one loop the clock of another loop hops there."""
+    done, threads = threading.Event(), set[str]()
+
+    def act() -> None:
+        threads.add(threading.current_thread().name)
+        done.set()
+
+    def begin() -> None:
+        clock = clock_of(AsyncIOScheduler(background()))
+        assert not clock.is_here()
+        clock.at(clock.now() + 0.01, act)
+        assert done.wait(PATIENCE)
+
+    play(loop, begin, 1)
+
+    assert threads == {"rxollama"}
 
 
 def on_asyncio(main: Coroutine[Any, Any, None]) -> None:

@@ -578,6 +578,9 @@ class Nested:
         """Return True: emissions are inline."""
         return True
 
+    def enter_frame(self, _: float, __: Callable[[], object]) -> None:
+        """Return None: there are no frames."""
+
     def at(self, due: float, action: Callable[[], object]) -> Callable[[], object]:
         """Keep an action."""
         assert due == ASAP or due >= self.time

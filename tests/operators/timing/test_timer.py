@@ -27,6 +27,9 @@ class Hand:
         """Return True: every thread may emit."""
         return True
 
+    def enter_frame(self, _: float, __: Callable[[], object]) -> None:
+        """Return None: there are no frames."""
+
     def at(self, due: float, action: Callable[[], object]) -> Callable[[], object]:
         """Record what is to be done."""
         place = len(self.asked)
