@@ -99,7 +99,10 @@ class Unchunker:
                 contents.append(content)
                 at += len(content)
                 self._left -= len(content)
-                if not self._left:
+                if not self._left and data.startswith(_CRLF, at):
+                    at += len(_CRLF)
+                    self._next = _SIZE
+                elif not self._left:
                     self._next = _CONTENT_END
                 continue
             stop = data.find(_CRLF, at, at + _LINE_LIMIT)
