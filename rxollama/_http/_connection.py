@@ -29,6 +29,8 @@ from rxollama._http._heads import Head, HeadExchange
 __all__ = ("Connection", "Take")
 
 _HELD_LIMIT = 256 * 1024
+# Windows has no `poll`, but no limit for the numbers of sockets in `select` either.
+_SELECTOR: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 Take: TypeAlias = Callable[[bytes], bool]
 """A function that takes each piece of a body, and returns True if it wants no more."""
@@ -137,7 +139,7 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             return False
         # The loop has not seen what arrived while it was busy.
-        with selectors.DefaultSelector() as selector:
+        with _SELECTOR() as selector:
             selector.register(self._transport.get_extra_info("socket").fileno(), selectors.EVENT_READ)
             return not selector.select(0)
 

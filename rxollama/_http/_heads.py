@@ -51,11 +51,12 @@ class HeadExchange:
         self._parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LIMIT)
         self._room = _LIMIT
         self._start = b""
-        self._has_no_body = False
+        self._has_no_body = self._is_last = False
 
     def encode(self, request: httpx.Request) -> bytes:
         """Return the head of a request."""
         self._has_no_body = request.method == "HEAD"
+        self._is_last = "close" in _options(request.headers.get("connection", ""))
         try:
             head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
             return self._parser.send(head) or b""
@@ -98,7 +99,7 @@ class HeadExchange:
         for name, value in response.headers:
             values[name] = values[name] + b"," + value if name in values else value
         is_chunked, length = b"transfer-encoding" in values, values.get(b"content-length")
-        options = {option.strip() for option in values.get(b"connection", b"").lower().split(b",")}
+        is_last = self._is_last or "close" in _options(values.get(b"connection", b"").decode("latin-1"))
         framing: Framing
         if self._has_no_body or response.status_code in _NO_BODY:
             framing = KnownLength(0)
@@ -115,6 +116,11 @@ class HeadExchange:
             response.headers.raw_items(),
             framing,
             # Both a length and chunks may be an attempt to hide a second response (RFC 9112, section 6.1).
-            b"close" not in options and response.http_version == b"1.1" and not (is_chunked and length is not None),
+            not is_last and response.http_version == b"1.1" and not (is_chunked and length is not None),
             rest,
         )
+
+
+def _options(connection: str) -> set[str]:
+    """Return the options of a `Connection` header."""
+    return {option.strip() for option in connection.lower().split(",")}

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import httpx
 
@@ -112,7 +112,7 @@ class Pool(httpx.AsyncBaseTransport):
         self._idle.get(origin, {}).pop(connection, None)
 
 
-class DirectBody(httpx.AsyncByteStream):
+class DirectBody(httpx.AsyncByteStream, AsyncIterator[bytes]):
     """
     The body of a response of the pool.
 
@@ -125,10 +125,15 @@ class DirectBody(httpx.AsyncByteStream):
         self._connection = connection
         self._release: Callable[[], None] | None = release
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> Self:
         """Yield the pieces of the body that nobody has read."""
-        while data := await self._open().read():
-            yield data
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next piece."""
+        if data := await self._open().read():
+            return data
+        raise StopAsyncIteration
 
     async def deliver(self, take: Take) -> BaseException | None:
         """Hand the body to a function; see `Connection.deliver`."""

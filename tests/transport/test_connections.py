@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import struct
 from collections.abc import Coroutine
@@ -108,6 +109,38 @@ def test_not_kept(loop_name: str, response: bytes) -> None:
     bodies, connections = quiet(told_after(response, answer(b"Last")), loop_name)
     assert bodies[0] in {b"Hello", b""}
     assert (bodies[1], connections) == (b"Last", 2)
+
+
+def test_asked_to_close(loop_name: str) -> None:
+    """A connection closes after a request that asks for it."""
+
+    async def main() -> None:
+        server = Server(answer(), answer())
+        async with serving(server) as url:
+            transport = HttpTransport(url, headers={"Connection": "Close"})
+            assert [await body_of(transport) for _ in range(2)] == [b"Hello"] * 2
+            await transport.aclose()
+        assert server.connections == 2
+
+    quiet(main(), loop_name)
+
+
+def test_left_half_way(loop_name: str) -> None:
+    """A response that is left while it is iterated leaves no task that closes an iterator."""
+
+    async def main() -> None:
+        async with serving(Server(answer()[:-1])) as url:
+            transport = HttpTransport(url)
+            tasks = asyncio.all_tasks()
+            async with transport.open(CHAT) as response:
+                async for _ in response:
+                    break
+            del response
+            gc.collect()
+            assert asyncio.all_tasks() - tasks <= {each for each in asyncio.all_tasks() if "serving" in repr(each)}
+            await transport.aclose()
+
+    quiet(main(), loop_name)
 
 
 @pytest.mark.parametrize("is_seen", [True, False], ids=["seen", "not seen by the loop"])
