@@ -109,13 +109,20 @@ class Screen:
         self.received.append((self._now(), how))
 
 
+def piped(source: Observable[Any], operators: Sequence[Operator]) -> Observable[Any]:
+    """Apply operators to a source."""
+    for operator in operators:
+        source = operator(source)
+    return source
+
+
 def on_a_loop(wire: Wire, paced: Paced, reads: Sequence[Read], end: object, **stops: Any) -> Screen:
     """Play reads on a loop in virtual time."""
     loop = VirtualLoop()
     screen = Screen(loop.time, **stops)
 
     async def main() -> None:
-        screen.watch(wire.stream.pipe(*paced(None)))
+        screen.watch(piped(wire.stream, paced(None)))
         for gap, texts in reads:
             await asyncio.sleep(gap)
             wire.read(texts)
@@ -131,7 +138,7 @@ def on_a_scheduler(wire: Wire, paced: Paced, reads: Sequence[Read], end: object,
     """Play reads on a scheduler."""
     scheduler = TestScheduler()
     screen = Screen(lambda: scheduler.to_seconds(scheduler.now), **stops)
-    screen.watch(wire.stream.pipe(*paced(scheduler)))
+    screen.watch(piped(wire.stream, paced(scheduler)))
     time = 0.0
     for gap, texts in reads:
         time += gap

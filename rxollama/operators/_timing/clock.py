@@ -74,7 +74,7 @@ class Clock(Protocol):
         """
         ...
 
-    def enter_frame(self, due: float, action: Callable[[], object]) -> Cancel | None:
+    def enter_frame(self, due: float, action: Callable[[], object], /) -> Cancel | None:
         """
         Do something later, without ever acting at once: for a caller that holds a lock.
 
@@ -137,7 +137,7 @@ class _LoopClock:
     def is_here(self) -> bool:
         return running() is self._loop
 
-    def enter_frame(self, due: float, action: Callable[[], object]) -> Cancel | None:
+    def enter_frame(self, due: float, action: Callable[[], object], /) -> Cancel | None:
         try:
             # As `is_here`, without another call.
             if asyncio.get_running_loop() is not self._loop:

@@ -170,12 +170,13 @@ class Pacer(Generic[T]):
 
     def absorb(self, batch: Batch[T]) -> None:
         """Let a batch wait."""
+        text = _text_of(batch)
         with self._lock:
             if self._ended:
                 return
             timer = self._timer or self._begin()
-            if isinstance(batch, TextBatch) and len(self._texts) < self._room:
-                self._texts.append(batch.text)
+            if text is not None and len(self._texts) < self._room:
+                self._texts.append(text)
             else:
                 self._backlog().extend(batch)
             self._waits = True
@@ -302,3 +303,7 @@ class Pacer(Generic[T]):
 
 def _joined(texts: list[Any]) -> Any:
     return texts[0] if len(texts) == 1 else "".join(texts)
+
+
+def _text_of(batch: Batch[Any]) -> str | None:
+    return batch.text if isinstance(batch, TextBatch) else None
