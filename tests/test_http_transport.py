@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import os
 import socket
 import ssl
 import sys
@@ -672,6 +673,12 @@ def _certificate_error() -> ssl.SSLCertVerificationError:
     return error
 
 
+def _refused_over_aiohttp() -> httpx.ConnectTimeout:
+    error = httpx.ConnectTimeout("Cannot connect to host example:11434")
+    error.__cause__ = OSError(errno.EHOSTUNREACH, "Connect call failed")
+    return error
+
+
 class TestFailure:
     """Faults that a test server cannot cause."""
 
@@ -723,6 +730,7 @@ class TestFailure:
             (_connect_timeout(ConnectionResetError(errno.ECONNRESET, "reset")), "broke before the response began"),
             (_connect_timeout(TimeoutError()), "cannot connect to http://example in time"),
             (httpx.ConnectTimeout(""), "cannot connect to http://example in time"),
+            (_refused_over_aiohttp(), f"{os.strerror(errno.EHOSTUNREACH)}; check that the server can be reached"),
             (httpx.ConnectError("All attempts failed"), "All attempts failed; check that the server can be reached"),
         ],
         ids=repr,

@@ -22,10 +22,16 @@ from rxollama.errors import ClientClosedError, HttpClientError, StreamError
 
 __all__ = ("client_error", "refused")
 
-_LIBRARIES = {"anyio", "asyncio", "contextlib", "h11", "h2", "httpcore", "httpx", "rxollama"}
+_LIBRARIES = {
+    *("anyio", "asyncio", "contextlib", "h11", "h2", "hpack", "httpcore", "httpx", "rxollama"),
+    # They stand between a client and its server: https://www.python-httpx.org/third_party_packages/.
+    *("aiohttp", "httpx_aiohttp", "opentelemetry", "respx", "wrapt"),
+}
 
 
-def client_error(client: httpx.AsyncClient, fault: Exception, url: str) -> StreamError | None:
+def client_error(
+    client: httpx.AsyncClient, fault: Exception, url: str, around: BaseException | None = None
+) -> StreamError | None:
     """
     Return our error for what a caller's client raised.
 
@@ -33,6 +39,7 @@ def client_error(client: httpx.AsyncClient, fault: Exception, url: str) -> Strea
         client: The client.
         fault: The exception.
         url: The base URL of the server.
+        around: The exception that was handled already when the fault was raised.
 
     Returns:
         The error, whose cause is the exception, or None for a failure of the network.
@@ -41,7 +48,7 @@ def client_error(client: httpx.AsyncClient, fault: Exception, url: str) -> Strea
         return None
     if isinstance(fault, RuntimeError) and (client.is_closed or _is_of_loop(fault)):
         return ClientClosedError(f"the HTTP client cannot be used: {fault}")
-    for link in linked(fault):
+    for link in linked(fault, around):
         link.__traceback__ = _own_frames(link.__traceback__)
     error = HttpClientError(
         f"http_client: its own code raised {type(fault).__name__} ({fault}), which is not a failure of the network; "

@@ -128,8 +128,9 @@ class HttpTransport:
         try:
             yield
         except Exception as fault:
-            if self._given is not None and (error := client_error(self._given, fault, self._base_url)) is not None:
-                raise error from error.__cause__
+            given = self._given
+            if given is not None and (raised := client_error(given, fault, self._base_url, around)) is not None:
+                raise raised from raised.__cause__
             if not isinstance(fault, FAULTS):
                 raise
             error = failure(fault, phase, self._base_url, around)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import respx
 from heard import Heard, text_of
+from httpx_aiohttp import AiohttpTransport
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -227,6 +228,43 @@ class TestOwnCode:
         assert traceback.extract_tb(error.__cause__.__traceback__)[-1].name == "fail"
         shown = traceback.TracebackException.from_exception(error, capture_locals=True)
         assert KEY not in "".join(shown.format())
+
+    @respx.mock
+    @pytest.mark.parametrize("transport", [None, AiohttpTransport()], ids=["respx", "aiohttp"])
+    def test_key(self, make: Make, server: ScriptedOllama, transport: Any) -> None:
+        """No frame of a library that stands between shows the key, and neither does what was raised before."""
+
+        def fail(_: httpx.Request) -> httpx.Response:
+            try:
+                return httpx.Response(int("no"))
+            except ValueError as error:
+                raise KeyError("no") from error
+
+        respx.post(f"{server.url}/api/chat").mock(side_effect=fail)
+
+        # aiohttp refuses this header, and raises no error of httpx.
+        error = failed(make(transport=transport, headers={"x-team": "a\nb"} if transport else None))
+
+        assert type(error) is HttpClientError
+        shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+        assert KEY not in "".join(shown.format())
+
+    def test_around(self, server: ScriptedOllama) -> None:
+        """An exception that is handled around the loop keeps its traceback."""
+        server.always(Reply.answer("Yes"))
+
+        async def ask() -> str:
+            async with httpx.AsyncClient(**Recorder(ValueError("no")).options("request")) as client:
+                return await Ollama(server.url, http_client=client).chat("m", "Hello").pipe(op.content())
+
+        try:
+            int("around")
+        except ValueError as around:
+            before = around.__traceback__
+            with pytest.raises(HttpClientError):
+                asyncio.run(ask())
+            after = around.__traceback__
+        assert after is before
 
     def test_in_the_body(self, make: Make) -> None:
         """A mock whose body raises has emitted the records before."""
