@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from reactivex import Observable, abc
 
 from rxollama._invalid_value import invalid_value
-from rxollama._runtime._batches import Sink, always_ready
+from rxollama._runtime._batches import Sink
 from rxollama._runtime._blocking import check_asyncio, check_no_loop
 from rxollama._runtime._loop import call_on, running
 from rxollama._runtime._whole import without_internals
@@ -45,13 +45,21 @@ class _Inbox(Generic[T]):
 
     The stream refers to the inbox, and only the consumer to the iterator around it. So the garbage collector finds an
     iterator that was dropped, and closes the request.
+
+    Args:
+        source: The stream.
+        overflow: The items that a slow consumer finds.
+        wake: Wakes the consumer.
+        is_awake: Returns whether another `wake` would change nothing.
     """
 
-    def __init__(self, source: Observable[T], overflow: Overflow, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, source: Observable[T], overflow: Overflow, wake: Callable[[], None], is_awake: Callable[[], bool]
+    ) -> None:
         if overflow not in _OVERFLOWS:
             raise invalid_value("overflow", overflow, "'sum', 'keep' or 'latest'")
         self._source = source
-        self._wake = wake
+        self._wake, self._is_awake = wake, is_awake
         self._lock = threading.Lock()
         self._waiting: _Waiting[T] = _OVERFLOWS[overflow]()
         self.ready: deque[T] = deque()
@@ -63,7 +71,7 @@ class _Inbox(Generic[T]):
     def begin(self) -> None:
         """Subscribe."""
         self.begun = True
-        sink = Sink(self._on_next, self._on_error, self._on_completed, always_ready, self._absorb)
+        sink = Sink(self._on_next, self._on_error, self._on_completed, self._is_ready, self._absorb)
         self._subscription = self._source.subscribe(sink)
         if self._closed:
             # Another thread closed it meanwhile, or the source did.
@@ -73,6 +81,10 @@ class _Inbox(Generic[T]):
         with self._lock:
             self._waiting.add(item)
         self._wake()
+
+    def _is_ready(self, _: Batch[T]) -> bool:
+        # Of the consumers of one `share` the one wakes first whose item comes first, so a batch must not wake any.
+        return self._is_awake()
 
     def _absorb(self, batch: Batch[T]) -> None:
         with self._lock:
@@ -140,7 +152,7 @@ class Iteration(Generic[T]):
 
     def __init__(self, source: Observable[T], *, overflow: Overflow) -> None:
         self._event = threading.Event()
-        self._inbox = _Inbox(source, overflow, self._event.set)
+        self._inbox = _Inbox(source, overflow, self._event.set, self._event.is_set)
 
     def __iter__(self) -> Iteration[T]:
         """Return itself."""
@@ -192,7 +204,7 @@ class AsyncIteration(Generic[T]):
 
     def __init__(self, source: Observable[T], *, overflow: Overflow) -> None:
         self._bell = _Bell()
-        self._inbox = _Inbox(source, overflow, self._bell.ring)
+        self._inbox = _Inbox(source, overflow, self._bell.ring, self._bell.is_rung)
 
     def __aiter__(self) -> AsyncIteration[T]:
         """Return itself."""
@@ -247,6 +259,10 @@ class _Bell:
         if not self._rung and self.loop is not None:
             self._rung = True
             call_on(self.loop, self._event.set)
+
+    def is_rung(self) -> bool:
+        """Return whether the task is being woken."""
+        return self._rung
 
     async def wait(self) -> None:
         """Wait for the next ring."""

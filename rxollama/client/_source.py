@@ -171,7 +171,7 @@ class _Stream(Subscription[T]):
         """Emit a batch as one if everybody is ready for it; else some of its items, and then the rest in this way."""
         count = 1
         while not self._ready(batch):
-            self._emit_each(batch.items[:count])
+            self._emit_each(batch.head(count))
             if count >= len(batch) or self._over:
                 return
             batch = batch.rest(count)

@@ -156,6 +156,12 @@ class ChunkBatch(Batch[ChatChunk]):
         """The model of the last chunk."""
         return self._records[-1].model
 
+    def head(self, end: int) -> Sequence[ChatChunk]:
+        """Return the first items, and build no others."""
+        if self._items is not None:
+            return self._items[:end]
+        return [*map(text_chunk, self._records[:end], self._contents[:end], self._thinkings[:end])]
+
     def rest(self, start: int) -> ChunkBatch:
         """Return the batch without its first items."""
         if not start:
@@ -184,21 +190,23 @@ class ChunkBatch(Batch[ChatChunk]):
         return total.add_texts(self.thinking, self.content, last.model, last.created_at, ends_thinking=ends_thinking)
 
     def sums(self) -> Sequence[ChatChunk]:
-        """Return one chunk for each stretch of thinking, then content."""
-        if self.has_one_kind:
+        """Return one chunk for each stretch of thinking, then content, and one for the chunks before the first text."""
+        if self.has_one_kind and (self._contents[0] or self._thinkings[0]):
             return (text_chunk(self._records[-1], self.content, self.thinking),)
         return self._stretches()
 
     def _stretches(self) -> list[ChatChunk]:
-        stretches: list[ChatChunk] = []
-        start = 0
+        # Chunks without text continue whatever came before the batch, also where the first text does not.
+        start = next((place for place, texts in enumerate(self.texts()) if any(texts)), self.count)
+        stretches = [self._sum(0, start)] if start else []
         has_content = False
-        for place, thinking in enumerate(self._thinkings):
-            if thinking and has_content:
+        for place in range(start, self.count):
+            if self._thinkings[place] and has_content:
                 stretches.append(self._sum(start, place))
                 start, has_content = place, False
             has_content = has_content or bool(self._contents[place])
-        stretches.append(self._sum(start, self.count))
+        if start < self.count:
+            stretches.append(self._sum(start, self.count))
         return stretches
 
     def _sum(self, start: int, end: int) -> ChatChunk:

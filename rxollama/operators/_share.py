@@ -10,7 +10,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._runtime import Sink, Stream
-from ..messages import Backlog, Batch
+from ..messages import Backlog, Batch, ChatChunk
 from ._timing.outlet import Outlet
 
 __all__ = ("share",)
@@ -176,13 +176,16 @@ class _Past(Generic[T]):
     def add(self, item: T) -> None:
         """Add an item at the end."""
         self._seen = None
+        if self._later and not self._tail and not _begins_apart(item):
+            self._add_up()
         self._tail.add(item)
 
     def extend(self, batch: Batch[T]) -> None:
         """Add a batch at the end."""
         self._seen = None
         if batch.has_one_kind:
-            self._tail.extend(batch)
+            for item in batch.sums():
+                self.add(item)
             return
         self._later.append(batch)
         self._tail = Backlog[T]()
@@ -198,6 +201,7 @@ class _Past(Generic[T]):
         return self._seen
 
     def _add_up(self) -> None:
+        """Add everything to the one backlog."""
         for part in self._later:
             if isinstance(part, Backlog):
                 for item in part.take():
@@ -206,3 +210,13 @@ class _Past(Generic[T]):
                 self._sum.extend(part)
         self._later.clear()
         self._tail = self._sum
+
+
+def _begins_apart(item: object) -> bool:
+    """
+    Return whether an item behind a batch may be added up with those after it, before the batch is.
+
+    The sum of an assistant's text and what follows continues the batch's message exactly if that text does. Of an item
+    without a role or text this is not so: it continues the message whatever follows.
+    """
+    return isinstance(item, ChatChunk) and item.message.role == "assistant" and (item.visible or item.done)

@@ -16,8 +16,8 @@ they are appended to a list, and that is all. The list is joined when it is due,
 item of another kind. The first item of a window enters a frame of the loop under the same lock, without the `Timer`. An
 item of a paced stream, of which two are emitted as one, costs 5 calls of Python functions.
 
-A batch emits nothing, so it is absorbed only where each of its items would only wait: while the timer is set, or while
-a window is open on the clock's own thread.
+A batch emits nothing, so it is absorbed only where each of its items would only wait: while the timer is set. It must
+not set the timer: of several subscribers of one chat, the one whose item comes first sets its timer first.
 
 Alternatives that were tried:
 
@@ -160,13 +160,7 @@ class Pacer(Generic[T]):
         with self._lock:
             if self._ended:
                 return True
-            timer = self._timer
-            if timer is None or not self._fits(batch):
-                return False
-            if self._armed:
-                return True
-            # A window is open. Setting a timer for its end emits nothing on its loop; other clocks may act at once.
-            return self._quiet is None and self._due - self._now() > EARLY and timer.clock.is_here()
+            return self._armed and self._fits(batch)
 
     def absorb(self, batch: Batch[T]) -> None:
         """Let a batch wait."""

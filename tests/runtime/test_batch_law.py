@@ -1,0 +1,106 @@
+"""The law of batches: nobody outside can see them."""
+
+from __future__ import annotations
+
+import pytest
+from batch_cases import ENDINGS, STAGES, Answer, Branch, Case, OneByOne, cases, play, record
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rxollama import Ollama
+
+# A busy machine is no reason to fail.
+_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_END = record("", done=True)
+_TURNS = ("content", "thinking", "chat", "events", "content, coalesce", "thinking, coalesce")
+
+
+def check(case: Case) -> None:
+    """Check that all that is seen of a case with batches is what is seen of it without them."""
+    assert play(case, OneByOne) == play(case, Ollama)
+
+
+def answered(*reads: bytes) -> tuple[Answer, ...]:
+    """Return an answer that comes in some reads, and a while later its end."""
+    return (Answer((*((0.01, read) for read in reads), (1.0, _END))),)
+
+
+def said(*texts: str) -> bytes:
+    """Return records: of a text its content, of one that begins with "?" its thinking, each with a time of its own."""
+    return b"".join(
+        record("" if text.startswith("?") else text, text[1:], created_at=f"{place} {text}")
+        for place, text in enumerate(texts)
+    )
+
+
+class TestTraps:
+    """What a batch would show if it were handed on carelessly."""
+
+    def test_consumers_wake_in_the_order_of_the_items(self) -> None:
+        """Of two loops over one chat that goes first whose item came first, and not who subscribed first."""
+        check(
+            Case(answered(said("?a", "?b", "c", "d")), (), (Branch("content", "sum"), Branch("thinking", "sum")), True)
+        )
+
+    def test_timers_are_set_in_the_order_of_the_items(self) -> None:
+        """The same holds for what emits a while later."""
+        branches = (Branch("content, coalesce"), Branch("thinking, coalesce"))
+        check(Case(answered(said("?a", "b"), said("?c", "?d", "e", "f")), (), branches, shared=True))
+
+    @pytest.mark.parametrize(
+        "reads",
+        [
+            (said("a"), said("b"), said("", "?c"), said("d", "e")),
+            (said("a"), said("?b", "c", "d"), said(""), said("?e")),
+            (said("a"), said("?b", "c", "d"), said("", "?e", "?f")),
+            (said("a"), said("?b", "c"), record(message={"role": ""}), record(message={"role": "tool"})),
+            (said("a", "?b", "c"), record("x", message={"role": "tool"}), said("d", "?e", "f", "")),
+        ],
+    )
+    def test_late_subscribers(self, reads: tuple[bytes, ...]) -> None:
+        """Whoever comes late gets the sums that one backlog of all items gives, to the time of each record."""
+        late = Branch("chat", start=0.085)
+        check(Case((Answer(tuple((0.02, read) for read in reads)),), (), (Branch("chat", "await"), late), shared=True))
+
+    def test_a_slow_consumer(self) -> None:
+        """An item without text goes on with what waited before it, and not with what comes after it."""
+        check(Case(answered(said("a"), said("", "", "?b", "c")), (), (Branch("chat", "sum"),)))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_endings(ending: str) -> None:
+    """Each operator, whoever consumes it."""
+
+    @given(cases([ending], ["share", "log"], most=1))
+    @settings(_ANY_MACHINE, max_examples=30)
+    def same(case: Case) -> None:
+        check(case)
+
+    same()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages(stage: str) -> None:
+    """Each operator from a chat to a chat, before and behind another."""
+
+    @given(st.data())
+    @settings(_ANY_MACHINE, max_examples=30)
+    def same(data: st.DataObject) -> None:
+        case = data.draw(cases(("chat", "content", "collect", "coalesce", "accumulate"), ["share", "log"], most=1))
+        check(case._replace(stages=(stage, *case.stages) if data.draw(st.booleans()) else (*case.stages, stage)))
+
+    same()
+
+
+@given(cases(_TURNS, ["share"], most=1))
+@settings(_ANY_MACHINE, max_examples=100)
+def test_order(case: Case) -> None:
+    """The subscribers of one chat, of which some want its thinking, some its content and some both."""
+    check(case)
+
+
+@given(cases(most=3))
+@settings(_ANY_MACHINE, max_examples=150)
+def test_chains(case: Case) -> None:
+    """Any operators, and any subscribers."""
+    check(case)
