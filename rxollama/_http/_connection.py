@@ -19,7 +19,7 @@ import selectors
 from collections.abc import AsyncIterator, Callable
 from contextvars import copy_context
 from functools import partial
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import httpx
 
@@ -155,10 +155,10 @@ class Connection(asyncio.Protocol):
         self._heads = heads = HeadExchange()
         pieces = aiter(cast("httpx.AsyncByteStream", request.stream))
         first = await anext(pieces, b"")
-        # uvloop raises if a lost connection is written to.
-        self._check()
-        # A short request is one packet. Its head holds the key, so it is no local variable.
-        self._transport.write(heads.encode(request) + first)
+        # uvloop raises if a connection is written to that is lost. The fault is raised below.
+        if not self._transport.is_closing():
+            # A short request is one packet. Its head holds the key, so it is no local variable.
+            self._transport.write(heads.encode(request) + first)
         if (second := await anext(pieces, None)) is None:
             self._is_sent = True
         else:
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
             The exception that the function raised. It is not raised here, since it is not a fault of the network.
         """
         # Reads run in the context in which the connection was opened.
-        run: Callable[..., bool] = copy_context().run
+        run: Any = copy_context().run
         take_in_context: Take = partial(run, take)
         if self._held:
             try:
@@ -198,7 +198,8 @@ class Connection(asyncio.Protocol):
         try:
             await self._wait()
         finally:
-            is_enough, self._take = self._take is None, None
+            is_enough = self._take is not take_in_context
+            self._take = None
         if not is_enough and not self._is_over():
             self._check()
         raised, self._raised = self._raised, None

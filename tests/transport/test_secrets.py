@@ -38,7 +38,7 @@ def exceptions_of(error: BaseException) -> list[BaseException]:
     found, rest = [error], [error]
     while rest:
         one = rest.pop()
-        members = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        members: tuple[BaseException, ...] = getattr(one, "exceptions", ())
         for each in (one.__cause__, one.__context__, *members):
             if each is not None and each not in found:
                 found.append(each)
