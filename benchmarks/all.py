@@ -28,6 +28,7 @@ _README = _HERE / "README.md"
 _QUESTIONS = (
     "burst",
     "paced",
+    "short_chats",
     "latency",
     "cancel_latency",
     "operators",

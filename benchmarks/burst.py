@@ -26,8 +26,10 @@ def measure(smoke: bool) -> list[Aim]:
         print(f"{chunks:,} chunks, {kind}:")
         costs.print()
         for name, least in _LEAST.items():
-            aims.append(Aim(f"{kind}, {OFFICIAL} by {name}", costs.dearer(OFFICIAL, name).median, least=least))
-        aims.append(Aim(f"{kind}, {PIPELINE} by {RAW}", costs.dearer(PIPELINE, RAW).median, most=2.5))
+            cheaper = costs.dearer(OFFICIAL, name).median
+            aims.append(Aim(f"{kind}, {name}, times cheaper than the official client", cheaper, least=least))
+        dearer = costs.dearer(PIPELINE, RAW).median
+        aims.append(Aim(f"{kind}, {PIPELINE}, CPU by that of the raw socket", dearer, most=2.5))
     return aims
 
 
