@@ -32,17 +32,16 @@ def ndjson(*words: str) -> str:
     return "".join(json.dumps(chunk) + "\n" for chunk in [*chunks, end])
 
 
-@respx.mock
 async def test_shout() -> None:
     """The answer is in capital letters, and the question is sent once."""
-    chat = respx.post(f"{HOST}/api/chat").respond(text=ndjson("The ", "sky ", "is blue."))
+    async with respx.mock, httpx.AsyncClient() as client, Ollama(HOST, http_client=client) as ollama:
+        chat = respx.post(f"{HOST}/api/chat").respond(text=ndjson("The ", "sky ", "is blue."))
 
-    async with httpx.AsyncClient() as client, Ollama(HOST, http_client=client) as ollama:
         answer = await shout(ollama, "Why is the sky blue?")
 
-    assert answer == "THE SKY IS BLUE."  # noqa: S101 - A test asserts.
-    [sent] = [json.loads(call.request.content) for call in chat.calls]
-    print(sent["messages"][0]["content"], "->", answer)
+        assert answer == "THE SKY IS BLUE."  # noqa: S101 - A test asserts.
+        assert chat.call_count == 1  # noqa: S101 - As above.
+        print(json.loads(chat.calls.last.request.content)["messages"][0]["content"], "->", answer)
 
 
 if __name__ == "__main__":

@@ -72,16 +72,15 @@ async def read(response: httpx.Response) -> None:
 
 
 class Login(httpx.Auth):
-    """An auth that reads the body of a refusal, which holds the token."""
+    """An auth for which httpx reads every body, since that of a refusal holds the token."""
 
     requires_response_body = True
 
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Yield a request, and yield it again with the token."""
         request.headers["authorization"] = "none"
         response = yield request
         if response.status_code == 401:
-            await response.aread()
             request.headers["authorization"] = response.json()["error"]
             yield request
 
@@ -257,14 +256,17 @@ class TestOwnCode:
             async with httpx.AsyncClient(**Recorder(ValueError("no")).options("request")) as client:
                 return await Ollama(server.url, http_client=client).chat("m", "Hello").pipe(op.content())
 
-        try:
-            int("around")
-        except ValueError as around:
-            before = around.__traceback__
-            with pytest.raises(HttpClientError):
-                asyncio.run(ask())
-            after = around.__traceback__
-        assert after is before
+        def ask_while_handling() -> None:
+            try:
+                httpx.URL("x" * 100_000)
+            except httpx.InvalidURL:
+                with pytest.raises(HttpClientError):
+                    asyncio.run(ask())
+                raise
+
+        with pytest.raises(httpx.InvalidURL) as around:
+            ask_while_handling()
+        assert httpx.__name__ in traceback.extract_tb(around.tb)[-1].filename
 
     def test_in_the_body(self, make: Make) -> None:
         """A mock whose body raises has emitted the records before."""
