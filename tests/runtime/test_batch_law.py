@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from batch_cases import ENDINGS, STAGES, Answer, Branch, Case, OneByOne, cases, play, record
+from batch_cases import ENDINGS, STAGES, Branch, Case, OneByOne, cases, play
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scripted_answers import Answer, record
 
 from rxollama import Ollama
 
