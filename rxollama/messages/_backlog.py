@@ -82,7 +82,7 @@ class Backlog(Generic[T]):
             self._append(item)
 
     def fits(self, batch: Batch[T]) -> bool:
-        """Return whether a batch can be added without finishing an item."""
+        """Return whether a batch can be added without finishing an item; not for one that begins without text."""
         first, *others = batch.sums()
         if others or not self._open:
             return not others
