@@ -179,9 +179,15 @@ class _Background:
         _check_threads()
         with self._lock:
             if self._loop is None:
-                self._loop = new_loop()
-                self._thread = threading.Thread(target=_run_forever, args=(self._loop,), name="rxollama", daemon=True)
-                self._thread.start()
+                loop = new_loop()
+                thread = threading.Thread(target=_run_forever, args=(loop,), name="rxollama", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # The system has no thread left. The next stream tries it again.
+                    loop.close()
+                    raise
+                self._loop, self._thread = loop, thread
             return self._loop
 
     def is_shutting_down(self, loop: asyncio.AbstractEventLoop) -> bool:

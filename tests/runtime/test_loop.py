@@ -34,6 +34,26 @@ class TestHome:
         assert loop is _loop.stream_loop()
         assert (found.name, found.daemon) == ("rxollama", True)
 
+    def test_no_thread_left(self, start: Start) -> None:
+        """A stream for whose loop no thread could be started ends with that error, and the next one tries again."""
+        program = start(
+            """
+            import threading
+            from rxollama import Ollama
+
+            over = threading.Semaphore(0)
+            errors = []
+            # No thread can have a stack of this size.
+            for size in (1 << 46, 1 << 46, 0):
+                threading.stack_size(size)
+                stream = Ollama("127.0.0.1:1").chat("m", "Hello")
+                stream.subscribe(print, lambda error: (errors.append(type(error).__name__), over.release()))
+                over.acquire()
+            print(*errors)
+            """
+        )
+        assert program.end() == "RuntimeError RuntimeError ConnectionFailedError"
+
     async def test_running(self) -> None:
         """Within a coroutine home is the running loop."""
         assert _loop.stream_loop() is asyncio.get_running_loop()
