@@ -85,6 +85,9 @@ class Subscription(ABC, Generic[T]):
         self._task: asyncio.Task[None] | None = None
         self._over = False
         self._aborted = False
+        # What a callback raised. A task cannot end with each exception: it would end with a `RuntimeError` in place of
+        # a `StopIteration`, and seem to be cancelled by a `CancelledError`.
+        self._raised: BaseException | None = None
         self._watch: asyncio.TimerHandle | None = None
 
     @abstractmethod
@@ -156,9 +159,10 @@ class Subscription(ABC, Generic[T]):
         self._streams.discard(self)
         if self._watch is not None:
             self._watch.cancel()
-        swept = task.cancelled()
+        ended = None if task.cancelled() else task.exception()
+        swept = task.cancelled() and self._raised is None
         # It was cancelled because it was disposed, because its client closed, or because its loop is closing.
-        error = ClientClosedError(_CLOSED if self._aborted else _SWEPT) if swept else task.exception()
+        error = ClientClosedError(_CLOSED if self._aborted else _SWEPT) if swept else self._raised or ended
         over, self._over = self._over, True
         if over or is_shutting_down(self.loop):
             if isinstance(error, Exception) and not isinstance(error, StreamError):

@@ -122,20 +122,19 @@ class _Stream(Subscription[T]):
             if decoder.over:
                 await _read_rest(body)
             else:
-                self._emit(decoder.flush())
+                self._emit_last(decoder.flush())
         if decoder.failure is not None:
             raise decoder.failure
 
     async def _receive(self, response: Response, decoder: Decoder[T]) -> AsyncIterator[bytes]:
         """Emit the records of a body, until the decoder needs no more of it, and return the rest of the body."""
         feed, emit = decoder.feed, self._emit
-        raised: list[BaseException] = []
 
         def take(data: bytes) -> bool:
             try:
                 emit(feed(data))
             except BaseException as error:  # noqa: BLE001 - It is raised below, where no transport sees it.
-                raised.append(error)
+                self._raised = error
                 return True
             return decoder.over
 
@@ -143,14 +142,17 @@ class _Stream(Subscription[T]):
         body = aiter(response)
         # To ask whether it is a `DeliveringResponse` takes 20 times as long.
         deliver = getattr(response, "deliver", None)
-        if deliver is not None:
-            await deliver(take)
-        else:
-            async for data in body:
-                if take(data):
-                    break
-        if raised:
-            raise raised[0]
+        try:
+            if deliver is not None:
+                await deliver(take)
+            else:
+                async for data in body:
+                    if take(data):
+                        break
+        finally:
+            # A callback that disposes cancels this task before it raises.
+            if self._raised is not None:
+                raise self._raised
         return body
 
     def _emit(self, records: list[T] | Batch[T]) -> None:
@@ -166,6 +168,13 @@ class _Stream(Subscription[T]):
         if held > _SLOW_SECONDS and not self._has_warned:
             self._has_warned = True
             _warn(self._plan.name, held)
+
+    def _emit_last(self, records: list[T] | Batch[T]) -> None:
+        try:
+            self._emit(records)
+        except BaseException as error:
+            self._raised = error
+            raise
 
     def _emit_batch(self, batch: ChunkBatch) -> None:
         """Emit a batch as one if everybody is ready for it; else some of its items, and then the rest in this way."""

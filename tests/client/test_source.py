@@ -11,7 +11,7 @@ import warnings
 import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from heard import PATIENCE, Heard, left_after, settle, soon, text_of
@@ -19,6 +19,7 @@ from reactivex import Observable
 from reactivex import operators as rx
 
 from rxollama import Ollama
+from rxollama import operators as op
 from rxollama._runtime import background
 from rxollama.errors import (
     ClientClosedError,
@@ -435,6 +436,41 @@ class TestErrors:
         settle()
         assert not sibling.over.is_set()
         sibling.dispose()
+
+    @pytest.mark.parametrize("where", ["first", "later", "last"])
+    @pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration, TimeoutError, ConnectionResetError])
+    def test_any_in_a_callback(
+        self, ollama: Ollama, server: ScriptedOllama, kind: type[Exception], where: Literal["first", "later", "last"]
+    ) -> None:
+        """Whatever a callback raises reaches its subscriber as it is, though a task or a network could raise it too."""
+        last = Reply.answer(WORDS).pieces[-1].data.rstrip(b"\n")
+        server.enqueue(Reply.raw(b"HTTP/1.1 200 OK\r\n\r\n" + last) if where == "last" else Reply.answer(WORDS))
+        raised = kind("of the callback's own")
+
+        def fail(_: ChatChunk) -> None:
+            if where != "later" or len(heard.items) == 3:
+                raise raised
+
+        heard = Heard[ChatChunk](None, fail)
+        chat(ollama).pipe(op.retry(backoff=0)).subscribe(heard.on_next, heard.on_error, heard.on_completed)
+        assert heard.failure is raised
+        assert len(server.requests) == 1
+
+    @pytest.mark.parametrize("kind", [GeneratorExit, asyncio.CancelledError])
+    def test_not_an_exception_in_a_callback(
+        self, ollama: Ollama, server: ScriptedOllama, kind: type[BaseException]
+    ) -> None:
+        """What is not an `Exception` is the cause of one. Nothing of ours was cancelled."""
+        server.enqueue(Reply.answer(WORDS))
+        raised = kind("of the callback's own")
+
+        def fail(_: ChatChunk) -> None:
+            raise raised
+
+        failure = Heard(chat(ollama), fail).failure
+        assert type(failure) is RuntimeError
+        assert str(failure) == f"the stream of /api/chat with model 'm' was ended by {kind.__name__}"
+        assert failure.__cause__ is raised
 
     async def test_in_a_callback_without_handler(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """A callback that raises, where nothing handles errors, is reported to the loop."""
