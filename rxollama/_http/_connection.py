@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -95,6 +97,8 @@ class Connection(asyncio.Protocol):
                     self._wake()
         if framing.over:
             self._receiving = None
+            # Over TLS, what follows the body may have left the socket already. `is_usable` would not see it.
+            self._resume_reading()
             if framing.has_surplus:
                 self.abort()
             self._wake()
@@ -218,14 +222,20 @@ class Connection(asyncio.Protocol):
             self.abort()
             return False
         self._forget_request()
-        self._resume_reading()
         self._expiry = self._loop.call_later(keepalive, self.abort)
         return True
 
     def abort(self) -> None:
         """Close the connection at once, without sending the rest of the request."""
-        if self._is_made:
-            self._transport.abort()
+        if not self._is_made:
+            return
+        own = self._transport.get_extra_info("socket")
+        if own is not None and not self._transport.is_closing():
+            # A child that was forked meanwhile holds a copy of the socket. Without this the server would notice the end
+            # only when the child exits. A loop lends its socket only in part, so a copy is shut down.
+            with suppress(OSError), socket.fromfd(own.fileno(), own.family, own.type) as copy:
+                copy.shutdown(socket.SHUT_RDWR)
+        self._transport.abort()
 
     async def aclose(self) -> None:
         """Close the connection at once, and wait until it is closed."""

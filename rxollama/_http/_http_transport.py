@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import sys
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -23,7 +24,7 @@ from rxollama._http._pool import Pool
 from rxollama._http._proxy import proxy_transport
 from rxollama._http._request_body import request_content
 from rxollama._runtime import Job, never_collect, run_jobs, run_jobs_blocking, start_jobs
-from rxollama.errors import ClientClosedError
+from rxollama.errors import ClientClosedError, ConnectionFailedError
 from rxollama.transport import Request, Response
 
 __all__ = ("HttpTransport",)
@@ -154,11 +155,21 @@ class HttpTransport:
         transport = proxy_transport(self._base_url, _KEEPALIVE_SECONDS)
         if transport is None:
             # Loading the certificates takes longer than all the rest, so it is done for https only.
-            context = httpx.create_ssl_context() if self._base_url.startswith("https:") else None
+            context = self._context() if self._base_url.startswith("https:") else None
             transport = Pool(context, _KEEPALIVE_SECONDS)
         # Cookies of no domain are allowed. A proxy may set some, and one subscription must not change the next.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
         return httpx.AsyncClient(transport=transport, timeout=self._timeout, cookies=cookies)
+
+    def _context(self) -> ssl.SSLContext:
+        try:
+            return httpx.create_ssl_context()
+        except OSError as error:
+            reason = getattr(error, "reason", None) or error.strerror
+            raise ConnectionFailedError(
+                f"cannot connect to {self._base_url}: the certificates to trust cannot be loaded ({reason}); "
+                "set SSL_CERT_FILE to a file of certificates, or unset it"
+            ) from error
 
     async def aclose(self) -> None:
         """Close the connections on every loop, and wait until they are closed."""

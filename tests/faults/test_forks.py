@@ -90,3 +90,39 @@ def test_during_the_first_request(start: Callable[..., Program], server: Scripte
         str(delay),
     )
     assert program.end() == "Yes\n0\nYes"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_parent_that_disposes(start: Callable[..., Program], server: ScriptedOllama, loop: str) -> None:
+    """A parent that disposes closes its request, though a child that lives on has a copy of the socket."""
+    server.enqueue(Reply.answer(["One", " two"]).stalled(1))
+    program = start(
+        """
+        import asyncio, os
+        import uvloop
+        from rxollama import Ollama, aiterate
+
+        # The child lives as long as its parent.
+        alive, dead = os.pipe()
+
+        async def main():
+            async with Ollama(sys.argv[1]) as ollama:
+                stream = aiterate(ollama.chat("m", "Hello"))
+                await anext(stream)
+                if not os.fork():
+                    os.close(dead)
+                    os.read(alive, 1)
+                    os._exit(0)
+                await stream.aclose()
+                print("disposed", flush=True)
+                await asyncio.sleep(60)
+
+        kind = {"asyncio": asyncio, "uvloop": uvloop}[sys.argv[2]]
+        with asyncio.Runner(loop_factory=kind.new_event_loop) as runner:
+            runner.run(main())
+        """,
+        server.url,
+        loop,
+    )
+    assert program.line() == "disposed"
+    server.wait_for(1)[0].wait_left()

@@ -1,0 +1,120 @@
+"""Servers, systems and callers that do what they should not. On asyncio's and uvloop's loops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import ssl
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from heard import PATIENCE
+from http_cases import CHAT, LOOPS, answer, body_of, read_request, run_on, serving
+from tls_cases import CERTIFICATE, KEY
+
+from rxollama._http import HttpTransport
+from rxollama.errors import ConnectionFailedError
+
+T = TypeVar("T")
+
+_FILES = 128
+
+
+@pytest.fixture(params=LOOPS)
+def loop_name(request: pytest.FixtureRequest) -> str:
+    """Return the name of a kind of loop."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def context(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext | None:
+    """Return the server's settings of TLS, whose certificate is trusted, or None."""
+    if request.param == "tcp":
+        return None
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.write_text(CERTIFICATE)
+    key.write_text(KEY)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def quiet(main: Coroutine[Any, Any, T], loop_name: str) -> T:
+    """Run a test on a kind of loop, within a limit of time."""
+    return run_on(loop_name, asyncio.wait_for(main, PATIENCE))
+
+
+def test_a_second_response_while_paused(loop_name: str, context: ssl.SSLContext | None) -> None:
+    """A response that nobody asked for answers no request, also if reading was paused as it arrived."""
+
+    async def main() -> None:
+        paused, sent = asyncio.Event(), asyncio.Event()
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            if sent.is_set():
+                writer.write(answer(b"good"))
+                return
+            writer.write(answer(b"x" * 300_000))
+            await paused.wait()
+            writer.write(answer(b"evil"))
+            await writer.drain()
+            sent.set()
+            await reader.read()
+
+        async with serving(handle, context) as url:
+            transport = HttpTransport(url)
+            async with transport.open(CHAT) as response:
+                # What was sent arrives before the next bytes, which a busy loop does not see.
+                await asyncio.sleep(0.1)
+                paused.set()
+                await sent.wait()
+                await asyncio.sleep(0.1)
+                assert len(b"".join([data async for data in response])) == 300_000
+            assert await body_of(transport) == b"good"
+            await transport.aclose()
+
+    quiet(main(), loop_name)
+
+
+def test_no_free_file_descriptor(loop_name: str) -> None:
+    """An idle connection serves the next request while the process can open no file."""
+
+    async def main() -> None:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                await read_request(reader)
+                writer.write(answer())
+
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        async with serving(handle) as url:
+            transport = HttpTransport(url)
+            await body_of(transport)
+            with ExitStack() as stack:
+                stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, limits[1]))
+                with pytest.raises(OSError, match="Too many open files"):  # noqa: PT012 - One of them fails.
+                    while True:
+                        stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+                assert await body_of(transport) == b"Hello"
+            await transport.aclose()
+
+    quiet(main(), loop_name)
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"], ids=["missing", "wrong"])
+def test_certificates_that_cannot_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    """Certificates that are not there, or none, are told as that: a retry cannot help, and the server is not asked."""
+    path = tmp_path / "certificates.pem"
+    if content is not None:
+        path.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with pytest.raises(ConnectionFailedError, match="certificates to trust cannot be loaded"):
+        asyncio.run(body_of(HttpTransport("https://127.0.0.1:1")))
