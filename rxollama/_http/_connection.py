@@ -247,7 +247,7 @@ class Connection(asyncio.Protocol):
     def _receive_head(self, data: bytes) -> None:
         """Receive bytes that are not the body."""
         if self._heads is None:
-            self.abort()
+            self._fail(httpx.RemoteProtocolError("the server sent bytes that no request asked for"))
             return
         try:
             head = self._heads.feed(data)

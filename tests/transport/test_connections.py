@@ -16,7 +16,7 @@ from http_cases import CHAT, LOOPS, VERSION, answer, body_of, read_request, run_
 
 from rxollama._http import HttpTransport
 from rxollama._http._pool import Pool
-from rxollama.errors import ConnectionFailedError, ConnectionLostError, ProtocolError
+from rxollama.errors import ConnectionFailedError, ConnectionLostError, ProtocolError, StreamError
 from rxollama.transport import DeliveringResponse, Request, Response
 
 T = TypeVar("T")
@@ -499,8 +499,13 @@ def test_closed_twice(loop_name: str) -> None:
     quiet(main(), loop_name)
 
 
-def test_lost_at_once(loop_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that the server closes before it is used is an error, and nothing of it is left."""
+@pytest.mark.parametrize(
+    ("greeting", "kind"), [(b"", ConnectionLostError), (b"220 mail.example ESMTP\r\n", ProtocolError)]
+)
+def test_lost_at_once(
+    loop_name: str, monkeypatch: pytest.MonkeyPatch, greeting: bytes, kind: type[StreamError]
+) -> None:
+    """A connection on which the server speaks first, or which it closes, is an error, and nothing of it is left."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -512,12 +517,12 @@ def test_lost_at_once(loop_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
             return made
 
         async def handle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.close()
+            writer.write(greeting)
 
         monkeypatch.setattr(loop, "create_connection", connect_slowly)
         async with serving(handle) as url:
             transport = HttpTransport(url)
-            with pytest.raises(ConnectionLostError, match="before the response began"):
+            with pytest.raises(kind):
                 await body_of(transport)
             await transport.aclose()
 
