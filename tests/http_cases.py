@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
@@ -41,13 +42,32 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 def run_on(name: str, main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on a loop in debug mode. What it leaves open warns, which fails the test."""
+    """Run a coroutine on a loop in debug mode. A resource or an async generator that it leaves open fails the test."""
     try:
         with asyncio.Runner(debug=True, loop_factory=LOOPS[name]) as runner:
             runner.get_loop().slow_callback_duration = 60
-            return runner.run(main)
+            return runner.run(_closing_generators(main))
     finally:
         gc.collect()
+
+
+async def _closing_generators(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine, and assert that no async generator is left to the loop, which closes it in a task."""
+    hooks, left = sys.get_asyncgen_hooks(), list[str]()
+    loop_closes = hooks.finalizer
+    assert loop_closes is not None
+
+    def finalize(generator: AsyncGenerator[Any, Any]) -> None:
+        left.append(repr(generator))
+        loop_closes(generator)
+
+    sys.set_asyncgen_hooks(finalizer=finalize)
+    try:
+        result = await main
+    finally:
+        sys.set_asyncgen_hooks(finalizer=loop_closes)
+    assert left == []
+    return result
 
 
 @asynccontextmanager

@@ -158,12 +158,12 @@ class Connection(asyncio.Protocol):
             self._expiry.cancel()
         self._heads = heads = HeadExchange()
         pieces = aiter(cast("httpx.AsyncByteStream", request.stream))
-        first = await anext(pieces, b"")
+        first, second = await anext(pieces, b""), await anext(pieces, None)
         # uvloop raises if a connection is written to that is lost. The fault is raised below.
         if not self._transport.is_closing():
             # A short request is one packet. Its head holds the key, so it is no local variable.
             self._transport.write(heads.encode(request) + first)
-        if (second := await anext(pieces, None)) is None:
+        if second is None:
             self._is_sent = True
         else:
             # The response may arrive before the request is sent, and may be the reason not to send the rest.

@@ -22,7 +22,7 @@ from rxollama._http._http_response import HttpResponse
 from rxollama._http._network_errors import FAULTS, failure
 from rxollama._http._pool import Pool
 from rxollama._http._proxy import proxy_transport
-from rxollama._http._request_body import request_content
+from rxollama._http._request_body import large_body
 from rxollama._runtime import Job, never_collect, run_jobs, run_jobs_blocking, start_jobs
 from rxollama.errors import ClientClosedError, ConnectionFailedError
 from rxollama.transport import Request, Response
@@ -91,13 +91,17 @@ class HttpTransport:
         with self._translating("headers"):
             client = self._given or await self._client()
             timeout = self._timeout if client.timeout == _HTTPX_DEFAULT else client.timeout
+            large = large_body(request.body)
             built = client.build_request(
                 request.method,
                 self._base_url + request.path,
-                content=request_content(request.body),
+                content=request.body if large is None else None,
                 headers=self._headers_for(request.body),
                 timeout=timeout,
             )
+            if large is not None:
+                # As `content`, it would be wrapped in an async generator, which a request that is given up leaves open.
+                built.stream = large
             sent = await _send(client, built)
         response = HttpResponse(sent, partial(self._translating, "body"))
         try:

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-__all__ = ("request_content",)
+__all__ = ("large_body",)
 
 _PIECE = 256 * 1024
 
 
-def request_content(body: bytes | None) -> httpx.AsyncByteStream | bytes | None:
-    """Return a body as httpx sends it: a large one in pieces, any other as it is."""
-    return _LargeBody(body) if body and len(body) > _PIECE else body
+def large_body(body: bytes | None) -> httpx.AsyncByteStream | None:
+    """Return a large body as a stream of pieces, or None for any other body, which is sent as it is."""
+    return _LargeBody(body) if body and len(body) > _PIECE else None
 
 
 class _LargeBody(httpx.AsyncByteStream):
