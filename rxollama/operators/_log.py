@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from inspect import iscoroutinefunction, signature
+from inspect import CO_VARKEYWORDS, iscoroutinefunction, signature
 from io import StringIO
 from time import perf_counter_ns
 from typing import Any, Protocol, cast
@@ -310,6 +310,10 @@ def _async_logger(logger: object) -> InvalidValueError:
 def _takes_fields(method: object) -> bool:
     if not callable(method):
         return False
+    code = getattr(getattr(method, "__func__", None), "__code__", None)
+    if code is not None and (code.co_argcount, code.co_kwonlyargcount) == (2, 0):
+        # As the methods of structlog are. To bind the signature would be a tenth of a short chat.
+        return bool(code.co_flags & CO_VARKEYWORDS)
     try:
         parameters = signature(method)
     except (TypeError, ValueError):
