@@ -130,12 +130,17 @@ class Outlet(Generic[T]):
             self._take_turn()
         except IndexError:
             self.put(*batch.items)
-        else:
+            self.flush()
+            return
+        try:
             if self._behind:
                 self.put(*batch.items)
             else:
                 self._absorb_below(batch)
-            self._give_turn(None)
+        except BaseException as raised:  # noqa: BLE001 - It is raised again unless it is an `Exception`.
+            self._fail(raised)
+            return
+        self._give_turn(None)
         self.flush()
 
     def emit_in_turn(self, items: Sequence[T]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import abc
 
-from rxollama.messages import Backlog
+from rxollama._runtime import Sink
+from rxollama.messages import Backlog, TextBatch
 from rxollama.operators._timing.outlet import Outlet
 
 PATIENCE = 10.0
@@ -105,6 +107,100 @@ def test_own_way_of_emitting() -> None:
     outlet.end()
 
     assert subscriber.received == ["1", "2", "completed"]
+
+
+class Absorber(Subscriber):
+    """A subscriber that absorbs batches while it is ready."""
+
+    def __init__(self, each: Callable[[Any], object] | None = None) -> None:
+        super().__init__(each)
+        self.is_ready = True
+        self.fails: BaseException | None = None
+        sink = Sink[str](self.on_next, self.on_error, self.on_completed, lambda _: self.is_ready, self._absorb)
+        self.outlet = Outlet[str](sink, self.leave)
+
+    def _absorb(self, batch: TextBatch) -> None:
+        self.received.append(batch.text)
+        if self.fails is not None:
+            raise self.fails
+
+
+BATCH = TextBatch("bc", ["b", "", "c"])
+
+
+def test_a_batch_is_absorbed() -> None:
+    """A batch is absorbed between items, if the subscriber is ready for it."""
+    subscriber = Absorber()
+    outlet = subscriber.outlet
+    outlet.on_next("a")
+    assert outlet.ready(BATCH)
+    outlet.absorb(BATCH)
+    outlet.on_next("d")
+    subscriber.is_ready = False
+
+    assert not outlet.ready(BATCH)
+    assert subscriber.received == ["a", "bc", "d"]
+
+
+def test_nobody_is_ready_while_something_waits() -> None:
+    """A batch may not overtake what waits; once the subscription is over, nobody minds."""
+    ready: list[bool] = []
+    subscriber = Absorber(lambda _: ready.append(outlet.ready(BATCH)))
+    outlet = subscriber.outlet
+    outlet.on_next("a")
+    outlet.put("b")
+    ready.append(outlet.ready(BATCH))
+    outlet.flush()
+    ready.append(outlet.ready(BATCH))
+    outlet.close()
+    subscriber.is_ready = False
+
+    assert [False, False, False, True, True] == [*ready, outlet.ready(BATCH)]
+
+
+def test_a_batch_waits_its_turn() -> None:
+    """A turn that is taken after the subscriber was asked makes the items wait, one by one, behind what waits."""
+
+    def absorb_within(item: str) -> None:
+        if item == "a":
+            outlet.absorb(BATCH)
+
+    subscriber = Absorber(absorb_within)
+    outlet = subscriber.outlet
+    outlet.on_next("a")
+    outlet.put("d")
+    outlet.absorb(BATCH)
+    outlet.on_next("e")
+
+    assert subscriber.received == ["a", "b", "c", "d", "b", "c", "e"]
+    assert not subscriber.overlapped
+
+
+def test_a_batch_after_the_end() -> None:
+    """A batch that comes after the end, or after a dispose, is dropped."""
+    ended, closed = Absorber(), Absorber()
+    ended.outlet.end()
+    closed.outlet.close()
+    for subscriber in (ended, closed):
+        subscriber.outlet.absorb(BATCH)
+        subscriber.outlet.on_next("d")
+
+    assert (["completed"], []) == (ended.received, closed.received)
+
+
+@pytest.mark.parametrize("raised", [MINE, MemoryError(), *(kind() for kind in ENDING)], ids=repr)
+def test_a_batch_that_cannot_be_absorbed(raised: BaseException) -> None:
+    """What prevents it ends the subscription, as an item's error does."""
+    subscriber = Absorber()
+    subscriber.fails = raised
+
+    with contextlib.suppress(*ENDING):
+        subscriber.outlet.absorb(BATCH)
+        assert isinstance(raised, Exception)
+
+    told = subscriber.received[-1]
+    assert raised in (told, told.__cause__)
+    assert subscriber.left
 
 
 def test_what_waits_may_add_up() -> None:
