@@ -27,7 +27,7 @@ from rxollama import operators as op
 from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import ChatChunk, ChatRequest, GenerateRequest, MeterReading
 
-__all__ = ("ENDINGS", "STAGES", "Branch", "Case", "Journal", "OneByOne", "cases", "play")
+__all__ = ("ENDINGS", "STAGES", "Branch", "Case", "Journal", "OneByOne", "cases", "play", "shown")
 
 Operator = Callable[[Any], Any]
 

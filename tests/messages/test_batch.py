@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import chunks
 
@@ -120,6 +120,7 @@ def test_one_by_one(held: Callable[[list[Any]], object]) -> None:
     """Sums, queues, responses and snapshots are what they are one by one, between chunks of all kinds."""
 
     @given(_ADDED)
+    @settings(max_examples=60)
     def same(added: list[Any]) -> None:
         assert held(added) == held([item for each in added for item in _items_of(each)])
 

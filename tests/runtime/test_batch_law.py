@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import pytest
-from batch_cases import ENDINGS, STAGES, Branch, Case, OneByOne, cases, play
+from batch_cases import ENDINGS, STAGES, Branch, Case, OneByOne, cases, play, shown
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scripted_answers import Answer, record
+from scripted_answers import Answer, Scripted, answers, record
 
-from rxollama import Ollama
+from rxollama import Ollama, iterate, run
+from rxollama import operators as op
+from rxollama.errors import StreamError
 
 # A busy machine is no reason to fail.
 _ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -73,7 +77,7 @@ def test_endings(ending: str) -> None:
     """Each operator, whoever consumes it."""
 
     @given(cases([ending], ["share", "log"], most=1))
-    @settings(_ANY_MACHINE, max_examples=30)
+    @settings(_ANY_MACHINE, max_examples=20)
     def same(case: Case) -> None:
         check(case)
 
@@ -85,7 +89,7 @@ def test_stages(stage: str) -> None:
     """Each operator from a chat to a chat, before and behind another."""
 
     @given(st.data())
-    @settings(_ANY_MACHINE, max_examples=30)
+    @settings(_ANY_MACHINE, max_examples=20)
     def same(data: st.DataObject) -> None:
         case = data.draw(cases(("chat", "content", "collect", "coalesce", "accumulate"), ["share", "log"], most=1))
         check(case._replace(stages=(stage, *case.stages) if data.draw(st.booleans()) else (*case.stages, stage)))
@@ -94,14 +98,43 @@ def test_stages(stage: str) -> None:
 
 
 @given(cases(_TURNS, ["share"], most=1))
-@settings(_ANY_MACHINE, max_examples=100)
+@settings(_ANY_MACHINE, max_examples=60)
 def test_order(case: Case) -> None:
     """The subscribers of one chat, of which some want its thinking, some its content and some both."""
     check(case)
 
 
 @given(cases(most=3))
-@settings(_ANY_MACHINE, max_examples=150)
+@settings(_ANY_MACHINE, max_examples=80)
 def test_chains(case: Case) -> None:
     """Any operators, and any subscribers."""
     check(case)
+
+
+def _seen(read: Callable[[], Iterable[object]]) -> list[str]:
+    seen: list[str] = []
+    try:
+        seen += map(shown, read())
+    except StreamError as error:
+        seen.append(shown(error))
+    return seen
+
+
+@given(answers())
+@settings(_ANY_MACHINE, max_examples=15)
+def test_threads(answer: Answer) -> None:
+    """A plain `for` with `overflow="keep"` gets each item, and `run` the whole, from the background loop."""
+    at_once = Answer(tuple((0.0, piece) for _, piece in answer.pieces), breaks=answer.breaks)
+
+    def all_seen(client: type[Ollama]) -> list[list[str]]:
+        with client(transport=Scripted((at_once,))) as ollama:
+            chat = ollama.chat("m", "Hi")
+            return [
+                _seen(lambda: iterate(chat, overflow="keep")),
+                _seen(lambda: iterate(chat.pipe(op.events()))),
+                _seen(lambda: ["".join(iterate(chat.pipe(op.content())))]),
+                _seen(lambda: [run(chat)]),
+                _seen(lambda: [run(chat.pipe(op.accumulate()))]),
+            ]
+
+    assert all_seen(OneByOne) == all_seen(Ollama)

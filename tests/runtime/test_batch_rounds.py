@@ -104,7 +104,7 @@ async def _ask(answer: Stream[ChatChunk], talk: Talk, journal: Journal) -> None:
 
 
 @given(talks())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_conversations(talk: Talk) -> None:
     """Answers, logs, requests and the history of a conversation with tools are what they are without batches."""
     with asyncio.Runner(loop_factory=VirtualLoop) as one, asyncio.Runner(loop_factory=VirtualLoop) as other:
