@@ -595,7 +595,8 @@ class Addresses:
     Connections to the addresses of a host, each of which does as it is told.
 
     Args:
-        ways: By the last number of an address: `refuse`, `hang`, or the number of seconds until it connects.
+        ways: By the last number of an address: `refuse`, `hang`, the number of seconds until it connects, or `together`
+            with the others.
         port: The port of a server that listens at each of them.
     """
 
@@ -623,8 +624,10 @@ class Addresses:
             raise ConnectionRefusedError(111, "Connection refused")
         if way == "hang":
             await asyncio.sleep(PATIENCE * 2)
-        if isinstance(way, float):
-            await asyncio.sleep(way)
+        if way == "together":
+            await self.all_tried.wait()
+        if way == "together" or isinstance(way, float):
+            await asyncio.sleep(way if isinstance(way, float) else 0)
             connecting.setblocking(True)
             connecting.connect(("127.0.0.1", self._port))
             connecting.setblocking(False)
@@ -640,6 +643,7 @@ class Addresses:
         ({1: 0.4, 2: "refuse"}, [1, 2]),
         ({1: 0.3, 2: 0.05}, [1, 2]),
         ({1: 0.01, 2: 0.0}, [1]),
+        ({1: "together", 2: "together"}, [1, 2]),
     ],
     ids=repr,
 )
