@@ -214,10 +214,9 @@ class ChunkBatch(Batch[ChatChunk]):
         return text_chunk(self._records[end - 1], content, thinking)
 
     def _ends_thinking(self) -> bool:
-        for content, thinking in zip(reversed(self._contents), reversed(self._thinkings), strict=True):
-            if content or thinking:
-                return not content
-        return False
+        last_first = zip(reversed(self._contents), reversed(self._thinkings), strict=True)
+        # It has texts of both kinds.
+        return next(not content for content, thinking in last_first if content or thinking)
 
     def _built(self) -> Sequence[ChatChunk]:
         return [*map(text_chunk, self._records, self._contents, self._thinkings)]

@@ -22,6 +22,7 @@ from rxollama.messages import (
     StreamTotal,
     TextBatch,
 )
+from rxollama.messages._chunk import ChunkSum
 
 
 class Record(NamedTuple):
@@ -160,6 +161,29 @@ class TestTexts:
         backlog.extend(TextBatch("ab", ["a", "b"]))
 
         assert ["xab"] == backlog.take()
+
+    def test_total(self) -> None:
+        """The total of a stream of texts adds their sum, and that of snapshots keeps the last."""
+        texts, numbers = StreamTotal[str](), StreamTotal[int]()
+        texts.add("x")
+        texts.extend(TextBatch("ab", ["a", "b"]))
+        numbers.extend(Batch(2, lambda: [1, 2]))
+
+        assert ("xab", 2) == (texts.value, numbers.value)
+
+    def test_chunks_total(self) -> None:
+        """A batch of something else does not add up to a sum of chunks."""
+        batch: Batch[Any] = TextBatch("a", ["a"])
+
+        assert batch.has_one_kind
+        assert not batch.add_to(ChunkSum())
+
+    def test_latest(self) -> None:
+        """Whatever waits as the latest item makes room for a batch."""
+        latest = Latest[str]()
+        latest.add("x")
+
+        assert latest.fits(TextBatch("ab", ["a", "b"]))
 
 
 class TestParts:
