@@ -112,6 +112,8 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._receive_unread()
         if self._fault is None and not self._is_over():
             self._fault = self._loss(exc)
         if self._expiry is not None:
@@ -261,6 +263,21 @@ class Connection(asyncio.Protocol):
             if head.rest:
                 self.data_received(head.rest)
 
+    def _receive_unread(self) -> None:
+        """
+        Receive what has arrived on a connection that was reset.
+
+        A server that refuses a large request may close before it has read all of it. asyncio gives up a connection that
+        cannot be written to without reading the refusal. Over TLS only asyncio could read it.
+        """
+        own = self._transport.get_extra_info("socket")
+        if own is None or self._transport.get_extra_info("sslcontext") is not None:
+            return
+        with suppress(OSError), socket.fromfd(own.fileno(), own.family, own.type) as copy:
+            copy.setblocking(False)
+            while data := copy.recv(_HELD_LIMIT):
+                self.data_received(data)
+
     async def _send_rest(self, piece: bytes | None, pieces: AsyncIterator[bytes]) -> None:
         while piece is not None:
             if self._writable is not None:
@@ -275,7 +292,7 @@ class Connection(asyncio.Protocol):
     def _hold(self, body: bytes) -> None:
         self._held.append(body)
         self._held_size += len(body)
-        if self._held_size > _HELD_LIMIT and not self._is_paused:
+        if self._held_size > _HELD_LIMIT and not self._is_paused and not self._transport.is_closing():
             self._is_paused = True
             self._transport.pause_reading()
         self._wake()

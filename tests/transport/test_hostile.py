@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import socket
 import ssl
+import threading
 from collections.abc import Coroutine
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,10 +20,12 @@ from tls_cases import CERTIFICATE, KEY
 
 from rxollama._http import HttpTransport
 from rxollama.errors import ConnectionFailedError
+from rxollama.transport import Request
 
 T = TypeVar("T")
 
 _FILES = 128
+_ROUNDS = 30
 
 
 @pytest.fixture(params=LOOPS)
@@ -105,6 +109,34 @@ def test_no_free_file_descriptor(loop_name: str) -> None:
             await transport.aclose()
 
     quiet(main(), loop_name)
+
+
+def test_refused_upload(loop_name: str) -> None:
+    """A refusal is heard from a server that closes at once, which resets the connection while the request is sent."""
+    request = Request(method="POST", path="/api/chat", body=b"x" * 5_000_000)
+
+    def serve(listener: socket.socket) -> None:
+        for _ in range(_ROUNDS):
+            connection, _ = listener.accept()
+            with connection:
+                for _ in range(8):
+                    connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nlong")
+
+    async def main(port: int) -> None:
+        transport = HttpTransport(f"http://127.0.0.1:{port}")
+        for _ in range(_ROUNDS):
+            async with transport.open(request) as response:
+                assert response.status == 413
+                assert b"".join([data async for data in response]) == b"long"
+        await transport.aclose()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        serving = threading.Thread(target=serve, args=(listener,))
+        serving.start()
+        quiet(main(listener.getsockname()[1]), loop_name)
+        serving.join()
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"], ids=["missing", "wrong"])
