@@ -13,6 +13,9 @@ from rxollama.errors import ProtocolError
 
 __all__ = ("HttpResponse",)
 
+# A server may send anything there, such as the key that it was sent.
+_SHOWN = 20
+
 Translating = Callable[[], AbstractContextManager[None]]
 
 
@@ -74,7 +77,7 @@ class HttpResponse:
         accepted = self._response.request.headers.get("accept-encoding", "")
         if encoding not in {each.partition(";")[0].strip().lower() for each in accepted.split(",")}:
             raise ProtocolError(
-                f"content-encoding: expected none, got {encoding!r}, which was not asked for; "
+                f"content-encoding: expected none, got {encoding[:_SHOWN]!r}, which was not asked for; "
                 "check the proxy in front of the server"
             )
         return encoding

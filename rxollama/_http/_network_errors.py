@@ -167,11 +167,15 @@ def _remove_secrets(fault: BaseException, around: BaseException | None) -> None:
     Remove what shows the request's headers, and with them the key.
 
     Frames of httpx, httpcore and h11 hold the headers as local variables, which some formatters of tracebacks print.
-    The error of a header that is not valid quotes it.
+    The error of a header that is not valid quotes it. So does the error of a response, in which a server may repeat
+    what it was sent.
     """
     found = linked(fault, around)
     for link in found:
         link.__traceback__ = None
+        # httpx, httpcore and h11 each have one.
+        if type(link).__name__ == "RemoteProtocolError":
+            link.args = (str(link).partition(":")[0],)
     if any(isinstance(link, httpx.LocalProtocolError) for link in found):
         for link in found:
             link.args = ("a header is not valid",)

@@ -121,7 +121,19 @@ def encoded(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}")
 
 
-SCRIPTS = (nothing, reset, status, mail, no_size, cut, encoded)
+def repeating(connection: socket.socket) -> None:
+    """Repeat what was sent in a header that is not valid."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX\0: %b\r\n\r\n" % _SENT)
+
+
+def repeating_encoded(connection: socket.socket) -> None:
+    """Repeat what was sent as an encoding."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\n\r\n" % _SENT)
+
+
+_SENT = b"POST /api/chat HTTP/1.1|authorization: Bearer " + KEY.encode()
+
+SCRIPTS = (nothing, reset, status, mail, no_size, cut, encoded, repeating, repeating_encoded)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
