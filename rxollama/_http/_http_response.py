@@ -13,8 +13,8 @@ from rxollama.errors import ProtocolError
 
 __all__ = ("HttpResponse",)
 
-# A server may send anything there, such as the key that it was sent.
-_SHOWN = 20
+# A server may send anything there, such as the key that it was sent. No encoding has a longer name.
+_LONGEST_NAME = 20
 
 Translating = Callable[[], AbstractContextManager[None]]
 
@@ -71,13 +71,13 @@ class HttpResponse:
             ProtocolError: If it was not asked for. A few kilobytes can decode to gigabytes, so that decoding is left to
                 those who ask for it.
         """
-        encoding = self.headers.get("content-encoding", "").strip().lower()
+        encoding = self.headers.get("content-encoding", "").strip()[:_LONGEST_NAME].lower()
         if encoding in {"", "identity"}:
             return ""
         accepted = self._response.request.headers.get("accept-encoding", "")
         if encoding not in {each.partition(";")[0].strip().lower() for each in accepted.split(",")}:
             raise ProtocolError(
-                f"content-encoding: expected none, got {encoding[:_SHOWN]!r}, which was not asked for; "
+                f"content-encoding: expected none, got {encoding!r}, which was not asked for; "
                 "check the proxy in front of the server"
             )
         return encoding
