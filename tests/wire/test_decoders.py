@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterable
 from typing import Any
 
@@ -93,6 +94,18 @@ class TestFraming:
     def test_what_follows_the_end(self) -> None:
         """What follows the record that ends a stream is ignored, in the same read and in later ones."""
         assert chat(_HI + _DONE) == chat(_HI + _DONE + _ERROR + b"<html>" + b"x" * 1000)
+
+    def test_memory_of_small_pieces(self) -> None:
+        """A line takes little more memory than its bytes, however small the pieces are in which it arrives."""
+        decoder, size = LineDecoder(CHAT), 400_000
+        tracemalloc.start()
+        try:
+            for place in range(size // 2):
+                decoder.feed(b"%02d" % (place % 100))
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert taken < 2 * size
 
     def test_line_of_nine_megabytes(self) -> None:
         """A line of 9 MB is accepted by default, and small reads of it take linear time."""
