@@ -38,6 +38,18 @@ def said(*texts: str) -> bytes:
     )
 
 
+_READS = [
+    (said("a", "b", "c"), said("?d", "?e")),
+    (said("", ""), said("?a", "?b"), said("c", "d")),
+    (said("a"), said("b", "", "c"), said("", "")),
+    (record("a", message={"role": "user"}), said("b", "c")),
+    (record("a", message={"role": ""}), said("b", "c"), said("?d", "?e")),
+    (record("a", message={"role": "tool", "tool_name": "f"}), said("b", "c"), said("d", "e")),
+    (said("a", "b"), record("c", message={"tool_calls": [{"function": {"name": "f"}}]}), said("d", "e")),
+    (said("", "", "?a"), said("?b", "?c"), said("?d e", "f", "g"), said("h", "i")),
+]
+
+
 class TestTraps:
     """What a batch would show if it were handed on carelessly."""
 
@@ -66,6 +78,38 @@ class TestTraps:
         """Whoever comes late gets the sums that one backlog of all items gives, to the time of each record."""
         late = Branch("chat", start=0.085)
         check(Case((Answer(tuple((0.02, read) for read in reads)),), (), (Branch("chat", "await"), late), shared=True))
+
+    @pytest.mark.parametrize("ending", ENDINGS)
+    @pytest.mark.parametrize("reads", _READS)
+    def test_messages(self, ending: str, reads: tuple[bytes, ...]) -> None:
+        """Where a message begins, and what a chunk without text counts for, is the same for each operator."""
+        check(Case(answered(*reads), (), (Branch(ending),)))
+        check(Case(answered(*reads), (), (Branch(ending), Branch(ending, "await")), shared=True))
+
+    @pytest.mark.parametrize("stage", STAGES)
+    @pytest.mark.parametrize("reads", _READS)
+    def test_messages_of_a_chat(self, stage: str, reads: tuple[bytes, ...]) -> None:
+        """The same holds for each operator from a chat to a chat, whose subscribers get batches or items."""
+        waiting, loud = (Branch("chat", "sum"), Branch("meter", "await")), Branch("chat", act="leave", place=3)
+        check(Case(answered(*reads), (stage,), waiting, shared=True))
+        check(Case(answered(*reads), ("log", stage), (*waiting, loud), shared=True))
+
+    @pytest.mark.parametrize("stage", ["retry", "fallback"])
+    def test_an_attempt_that_fails(self, stage: str) -> None:
+        """Nothing is passed on of an answer that failed before it began, also if many chunks came of it."""
+        failed, answer = Answer(((0.01, said("", "")),), breaks=True), answered(said("a", "b"))
+        check(Case((failed, *answer), (stage,), (Branch("chat", "keep"),)))
+
+    def test_a_subscriber_who_gets_items_beside_one_who_absorbs(self) -> None:
+        """Each item reaches all subscribers before the next item does."""
+        check(
+            Case(
+                answered(said("a", "?b", "c")),
+                (),
+                (Branch("accumulate"), Branch("content"), Branch("chat", "sum")),
+                shared=True,
+            )
+        )
 
     def test_a_slow_consumer(self) -> None:
         """An item without text goes on with what waited before it, and not with what comes after it."""

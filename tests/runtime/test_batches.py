@@ -51,6 +51,10 @@ class Reads:
         """Emit a chunk."""
         self._observers[-1].on_next(ChatChunk(message=Message("assistant", content)))
 
+    def complete(self) -> None:
+        """Complete."""
+        self._observers[-1].on_completed()
+
     def is_absorbed(self, batch: ChunkBatch) -> bool:
         """Emit a batch if the subscriber is ready for it, and return whether it is."""
         ready, absorb = batch_path(self._observers[-1])
@@ -204,6 +208,17 @@ class TestShare:
 
         assert [f"{number} " for number in range(count)] == [chunk.message.content for chunk in late]
         assert [f"t{number} " for number in range(count)] == [chunk.message.thinking for chunk in late]
+
+
+def test_an_answer_of_one_batch() -> None:
+    """A response is collected also if all of its chunks came as one."""
+    reads = Reads()
+    received, _ = added_up(reads.stream.pipe(op.collect()))
+    assert reads.is_absorbed(batch_of("ab"))
+    reads.complete()
+
+    response, end = received
+    assert ("ab", "completed") == (response.message.content, end)
 
 
 class TestTools:
