@@ -159,10 +159,12 @@ class Subscription(ABC, Generic[T]):
         self._streams.discard(self)
         if self._watch is not None:
             self._watch.cancel()
-        ended = None if task.cancelled() else task.exception()
-        swept = task.cancelled() and self._raised is None
-        # It was cancelled because it was disposed, because its client closed, or because its loop is closing.
-        error = ClientClosedError(_CLOSED if self._aborted else _SWEPT) if swept else self._raised or ended
+        error = self._raised or _error_of(task)
+        # It was cancelled because it was disposed, because its client closed, or because its loop is closing. Otherwise
+        # code of the caller's raised a `CancelledError`, such as a hook that waits for a task that was cancelled.
+        swept = self._raised is None and task.cancelled() and task.cancelling() > 0
+        if swept:
+            error = ClientClosedError(_CLOSED if self._aborted else _SWEPT)
         over, self._over = self._over, True
         if over or is_shutting_down(self.loop):
             if isinstance(error, Exception) and not isinstance(error, StreamError):
@@ -174,6 +176,13 @@ class Subscription(ABC, Generic[T]):
             end_safely(self._observer, error, name=self._name, quietly=swept and not self._aborted)
         else:
             end_failed(self._observer, error, name=self._name)
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    try:
+        return task.exception()
+    except asyncio.CancelledError as cancelled:
+        return cancelled
 
 
 _CLOSED = "the client was closed while this stream was running"

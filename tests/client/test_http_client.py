@@ -290,6 +290,19 @@ class TestOwnCode:
         assert type(error) is HttpClientError
         assert error.__cause__ is raised
 
+    def test_cancelled_by_itself(self, make: Make) -> None:
+        """A `CancelledError` of its own, as of a cancelled task that it waits for, is not told as a loop that closed."""
+
+        async def wait(_: httpx.Request) -> None:
+            login = asyncio.get_running_loop().create_future()
+            login.cancel()
+            await login
+
+        error = Heard(make(event_hooks={"request": [wait]}).chat("m", "Hello")).failure
+        assert type(error) is RuntimeError
+        assert str(error) == "the stream of /api/chat with model 'm' was ended by CancelledError"
+        assert isinstance(error.__cause__, asyncio.CancelledError)
+
     def test_mocked_network(self, make: Make) -> None:
         """A mock that raises an error of the network is a network that fails: the request is sent again."""
         code = Recorder(httpx.ConnectError("no"))
