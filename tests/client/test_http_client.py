@@ -291,7 +291,7 @@ class TestOwnCode:
         assert error.__cause__ is raised
 
     def test_cancelled_by_itself(self, make: Make) -> None:
-        """A `CancelledError` of its own, as of a cancelled task that it waits for, is not told as a loop that closed."""
+        """A `CancelledError` of its own, as of a cancelled task that it waits for, is not told as a closed loop."""
 
         async def wait(_: httpx.Request) -> None:
             login = asyncio.get_running_loop().create_future()
