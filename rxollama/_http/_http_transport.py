@@ -24,7 +24,7 @@ from rxollama._http._pool import Pool
 from rxollama._http._proxy import proxy_transport
 from rxollama._http._request_body import large_body
 from rxollama._runtime import Job, never_collect, run_jobs, run_jobs_blocking, start_jobs
-from rxollama.errors import ClientClosedError, ConnectionFailedError
+from rxollama.errors import ClientClosedError, ConnectionFailedError, ProtocolError
 from rxollama.transport import Request, Response
 
 __all__ = ("HttpTransport",)
@@ -35,6 +35,7 @@ _DROPPED_SECONDS = 1.0
 _AGENT = f"rxollama/{version('rxollama')} python/{python_version()}"
 
 _HTTPX_DEFAULT = httpx.Timeout(5.0)
+_NO_TARGET = "Invalid URL in location header"
 
 # httpx imports certifi late, which would block the loop of the first request to an https server.
 httpx.create_ssl_context(verify=False)
@@ -102,7 +103,7 @@ class HttpTransport:
             if large is not None:
                 # As `content`, it would be wrapped in an async generator, which a request that is given up leaves open.
                 built.stream = large
-            sent = await _send(client, built)
+            sent = await _send(client, built, is_own=self._given is None)
         response = HttpResponse(sent, partial(self._translating, "body"))
         try:
             yield response
@@ -193,13 +194,21 @@ class HttpTransport:
         self._kept.clear()
 
 
-async def _send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+async def _send(client: httpx.AsyncClient, request: httpx.Request, *, is_own: bool) -> httpx.Response:
     try:
         return await client.send(request, stream=True, follow_redirects=False)
     except httpx.HTTPStatusError as raised:
         if (response := refused(raised, request)) is None:
             raise
         return response
+    except (httpx.RemoteProtocolError, httpx.InvalidURL) as raised:
+        # httpx reads the target of a redirect also if it is not followed. The request's own URL was read before.
+        if not (str(raised).startswith(_NO_TARGET) or (is_own and isinstance(raised, httpx.InvalidURL))):
+            raise
+    raise ProtocolError(
+        "location: expected a URL, got a redirect to what is not one; "
+        "check that OLLAMA_HOST is the address of an Ollama server"
+    )
 
 
 async def _keep(client: httpx.AsyncClient) -> AsyncGenerator[httpx.AsyncClient, None]:

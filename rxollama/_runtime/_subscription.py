@@ -159,7 +159,9 @@ class Subscription(ABC, Generic[T]):
         self._streams.discard(self)
         if self._watch is not None:
             self._watch.cancel()
-        error = self._raised or _error_of(task)
+        # The task's own error is looked at in any case: asyncio reports one that nobody looks at.
+        ended = _error_of(task)
+        error = self._raised or ended
         # It was cancelled because it was disposed, because its client closed, or because its loop is closing. Otherwise
         # code of the caller's raised a `CancelledError`, such as a hook that waits for a task that was cancelled.
         swept = self._raised is None and task.cancelled() and task.cancelling() > 0

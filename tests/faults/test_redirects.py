@@ -10,7 +10,8 @@ from faults_cases import Client, owned, partial_of
 from heard import Heard
 
 from rxollama import Ollama
-from rxollama.errors import StatusError
+from rxollama import operators as op
+from rxollama.errors import ProtocolError, StatusError
 from rxollama.testing import Reply, ScriptedOllama
 
 KEY = "the-secret-key"
@@ -102,3 +103,14 @@ def test_any_call(ollama: Ollama, server: ScriptedOllama, other: ScriptedOllama)
     assert failure.partial is None
     assert Heard(ollama.version()).wait().items == ["0.0.0"]
     assert len({seen.peer_port for seen in server.requests}) == 1
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "http://h:port/", "/" * 70_000, "javascript:1"])
+def test_to_no_url(server: ScriptedOllama, location: str) -> None:
+    """A redirect to what is not a URL is a wrong answer. The address of the server is not told to be wrong."""
+    server.enqueue(Reply.plain("", 302, headers={"location": location}))
+    with Ollama(server.url) as ollama:
+        failure = Heard(ollama.chat("m", "Hello").pipe(op.retry(backoff=0))).failure
+    assert type(failure) is ProtocolError
+    assert "location: expected a URL" in str(failure)
+    assert len(server.requests) == 1

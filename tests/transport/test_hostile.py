@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Coroutine
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from http_cases import CHAT, LOOPS, answer, body_of, read_request, run_on, servi
 from tls_cases import CERTIFICATE, KEY
 
 from rxollama._http import HttpTransport
-from rxollama.errors import ConnectionFailedError
+from rxollama.errors import ConnectionFailedError, ConnectionLostError
 from rxollama.transport import Request
 
 T = TypeVar("T")
@@ -137,6 +138,29 @@ def test_refused_upload(loop_name: str) -> None:
         serving.start()
         quiet(main(listener.getsockname()[1]), loop_name)
         serving.join()
+
+
+def test_reset(loop_name: str, context: ssl.SSLContext | None) -> None:
+    """A connection that is reset within a body breaks it, also over TLS."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(answer()[:-1])
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        # With a linger time of 0, closing a socket resets its connection.
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+
+    async def main() -> None:
+        async with serving(handle, context) as url:
+            transport = HttpTransport(url)
+            with pytest.raises(ConnectionLostError):
+                await body_of(transport)
+            await transport.aclose()
+
+    quiet(main(), loop_name)
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"], ids=["missing", "wrong"])
