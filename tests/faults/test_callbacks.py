@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import pytest
 from faults_cases import WORDS, Client, no_tasks_left, owned
 from heard import PATIENCE, Heard, settle, text_of
+from programs import Program
 from reactivex import operators as rx
 
 from rxollama import Ollama, aiterate, iterate, run
@@ -196,3 +197,37 @@ class TestConsumers:
                 assert type(context["exception"]) is kind
                 assert "unhandled error in the stream of /api/chat with model 'm'" in context["message"]
             await no_tasks_left()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_exit_after_dispose(start: Callable[..., Program], server: ScriptedOllama, loop: str) -> None:
+    """A callback that disposes and then calls `sys.exit` ends its program, whichever read it is called for."""
+    server.always(Reply.answer(WORDS, gap=0.02).stalled(2))
+    program = start(
+        """
+        import asyncio
+        import uvloop
+        from rxollama import Ollama
+
+        async def main(last):
+            def leave(chunk):
+                if chunk.message.content == last:
+                    subscription.dispose()
+                    sys.exit(3)
+
+            async with Ollama(sys.argv[1]) as ollama:
+                subscription = ollama.chat("m", "Hello").subscribe(leave)
+                await asyncio.sleep(60)
+
+        kind = {"asyncio": asyncio, "uvloop": uvloop}[sys.argv[2]]
+        for last in ("One", " two"):
+            try:
+                with asyncio.Runner(loop_factory=kind.new_event_loop) as runner:
+                    runner.run(main(last))
+            except SystemExit as error:
+                print(error.code)
+        """,
+        server.url,
+        loop,
+    )
+    assert program.end() == "3\n3"
