@@ -14,6 +14,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
@@ -73,11 +74,15 @@ async def dial(host: bytes, port: int) -> socket.socket:
 
 
 async def _resolve(host: bytes, port: int) -> list[_Address]:
-    try:
-        # An address needs no thread.
+    found: Iterable[tuple[Any, ...]] = ()
+    # An address needs no thread.
+    with suppress(socket.gaierror):
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = found or await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except RuntimeError as error:
+        # asyncio resolves names on a thread, and the system may have none left.
+        raise OSError(str(error)) from error
     return [_Address(*each) for each in found]
 
 

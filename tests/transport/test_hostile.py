@@ -9,7 +9,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import pytest
 from heard import PATIENCE
 from http_cases import CHAT, LOOPS, answer, body_of, read_request, run_on, serving
+from programs import Program
 from tls_cases import CERTIFICATE, KEY
 
 from rxollama._http import HttpTransport
@@ -174,3 +175,27 @@ def test_certificates_that_cannot_be_loaded(
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with pytest.raises(ConnectionFailedError, match="certificates to trust cannot be loaded"):
         asyncio.run(body_of(HttpTransport("https://127.0.0.1:1")))
+
+
+def test_no_thread_to_resolve(start: Callable[..., Program]) -> None:
+    """A name that no thread is left to resolve is a failed connection, and not an unknown name."""
+    program = start(
+        """
+        import asyncio
+        import threading
+        from rxollama import Ollama
+
+        async def main():
+            threading.stack_size(1 << 46)
+            async with Ollama("localhost:1") as ollama:
+                try:
+                    await ollama.version()
+                except Exception as error:
+                    print(type(error).__name__, str(error).partition(";")[0])
+            # asyncio ends with a thread.
+            threading.stack_size(0)
+
+        asyncio.run(main())
+        """
+    )
+    assert program.end() == "ConnectionFailedError cannot connect to http://localhost:1: can't start new thread"
