@@ -138,6 +138,9 @@ class Unchunker:
             self.fault = "a chunk that is longer than its size"
         elif len(line) >= _LINE_LIMIT:
             self.fault = "a line of the chunked coding that is too long"
+        elif b"\n" in line:
+            # The server may wait for the next request already.
+            self.fault = "a line of the chunked coding that does not end with CR LF"
         else:
             self._kept = line
 
