@@ -1,8 +1,8 @@
-"""A self-signed certificate of localhost, and its key. It is used by tests only and proves nothing."""
+"""Self-signed certificates and their key. They are used by tests only and prove nothing."""
 
 from __future__ import annotations
 
-__all__ = ("CERTIFICATE", "KEY")
+__all__ = ("CERTIFICATE", "KEY", "REMOTE_CERTIFICATE")
 
 CERTIFICATE = """\
 -----BEGIN CERTIFICATE-----
@@ -25,3 +25,18 @@ MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgbUv0H2J1/vL/I23u
 ODoBtRrusY/IDS8C2MACLgKxkPcbdJDDp09s9LlZuXXYzWxzfrztlZpr
 -----END PRIVATE KEY-----
 """
+
+REMOTE_CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBpDCCAUqgAwIBAgIURMLoQg2fYGIe0nEW/DdZNzNTaLUwCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOb2xsYW1hLmV4YW1wbGUwIBcNMjYxMTI0MjMxOTI1WhgPMjEy
+NjEwMzEyMzE5MjVaMBkxFzAVBgNVBAMMDm9sbGFtYS5leGFtcGxlMFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAE3kxRgJA2a86UznaNQmGJyD+3Ozn8pTg6AbUa7rGP
+yA0vAtjAAi4CsZD3G3SQw6dPbPS5Wbl12M1sc3687ZWaa6NuMGwwHQYDVR0OBBYE
+FOW7q79X3gmSQLVPc0w+9ZzZ40MAMB8GA1UdIwQYMBaAFOW7q79X3gmSQLVPc0w+
+9ZzZ40MAMA8GA1UdEwEB/wQFMAMBAf8wGQYDVR0RBBIwEIIOb2xsYW1hLmV4YW1w
+bGUwCgYIKoZIzj0EAwIDSAAwRQIgApR7BAu7M/IRMmta14E42kCMA31A2cniG/K8
+k3dlPtUCIQCS4IejGea6Euj3KQ5r2fQy13mirgxxL5yFuxvo4LJa4A==
+-----END CERTIFICATE-----
+"""
+"""The certificate of `ollama.example`, which is reached through a proxy. `CERTIFICATE` is that of localhost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -18,12 +19,30 @@ class ProxyUnreachable(httpx.ProxyError):
 
 
 class _ProxyTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport through a proxy."""
+    """
+    httpx's transport through a proxy.
+
+    The limit for connecting includes what a proxy takes to connect to an https server. httpx waits for that as long as
+    for a response, which has no limit.
+    """
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request."""
+        seconds = request.extensions.get("timeout", {}).get("connect")
+        loop = asyncio.get_running_loop()
+
+        async def trace(event: str, _: object) -> None:
+            if event == "connection.connect_tcp.started" and seconds is not None and request.url.scheme == "https":
+                limit.reschedule(loop.time() + seconds)
+            elif event == "proxy.start_tls.complete":
+                limit.reschedule(None)
+
+        request.extensions = {**request.extensions, "trace": trace}
         try:
-            return await super().handle_async_request(request)
+            async with asyncio.timeout(None) as limit:
+                return await super().handle_async_request(request)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(str(error)) from error
         except httpx.ConnectError as error:
             raise ProxyUnreachable(str(error)) from error
 

@@ -18,16 +18,17 @@ import pytest
 from heard import PATIENCE
 from http_cases import CHAT, LOOPS, answer, body_of, read_request, run_on, serving
 from programs import Program
-from tls_cases import CERTIFICATE, KEY
+from tls_cases import CERTIFICATE, KEY, REMOTE_CERTIFICATE
 
 from rxollama._http import HttpTransport
-from rxollama.errors import ConnectionFailedError, ConnectionLostError
+from rxollama.errors import ConnectionFailedError, ConnectionLostError, StreamTimeoutError
 from rxollama.transport import Request
 
 T = TypeVar("T")
 
 _FILES = 128
 _ROUNDS = 30
+_CONNECT_SECONDS = 0.5
 
 
 @pytest.fixture(params=LOOPS)
@@ -41,8 +42,13 @@ def context(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     """Return the server's settings of TLS, whose certificate is trusted, or None."""
     if request.param == "tcp":
         return None
+    return served(tmp_path, monkeypatch, CERTIFICATE)
+
+
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> ssl.SSLContext:
+    """Trust a certificate, and return the settings of TLS of its server."""
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    certificate.write_text(CERTIFICATE)
+    certificate.write_text(text)
     key.write_text(KEY)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -175,6 +181,43 @@ def test_certificates_that_cannot_be_loaded(
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with pytest.raises(ConnectionFailedError, match="certificates to trust cannot be loaded"):
         asyncio.run(body_of(HttpTransport("https://127.0.0.1:1")))
+
+
+@pytest.fixture
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """Return the settings of TLS of `ollama.example`, whose certificate is trusted."""
+    return served(tmp_path, monkeypatch, REMOTE_CERTIFICATE)
+
+
+@pytest.mark.parametrize("kind", ["silent", "slow"])
+def test_a_proxy_that_connects(
+    loop_name: str, remote: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The limit for connecting includes what a proxy takes to connect, and no more than that."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if kind == "silent":
+            await reader.read()
+            return
+        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        await writer.start_tls(remote)
+        await read_request(reader)
+        await asyncio.sleep(2 * _CONNECT_SECONDS)
+        writer.write(answer())
+
+    async def main() -> None:
+        async with serving(handle) as url:
+            monkeypatch.setenv("https_proxy", url)
+            transport = HttpTransport("https://ollama.example", connect_seconds=_CONNECT_SECONDS)
+            if kind == "silent":
+                with pytest.raises(StreamTimeoutError, match="cannot connect"):
+                    await body_of(transport)
+            else:
+                assert await body_of(transport) == b"Hello"
+            await transport.aclose()
+
+    quiet(main(), loop_name)
 
 
 def test_no_thread_to_resolve(start: Callable[..., Program]) -> None:
