@@ -185,9 +185,11 @@ class ChunkBatch(Batch[ChatChunk]):
 
     def add_to(self, total: ChunkSum) -> bool:
         """Add all of it to a sum, if it continues the sum's message; return whether it does."""
-        last = self._records[-1]
-        ends_thinking = bool(self.thinking) if self.has_one_kind else self._ends_thinking()
-        return total.add_texts(self.thinking, self.content, last.model, last.created_at, ends_thinking=ends_thinking)
+        chunk = text_chunk(self._records[-1], self.content, self.thinking)
+        if not total.speaks_for(chunk.message):
+            return False
+        total.add(chunk)
+        return True
 
     def sums(self) -> Sequence[ChatChunk]:
         """Return one chunk for each stretch of thinking, then content, and one for the chunks before the first text."""
@@ -212,11 +214,6 @@ class ChunkBatch(Batch[ChatChunk]):
     def _sum(self, start: int, end: int) -> ChatChunk:
         content, thinking = "".join(self._contents[start:end]), "".join(self._thinkings[start:end])
         return text_chunk(self._records[end - 1], content, thinking)
-
-    def _ends_thinking(self) -> bool:
-        last_first = zip(reversed(self._contents), reversed(self._thinkings), strict=True)
-        # It has texts of both kinds.
-        return next(not content for content, thinking in last_first if content or thinking)
 
     def _built(self) -> Sequence[ChatChunk]:
         return [*map(text_chunk, self._records, self._contents, self._thinkings)]

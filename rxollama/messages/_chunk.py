@@ -264,30 +264,6 @@ class ChunkSum:
         self.created_at = item.created_at or self.created_at
         return True
 
-    def add_texts(self, thinking: str, content: str, model: str, created_at: str, *, ends_thinking: bool) -> bool:
-        """
-        Add chunks of the assistant with nothing but text, if they continue this message; return whether they do.
-
-        Args:
-            thinking: The thinking of all.
-            content: The content of all, however it alternates with the thinking.
-            model: The last chunk's.
-            created_at: The last chunk's.
-            ends_thinking: Whether the last text is thinking.
-        """
-        if self.role not in {"", "assistant"} or self._done is not _NOTHING or self.tool_name or self.tool_call_id:
-            return False
-        if thinking:
-            self._thinking.write(thinking)
-        if content:
-            self._content.write(content)
-        if thinking or content:
-            self._order = _THINKING if ends_thinking else _CONTENT
-        self.role = "assistant"
-        self.model = model
-        self.created_at = created_at
-        return True
-
     def add(self, chunk: ChatChunk) -> None:
         """Add a chunk in any reading order."""
         message = chunk.message
