@@ -8,6 +8,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
 import orjson
@@ -512,6 +513,7 @@ class _Method:
         logging.LoggerAdapter(logging.getLogger("rxollama.tests"), {}),
         structlog.PrintLogger(io.StringIO()),
         structlog.BytesLogger(io.BytesIO()),
+        SimpleNamespace(info=lambda event: event, warning=print, error=print),
         print,
         "logger",
         object(),

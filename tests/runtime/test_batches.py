@@ -253,3 +253,52 @@ def test_texts_are_a_batch_of_their_own() -> None:
     assert not reads.is_absorbed(batch_of(["", "c"], ["t", ""]))
     assert [["c"]] == [[*batch] for batch in asked]
     assert isinstance(asked[0], TextBatch)
+
+
+def test_subscribing_that_raises() -> None:
+    """What a source raises as it is subscribed ends the subscription."""
+
+    def begin(_: abc.ObserverBase[ChatChunk], __: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        raise LookupError("mine")
+
+    errors: list[Exception] = []
+    Stream(begin, items=ChatChunk, deltas=True).pipe(op.collect()).subscribe(on_error=errors.append)
+
+    assert [repr(LookupError("mine"))] == [*map(repr, errors)]
+
+
+def test_subscribing_that_raises_after_the_end() -> None:
+    """What a source raises as it is subscribed, and has ended, reaches whoever subscribed."""
+
+    def begin(observer: abc.ObserverBase[ChatChunk], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        observer.on_completed()
+        raise LookupError("mine")
+
+    ended: list[str] = []
+    chat = Stream(begin, items=ChatChunk, deltas=True).pipe(op.share())
+    with pytest.raises(LookupError):
+        chat.subscribe(on_completed=lambda: ended.append("end"))
+
+    assert ended == ["end"]
+
+
+@pytest.mark.parametrize("operator", [op.meter(1), op.timeouts(total=60)], ids=["meter", "timeouts"])
+async def test_end_that_comes_after_a_failing_subscriber(operator: Any) -> None:
+    """A source that cannot be disposed yet may end after its subscriber has raised, and nobody hears of it."""
+
+    def begin(observer: abc.ObserverBase[ChatChunk], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        observer.on_next(ChatChunk(message=Message("assistant", "Hi")))
+        observer.on_completed()
+        return Disposable()
+
+    heard: list[object] = []
+
+    def fail(item: object) -> None:
+        heard.append(item)
+        raise LookupError("mine")
+
+    Observable(begin).pipe(operator).subscribe(
+        fail, lambda error: heard.append(repr(error)), lambda: heard.append("end")
+    )
+
+    assert [repr(LookupError("mine"))] == heard[1:]

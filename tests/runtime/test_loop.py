@@ -214,10 +214,11 @@ class TestExit:
             from rxollama import Ollama
 
             async def main():
-                came = asyncio.Event()
-                ollama.chat("m", "Hello").subscribe(lambda _: came.set(), lambda error: print(type(error).__name__))
-                ollama.chat("m", "Hello").subscribe()
-                await came.wait()
+                came = asyncio.Semaphore(0)
+                ollama.chat("m", "Hello").subscribe(lambda _: came.release(), lambda error: print(type(error).__name__))
+                ollama.chat("m", "Hello").subscribe(lambda _: came.release())
+                await came.acquire()
+                await came.acquire()
 
             ollama = Ollama(sys.argv[1])
             asyncio.run(main())
