@@ -7,6 +7,7 @@ from rxollama.messages import ChatResponse, ClientTiming, Metrics
 __all__ = ("format_duration", "format_ending", "format_summary", "format_unfinished", "format_waiting")
 
 _NANOSECONDS = 1e9
+_LONGEST = 2**63
 _MINUTE = 60
 _LONG_LOAD = 1.0
 _LONG_WAIT = 5.0
@@ -67,14 +68,19 @@ def _first_token(timing: ClientTiming) -> list[str]:
 
 def _counts(metrics: Metrics) -> list[str]:
     # The server's own time for the tokens comes first, because the rate is computed from it.
-    took = format_duration((metrics.eval_duration or metrics.wall_duration or 0) / _NANOSECONDS)
+    took = format_duration(_seconds(metrics.eval_duration or metrics.wall_duration or 0))
     counts = [f"{_count(metrics.eval_count, 'token')} in {took}" if metrics.eval_count else f"done in {took}"]
     if metrics.prompt_eval_count:
         counts.append(_count(metrics.prompt_eval_count, "prompt token"))
-    load = metrics.load_duration / _NANOSECONDS
+    load = _seconds(metrics.load_duration)
     if load > _LONG_LOAD:
         counts.append(f"model loaded in {format_duration(load)}")
     return counts
+
+
+def _seconds(nanoseconds: int) -> float:
+    # A server may send a number that no float holds.
+    return min(nanoseconds, _LONGEST) / _NANOSECONDS
 
 
 def _tools(metrics: Metrics) -> list[str]:

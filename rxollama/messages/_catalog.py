@@ -30,10 +30,10 @@ class Progress(Value, frozen=True, kw_only=True):
     @property
     def fraction(self) -> float | None:
         """The part of the layer that is transferred, from 0 to 1. 1 after success; None if the size is not known."""
-        if self.status == "success":
-            # The last record of a layer may stand below its total.
+        # The last record of a layer may stand below its total.
+        if self.status == "success" or 0 < self.total <= self.completed:
             return 1.0
-        return min(1.0, self.completed / self.total) if self.total > 0 else None
+        return self.completed / self.total if self.total > 0 else None
 
 
 class Embeddings(Value, frozen=True, kw_only=True):

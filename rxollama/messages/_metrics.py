@@ -70,12 +70,12 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
 
     @property
     def tokens_per_second(self) -> float | None:
-        """The answer's tokens per second, `eval_count / (eval_duration / 1e9)`; None without a duration."""
+        """The answer's tokens per second, `eval_count / (eval_duration / 1e9)`; None if it is not known."""
         return _rate(self.eval_count, self.eval_duration)
 
     @property
     def prompt_tokens_per_second(self) -> float | None:
-        """The prompt's tokens per second; None without a duration."""
+        """The prompt's tokens per second; None if it is not known."""
         return _rate(self.prompt_eval_count, self.prompt_eval_duration)
 
     @property
@@ -110,7 +110,11 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
 
 
 def _rate(count: int, duration: int) -> float | None:
-    return count / (duration / _NANOSECONDS) if duration > 0 else None
+    try:
+        return count / (duration / _NANOSECONDS) if duration > 0 else None
+    except OverflowError:
+        # JSON has numbers that no float holds. A server that sends one does not end the stream by it.
+        return None
 
 
 def _sum_known(values: tuple[int | None, ...]) -> int | None:

@@ -80,3 +80,9 @@ def test_waiting() -> None:
     """After a long wait the line gives a possible reason."""
     assert format_waiting("qwen3", 0.5) == "waiting for qwen3 · 0.50 s"
     assert format_waiting("qwen3", 7) == "waiting for qwen3 · 7.0 s · loading a model can take minutes"
+
+
+def test_summary_of_numbers_that_no_float_holds() -> None:
+    """The summary of an answer with impossible durations has the longest one."""
+    metrics = Metrics(eval_count=1, eval_duration=10**400, load_duration=10**400)
+    assert "1 token in 153722867 min 17 s" in format_summary(ChatResponse(metrics=metrics, done=True))

@@ -26,6 +26,11 @@ class TestProgress:
     def test_is_1_after_success(self) -> None:
         """The server's last record of a layer may stand below its total, and success has no total at all."""
         assert Progress(status="success").fraction == 1.0
+
+    def test_sizes_that_no_float_holds(self) -> None:
+        """A layer is complete if more than its size is transferred, however much."""
+        assert Progress(status="pulling", completed=10**400, total=1).fraction == 1.0
+        assert Progress(status="pulling", completed=1, total=10**400).fraction == 0.0
         assert Progress(status="success", completed=9, total=10).fraction == 1.0
 
 

@@ -38,6 +38,11 @@ class TestRates:
         """A duration without tokens is a rate of zero."""
         assert Metrics(eval_duration=1).tokens_per_second == 0.0
 
+    @pytest.mark.parametrize(("count", "duration"), [(10**400, 1), (1, 10**400), (10**400, 10**400)])
+    def test_numbers_that_no_float_holds(self, count: int, duration: int) -> None:
+        """A rate that cannot be computed is not known."""
+        assert Metrics(eval_count=count, eval_duration=duration).tokens_per_second is None
+
 
 class TestQueue:
     """The wait is the rest of the total."""

@@ -675,3 +675,13 @@ def test_generic_logger() -> None:
 
     assert [call.kwargs["message"] for call in captured.calls] == ["chat_started", "chat_finished"]
     assert sys.exc_info() == (None, None, None)
+
+
+def test_numbers_that_no_float_holds() -> None:
+    """A chat whose server sends impossible numbers completes, and its log has them."""
+    ended: list[str] = []
+    chat = reactivex.of(ChatChunk(done=True, eval_count=10**400, eval_duration=1))
+    with structlog.testing.capture_logs() as lines:
+        chat.pipe(log()).subscribe(on_completed=lambda: ended.append("end"))
+
+    assert (["end"], 10**400) == (ended, lines[-1]["eval_count"])
