@@ -102,7 +102,7 @@ def subscribe_sink(
         scheduler: The subscriber's scheduler.
     """
     link = _Link(sink)
-    path = Sink[T](sink.on_next, link.on_error, link.on_completed, sink.ready, sink.absorb)
+    path: Sink[T] = Sink(sink.on_next, link.on_error, link.on_completed, sink.ready, sink.absorb)
     try:
         link.hold(subscribe(path, scheduler))
     except Exception as error:

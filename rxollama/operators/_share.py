@@ -73,7 +73,7 @@ class _Shared(Generic[T]):
                 connection.outlet.close()
 
         # What it missed waits in it as a sum, and so does what arrives while it receives that.
-        subscriber = Outlet[T](observer, leave, waiting=Backlog())
+        subscriber: Outlet[T] = Outlet(observer, leave, waiting=Backlog())
         with self._lock:
             begins = self._connection is None
             connection = self._connection = self._connection or _Connection()
@@ -102,7 +102,7 @@ class _Connection(Generic[T]):
         self._subscribers: tuple[Outlet[T], ...] = ()
         self._ended = False
         self._error: Exception | None = None
-        everybody = Sink[T](self._hand_out, self._end, self._end, self._are_ready, self._absorb)
+        everybody: Sink[T] = Sink(self._hand_out, self._end, self._end, self._are_ready, self._absorb)
         self.outlet: Outlet[T] = Outlet(everybody, self.upstream.dispose)
 
     def join(self, subscriber: Outlet[T]) -> None:
