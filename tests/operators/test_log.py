@@ -513,7 +513,7 @@ class _Method:
         logging.LoggerAdapter(logging.getLogger("rxollama.tests"), {}),
         structlog.PrintLogger(io.StringIO()),
         structlog.BytesLogger(io.BytesIO()),
-        SimpleNamespace(info=lambda event: event, warning=print, error=print),
+        SimpleNamespace(info=repr, warning=repr, error=repr),
         print,
         "logger",
         object(),

@@ -301,4 +301,4 @@ async def test_end_that_comes_after_a_failing_subscriber(operator: Any) -> None:
         fail, lambda error: heard.append(repr(error)), lambda: heard.append("end")
     )
 
-    assert [repr(LookupError("mine"))] == heard[1:]
+    assert [LookupError] == [*map(type, heard[1:])]
