@@ -123,6 +123,7 @@ def test_close(http_client: Client, listener: Listener) -> None:
     with Ollama(listener.url, http_client=http_client) as ollama:
         heard = Heard(ollama.chat("m", "Hello"))
         asyncio.run(connected(listener, before.count(listener.status)))
+        asyncio.run_coroutine_threadsafe(opened(), background()).result(PATIENCE)
     assert type(heard.failure) is ClientClosedError
     asyncio.run(until_sockets(listener.port, before))
 
