@@ -29,6 +29,9 @@ class Batch(Generic[T_co]):
 
     __slots__ = ("_build", "_items", "_last", "count")
 
+    count: int
+    """The number of items."""
+
     def __init__(self, count: int, build: Callable[[], Sequence[T_co]], last: T_co | None = None) -> None:
         self.count = count
         self._build = build
@@ -84,6 +87,9 @@ class TextBatch(Batch[str]):
     """
 
     __slots__ = ("_parts", "text")
+
+    text: str
+    """The sum of the deltas."""
 
     def __init__(self, text: str, parts: Sequence[str]) -> None:
         super().__init__(len(parts) - parts.count(""), list)

@@ -204,6 +204,12 @@ class ChunkSum:
         "tool_name",
     )
 
+    model: str
+    created_at: str
+    role: str
+    tool_name: str
+    tool_call_id: str
+
     def __init__(self) -> None:
         self._content, self._thinking = StringIO(), StringIO()
         self._order = 0
