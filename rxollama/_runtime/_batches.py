@@ -121,7 +121,7 @@ class _Link(abc.DisposableBase):
     comes after the dispose, until the source sees it, is emitted to whoever is guarded or drops it: a guard for each
     item at each operator was a tenth of a chunk's cost. Without a lock, since disposing twice does no harm.
 
-    Reactivex also begins a trampoline here. Whoever subscribes from outside begins one: a subscriber without a sink.
+    Reactivex also begins a trampoline here. A subscriber without a sink has begun one; a source of reactivex's does.
     """
 
     __slots__ = ("_is_over", "_sink", "_subscription")

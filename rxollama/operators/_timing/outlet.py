@@ -145,17 +145,10 @@ class Outlet(Generic[T]):
 
     def emit_in_turn(self, items: Sequence[T]) -> None:
         """Emit items in the turn that was taken, then what waits behind them, and give the turn back."""
-        try:
-            for item in items:
-                # It may have been closed before the first one, and by a callback.
-                if not self._over:
-                    self._emit(item)
-        except BaseException as raised:  # noqa: BLE001 - It is raised again unless it is an `Exception`.
-            self._fail(raised)
-            return
-        self._give_turn(None)
-        if self._behind:
-            self.flush()
+        if self._emit_each(items):
+            self._give_turn(None)
+            if self._behind:
+                self.flush()
 
     def put(self, *items: T) -> None:
         """Let items wait, without emitting them: for a caller that holds a lock of its own. Call `flush` after it."""
@@ -218,18 +211,24 @@ class Outlet(Generic[T]):
                 self._behind = False
                 self._give_turn(None)
                 return False
-        try:
-            for item in items:
-                # A callback may have left.
-                if not self._over:
-                    self._emit(item)
-        except BaseException as raised:  # noqa: BLE001 - It is raised again unless it is an `Exception`.
-            self._fail(raised)
+        if not self._emit_each(items):
             return False
         if ended and not self._over:
             self._over = True
             self._leave()
             end_safely(self._observer, self._error)
+        return True
+
+    def _emit_each(self, items: Sequence[T]) -> bool:
+        """Emit items, and return whether the subscriber raised for none of them."""
+        try:
+            for item in items:
+                # It may have been closed before the first one, and by a callback.
+                if not self._over:
+                    self._emit(item)
+        except BaseException as raised:  # noqa: BLE001 - It is raised again unless it is an `Exception`.
+            self._fail(raised)
+            return False
         return True
 
     def _fail(self, raised: BaseException) -> None:
