@@ -590,8 +590,8 @@ def test_joining_from_threads(_: int) -> None:
 
     def join() -> None:
         while not finished.is_set():
-            joined.append(_Reader())
-            shared.subscribe(joined[-1].take, on_completed=joined[-1].over.set)
+            joined.append(reader := _Reader())
+            shared.subscribe(reader.take, on_completed=reader.over.set)
 
     finished = threading.Event()
     threads = [threading.Thread(target=join) for _ in range(3)]
