@@ -298,7 +298,7 @@ class TestFork:
 
             ollama = Ollama(sys.argv[1])
             chunks = iterate(ollama.chat("m", "Hello"))
-            print(next(chunks).message.content)
+            print(next(chunks).message.content, flush=True)
             if not (child := os.fork()):
                 print(run(ollama.chat("m", "Are you there?")).done, flush=True)
                 chunks.close()
