@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 from programs import Program
 
 from rxollama import Ollama
@@ -21,6 +22,11 @@ from rxollama.testing import Recording, ScriptedOllama
 # Older releases of pytest-asyncio ask for this thread's loop. Without this line asyncio would create one for them,
 # and nothing would close it.
 asyncio.set_event_loop(None)
+
+# A busy machine is no reason to fail: how long an example takes says nothing about the law. This stands here and not
+# in a module that some tests import, because a test takes the settings at the moment at which it is defined.
+settings.register_profile("rxollama", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rxollama")
 
 _RECORDINGS = Path(__file__).parent / "recordings"
 _PATIENCE = 10.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
@@ -22,10 +21,6 @@ __all__ = (
     "timings",
     "tool_calls",
 )
-
-# A busy machine is no reason to fail: how long an example takes says nothing about the law.
-settings.register_profile("rxollama", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("rxollama")
 
 _COUNTS = st.integers(min_value=0, max_value=2**40)
 # Line ends of every kind, letters outside the first plane, marks that combine with what stands before them.
