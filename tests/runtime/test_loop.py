@@ -203,7 +203,7 @@ class TestExit:
             server.url,
         )
         assert program.end() == ""
-        assert server.requests[0].left_at is not None
+        server.requests[0].wait_left()
 
     def test_living_on_another_loop(self, start: Start, server: ScriptedOllama) -> None:
         """An open stream of a loop that ends gets an error. Without a handler nothing is reported."""
@@ -226,7 +226,8 @@ class TestExit:
             server.url,
         )
         assert program.end() == "ClientClosedError"
-        assert all(seen.left_at for seen in server.wait_for(2))
+        for seen in server.wait_for(2):
+            seen.wait_left()
 
     def test_begun_at_the_last_moment(self, start: Start, server: ScriptedOllama) -> None:
         """A stream whose loop ends before it could begin gets an error."""
