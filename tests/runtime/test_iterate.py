@@ -381,7 +381,9 @@ def test_as_they_come(ollama: Ollama, server: ScriptedOllama) -> None:
 
 def test_collected_within_a_lock(start: Callable[..., Program], server: ScriptedOllama) -> None:
     """The garbage collector may find a dropped iterator while its stream is within any lock."""
-    server.always(Reply.answer(WORDS, gap=0.01))
+    # However late the program drops it, the stream still runs.
+    server.enqueue(Reply.answer(["word "] * 100_000, gap=0.001))
+    server.always(Reply.answer(WORDS))
     program = start(
         """
         import gc
@@ -408,7 +410,7 @@ def test_collected_within_a_lock(start: Callable[..., Program], server: Scripted
             cycle.append(cycle)
             del iterator, cycle
             dropped.set()
-            assert collected.wait(5)
+            assert collected.wait(10)
             print(run(ollama.chat("m", "Count.")).message.content)
         """,
         server.url,
