@@ -18,6 +18,7 @@ Start = Callable[..., Program]
 BOTH = pytest.mark.parametrize("client", CLIENTS, ids=["default", "httpx"])
 PRELUDE = """
 import asyncio, httpx, signal, threading
+from queue import SimpleQueue  # Unlike an event, it has no lock that a signal handler could wait for.
 from rxollama import Ollama, aiterate, iterate, run
 from rxollama import operators as op
 from rxollama._runtime import background
@@ -144,10 +145,10 @@ def test_exit(start: Start, server: ScriptedOllama, client: str, pieces: int) ->
     """A program that ends during a stream closes its request without a notification."""
     server.enqueue(Reply.answer(WORDS).stalled(pieces))
     main = """
-ending = threading.Event()
-signal.signal(signal.SIGUSR1, lambda *_: ending.set())
+ending = SimpleQueue()
+signal.signal(signal.SIGUSR1, lambda *_: ending.put(None))
 chat.subscribe(lambda chunk: print(chunk.message.content, flush=True), print, lambda: print("completed"))
-ending.wait()
+ending.get()
 """
     program = start(dedented(PRELUDE, main, client=client), server.url)
     seen = server.wait_for(1, timeout=20)[0]
@@ -168,13 +169,18 @@ def test_left_by_a_signal_handler(start: Start, server: ScriptedOllama) -> None:
     """A signal handler may dispose, and the program goes on."""
     server.enqueue(Reply.answer(WORDS).stalled(2))
     main = """
-done = threading.Event()
-subscription = chat.subscribe(lambda chunk: print(chunk.message.content, flush=True))
+ready, done = threading.Event(), SimpleQueue()
+def show(chunk):
+    # The test sends the signal after the last line.
+    ready.wait()
+    print(chunk.message.content, flush=True)
+subscription = chat.subscribe(show)
 def leave(*_):
     subscription.dispose()
-    done.set()
+    done.put(None)
 signal.signal(signal.SIGUSR1, leave)
-done.wait()
+ready.set()
+done.get()
 print("disposed", flush=True)
 """
     program = start(dedented(PRELUDE, main, client="None"), server.url)
