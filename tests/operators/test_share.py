@@ -589,9 +589,12 @@ def test_joining_from_threads(_: int) -> None:
     joined: list[_Reader] = []
 
     def join() -> None:
-        while not finished.is_set():
+        # At least one joins, also if this thread runs for the first time after the last word.
+        while True:
             joined.append(reader := _Reader())
             shared.subscribe(reader.take, on_completed=reader.over.set)
+            if finished.is_set():
+                return
 
     finished = threading.Event()
     threads = [threading.Thread(target=join) for _ in range(3)]
