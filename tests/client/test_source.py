@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
+import socket
 import threading
 import time
 import warnings
 import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from queue import SimpleQueue
 from typing import Any, Literal
 
 import pytest
+from faults_cases import HEAD, chunked, listening
 from heard import PATIENCE, Heard, left_after, settle, soon, text_of
 from reactivex import Observable
 from reactivex import operators as rx
@@ -139,7 +143,7 @@ class TestDispose:
 
     def test_streaming(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """In the middle of a quick answer the server sees it at once, and nothing is emitted afterwards."""
-        server.always(Reply.answer(["word "] * 20_000, gap=0.0001))
+        server.always(Reply.answer(["word "] * 100_000, gap=0.0001))
 
         def attempt() -> float:
             count = len(server.requests)
@@ -533,10 +537,25 @@ def reports() -> asyncio.Queue[dict[str, Any]]:
 class TestTiming:
     """The timing that the client measures."""
 
-    def test_last_chunk(self, ollama: Ollama, server: ScriptedOllama) -> None:
+    def test_last_chunk(self) -> None:
         """The last chunk, and only it, tells what the client saw, in the order in which it happened."""
-        server.enqueue(Reply.answer(WORDS, thinking=["Hm"], gap=0.01, first=0.02))
-        *others, last = Heard(chat(ollama)).wait().items
+        answer = Reply.answer(WORDS, thinking=["Hm"])
+        turns: SimpleQueue[Heard[ChatChunk]] = SimpleQueue()
+
+        def script(connection: socket.socket) -> None:
+            heard = turns.get(timeout=PATIENCE)
+            connection.sendall(HEAD)
+            for place, piece in enumerate(answer.pieces):
+                # Each chunk is sent after the one before has been seen, so that no two arrive at the same moment.
+                heard.wait_items(place)
+                time.sleep(0.01)
+                connection.sendall(chunked(piece.data))
+            connection.sendall(b"0\r\n\r\n")
+
+        with listening(script) as url, Ollama(url) as ollama:
+            heard = Heard(chat(ollama))
+            turns.put(heard)
+            *others, last = heard.wait().items
         seen = last.client
         assert [chunk.client for chunk in others] == [None] * 4
         assert seen is not None
@@ -545,8 +564,8 @@ class TestTiming:
         moments = (seen.time_to_first_chunk, seen.time_to_first_content, seen.wall_duration)
         known = [moment for moment in moments if moment is not None]
         assert len(known) == 3
-        assert 15_000_000 < known[0] < known[1] < known[2] < 10_000_000_000
-        assert known[2] - known[1] > 25_000_000
+        assert 9_000_000 < known[0] < known[1] < known[2] < 60_000_000_000
+        assert known[2] - known[1] > 27_000_000
         assert last.metrics is not None
         assert last.metrics.wall_duration == seen.wall_duration
 
@@ -574,15 +593,20 @@ class TestSlowCallback:
         server.enqueue(Reply.answer(WORDS).slow(0.01))
         caplog.set_level(logging.ERROR)
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+            warnings.simplefilter("always", SlowCallbackWarning)
             heard = Heard(chat(ollama), lambda chunk: chunk.done or threading.Event().wait(0.26)).wait()
         assert heard.completed
         (warning,) = caught
         assert warning.category is SlowCallbackWarning
-        assert str(warning.message) == (
-            "the callbacks of the stream of /api/chat with model 'm' blocked its event loop for 0.3 s, and with it "
-            "every stream on that loop: for work that blocks use iterate() or run(), or emit on a scheduler of your own"
+        told = re.fullmatch(
+            r"the callbacks of the stream of /api/chat with model 'm' blocked its event loop for (\d+\.\d) s, and with "
+            r"it every stream on that loop: for work that blocks use iterate\(\) or run\(\), or emit on a scheduler of "
+            r"your own",
+            str(warning.message),
         )
+        assert told is not None
+        # A busy machine wakes the callback late, and several chunks may come in one read.
+        assert float(told[1]) >= 0.3
 
     @pytest.mark.filterwarnings("error")
     def test_as_an_error(self, ollama: Ollama, server: ScriptedOllama, caplog: pytest.LogCaptureFixture) -> None:
