@@ -20,7 +20,7 @@ from rxollama import Ollama
 from rxollama._runtime import background
 from rxollama.errors import StreamError
 from rxollama.messages import ChatChunk
-from rxollama.testing import Reply
+from rxollama.testing import Reply, SeenRequest
 
 __all__ = (
     "CLIENTS",
@@ -29,6 +29,8 @@ __all__ = (
     "Client",
     "background_is_idle",
     "chunked",
+    "closed_at_once",
+    "closed_at_once_here",
     "held_background",
     "listening",
     "no_tasks_left",
@@ -170,6 +172,38 @@ async def until_sockets(port: int, states: list[str]) -> None:
     while (found := sorted(sockets_to(port))) != sorted(states):
         assert asyncio.get_running_loop().time() < deadline, found
         await asyncio.sleep(0.005)
+
+
+def closed_at_once(seen: SeenRequest) -> None:
+    """
+    Assert that a request that was left has no connection after some turns of its loop, and that the server sees it.
+
+    Turns and not seconds: a busy machine takes its time for them, and a client that waits for a timer does not close
+    its connection within them.
+
+    Args:
+        seen: The request, whose stream lives on the background loop.
+    """
+    asyncio.run_coroutine_threadsafe(_turns(), background()).result(PATIENCE)
+    assert _sockets_of(seen) == []
+    seen.wait_left()
+
+
+async def closed_at_once_here(seen: SeenRequest) -> None:
+    """Assert the same of a request on the running loop."""
+    await _turns()
+    assert _sockets_of(seen) == []
+    await asyncio.to_thread(seen.wait_left)
+
+
+async def _turns() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def _sockets_of(seen: SeenRequest) -> list[Any]:
+    found: Iterable[Any] = psutil.Process().net_connections(kind="tcp")
+    return [one for one in found if one.raddr and one.laddr.port == seen.peer_port]
 
 
 def background_is_idle() -> None:

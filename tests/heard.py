@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from typing import Generic, Self, TypeVar
 
@@ -12,12 +11,10 @@ from reactivex import Observable, abc
 
 from rxollama._runtime import background
 from rxollama.messages import ChatChunk
-from rxollama.testing import SeenRequest
 
 T = TypeVar("T")
 
 PATIENCE = 10.0
-AT_ONCE = 0.05
 
 
 class Heard(Generic[T]):
@@ -65,12 +62,10 @@ class Heard(Generic[T]):
         assert not self.over.is_set(), "a stream ended twice"
         self.over.set()
 
-    def dispose(self) -> float:
-        """Dispose, and return the time before that."""
+    def dispose(self) -> None:
+        """Dispose."""
         assert self.subscription is not None
-        moment = time.monotonic()
         self.subscription.dispose()
-        return moment
 
     def wait(self) -> Self:
         """Block until the stream ends."""
@@ -104,18 +99,3 @@ def settle() -> None:
             await asyncio.sleep(0)
 
     asyncio.run_coroutine_threadsafe(turn(), background()).result(PATIENCE)
-
-
-def left_after(seen: SeenRequest, moment: float) -> float:
-    """Return how many seconds after a moment the server saw the client disconnect."""
-    return seen.wait_left() - moment
-
-
-def soon(attempt: Callable[[], float]) -> None:
-    """Assert that one of a few attempts measures a short time, since the machine may be busy."""
-    measured: list[float] = []
-    for _ in range(3):
-        measured.append(attempt())
-        if measured[-1] < AT_ONCE:
-            return
-    raise AssertionError(f"not within {AT_ONCE} s: {measured}")

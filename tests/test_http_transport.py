@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from heard import Heard, settle, soon, text_of
+from faults_cases import closed_at_once
+from heard import Heard, settle, text_of
 from httpx_aiohttp import AiohttpTransport
 from programs import Program
 
@@ -264,16 +265,11 @@ class TestDispose:
     @pytest.mark.parametrize("pieces", [0, 2])
     def test_silent(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama, pieces: int) -> None:
         """The server sees a dispose at once."""
-        server.always(Reply.answer(WORDS).stalled(pieces))
-
-        def attempt() -> float:
-            count = len(server.requests)
-            heard = chat().wait_items(pieces)
-            seen = server.wait_for(count + 1)[-1]
-            moment = heard.dispose()
-            return seen.wait_left() - moment
-
-        soon(attempt)
+        server.enqueue(Reply.answer(WORDS).stalled(pieces))
+        heard = chat().wait_items(pieces)
+        seen = server.wait_for(1)[0]
+        heard.dispose()
+        closed_at_once(seen)
 
     def test_reuse(self, chat: Callable[[], Heard[ChatChunk]], server: ScriptedOllama) -> None:
         """A finished stream leaves its connection to the next one."""

@@ -17,8 +17,8 @@ from queue import SimpleQueue
 from typing import Any, Literal
 
 import pytest
-from faults_cases import HEAD, chunked, listening
-from heard import PATIENCE, Heard, left_after, settle, soon, text_of
+from faults_cases import HEAD, chunked, closed_at_once, listening
+from heard import PATIENCE, Heard, settle, text_of
 from reactivex import Observable
 from reactivex import operators as rx
 
@@ -127,67 +127,45 @@ class TestDispose:
     @pytest.mark.parametrize("pieces", [0, 2], ids=["before the headers", "between chunks"])
     def test_silent(self, ollama: Ollama, server: ScriptedOllama, pieces: int) -> None:
         """The server sees it at once, and nothing is emitted afterwards."""
-        server.always(Reply.answer(WORDS).stalled(pieces))
-
-        def attempt() -> float:
-            count = len(server.requests)
-            heard = Heard(chat(ollama)).wait_items(pieces)
-            seen = server.wait_for(count + 1)[-1]
-            left = left_after(seen, heard.dispose())
-            settle()
-            assert len(heard.items) == pieces
-            assert not heard.over.is_set()
-            return left
-
-        soon(attempt)
+        server.enqueue(Reply.answer(WORDS).stalled(pieces))
+        heard = Heard(chat(ollama)).wait_items(pieces)
+        seen = server.wait_for(1)[0]
+        heard.dispose()
+        closed_at_once(seen)
+        assert len(heard.items) == pieces
+        assert not heard.over.is_set()
 
     def test_streaming(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """In the middle of a quick answer the server sees it at once, and nothing is emitted afterwards."""
-        server.always(Reply.answer(["word "] * 100_000, gap=0.0001))
-
-        def attempt() -> float:
-            count = len(server.requests)
-            heard = Heard(chat(ollama)).wait_items(100)
-            moment = heard.dispose()
-            left = left_after(server.wait_for(count + 1)[-1], moment)
-            settle()
-            there = len(heard.items)
-            settle()
-            assert len(heard.items) == there
-            assert not heard.over.is_set()
-            return left
-
-        soon(attempt)
+        server.enqueue(Reply.answer(["word "] * 100_000, gap=0.0001))
+        heard = Heard(chat(ollama)).wait_items(100)
+        heard.dispose()
+        settle()
+        there = len(heard.items)
+        closed_at_once(server.requests[0])
+        assert len(heard.items) == there
+        assert not heard.over.is_set()
 
     def test_in_a_callback(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """Within a callback it ends the stream there, whatever came in the same read."""
-        server.always(Reply.answer(WORDS).cut(10_000))
+        server.enqueue(
+            Reply(pieces=(Piece(b"".join(line.data for line in Reply.answer(WORDS).pieces[:3])),)).stalled(1)
+        )
+        heard = Heard[ChatChunk]()
+        ready, left = threading.Event(), threading.Event()
 
-        def attempt() -> float:
-            count = len(server.requests)
-            server.enqueue(
-                Reply(pieces=(Piece(b"".join(line.data for line in Reply.answer(WORDS).pieces[:3])),)).stalled(1)
-            )
-            heard = Heard[ChatChunk]()
-            moments: list[float] = []
+        def leave(chunk: ChatChunk) -> None:
+            heard.on_next(chunk)
+            ready.wait()
+            subscription.dispose()
+            left.set()
 
-            def leave(chunk: ChatChunk) -> None:
-                heard.on_next(chunk)
-                ready.wait()
-                moments.append(time.monotonic())
-                subscription.dispose()
-
-            ready = threading.Event()
-            subscription = chat(ollama).subscribe(leave, heard.on_error, heard.on_completed)
-            ready.set()
-            seen = server.wait_for(count + 1)[-1]
-            left = seen.wait_left() - moments[0]
-            settle()
-            assert text_of(heard.items) == "One"
-            assert not heard.over.is_set()
-            return left
-
-        soon(attempt)
+        subscription = chat(ollama).subscribe(leave, heard.on_error, heard.on_completed)
+        ready.set()
+        assert left.wait(PATIENCE)
+        closed_at_once(server.requests[0])
+        assert text_of(heard.items) == "One"
+        assert not heard.over.is_set()
 
     def test_after_the_end(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """After the end it does nothing, and the connection serves the next request."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from heard import Heard, left_after, soon, text_of
+from faults_cases import closed_at_once
+from heard import Heard, text_of
 
 from rxollama import Ollama, run
 from rxollama import operators as op
@@ -15,6 +16,8 @@ from rxollama.testing import Reply, ScriptedOllama
 
 ANSWER = Reply.answer("Hello there.")
 SILENT = ANSWER.stalled(0)
+# In one write, so that there is no pause between the two.
+TWO = Reply.records([b"".join(piece.data for piece in Reply.answer(["a", "b", "c"]).pieces[:2])]).stalled(1)
 PARSER = "error parsing tool call: raw='{\"city\": Oslo', err=invalid character 'O' looking for beginning of value"
 
 
@@ -34,22 +37,18 @@ def elsewhere(second: ScriptedOllama) -> Iterator[Ollama]:
 
 def test_first_chunk_closes_the_request(server: ScriptedOllama, ollama: Ollama) -> None:
     """A server that sends nothing in time sees the request closed at once."""
+    server.enqueue(SILENT)
+    heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=0.3)))
+    error = heard.failure
 
-    def attempt() -> float:
-        server.enqueue(SILENT)
-        heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=0.3)))
-        error = heard.failure
-        seen = server.requests[-1]
-        assert isinstance(error, StreamTimeoutError)
-        assert error.phase == "first_chunk"
-        return left_after(seen, seen.received_at + 0.3)
-
-    soon(attempt)
+    assert isinstance(error, StreamTimeoutError)
+    assert error.phase == "first_chunk"
+    closed_at_once(server.requests[0])
 
 
 def test_gap_keeps_what_arrived(server: ScriptedOllama, ollama: Ollama) -> None:
     """A server that pauses within an answer sees the request closed, and the error has what arrived."""
-    server.enqueue(Reply.answer(["a", "b", "c"]).stalled(2))
+    server.enqueue(TWO)
     heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=10, gap=0.5)))
     error = heard.failure
 
@@ -153,19 +152,14 @@ def test_hedge_closes_at_once(
     server: ScriptedOllama, ollama: Ollama, second: ScriptedOllama, elsewhere: Ollama
 ) -> None:
     """The loser sees its request closed as soon as the winner begins, and the winner continues."""
-
-    def attempt() -> float:
-        server.enqueue(SILENT)
-        second.enqueue(ANSWER.stalled(1))
-        heard: Heard[ChatChunk] = Heard(
-            ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=0.3))
-        ).wait_items(1)
-        left = left_after(server.requests[-1], second.requests[-1].first_byte_at or 0)
-        heard.dispose()
-        second.requests[-1].wait_left()
-        return left
-
-    soon(attempt)
+    server.enqueue(SILENT)
+    second.enqueue(ANSWER.stalled(1))
+    heard: Heard[ChatChunk] = Heard(ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=0.3)))
+    heard.wait_items(1)
+    closed_at_once(server.requests[0])
+    assert second.requests[0].left_at is None
+    heard.dispose()
+    second.requests[0].wait_left()
 
 
 def test_hedge_is_not_needed(server: ScriptedOllama, ollama: Ollama, second: ScriptedOllama, elsewhere: Ollama) -> None:

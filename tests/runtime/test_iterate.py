@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 import tracemalloc
 import weakref
 from collections.abc import Callable
@@ -13,9 +12,11 @@ from typing import Any
 
 import pytest
 import reactivex
-from heard import Heard, settle, soon, text_of
+from faults_cases import closed_at_once, closed_at_once_here
+from heard import PATIENCE, Heard, settle, text_of
 from programs import Program
 from reactivex import Observable, abc
+from reactivex import operators as rx
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
@@ -73,16 +74,10 @@ class TestIterate:
 
     def test_break(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """Leaving the loop closes the request at once."""
-        server.always(Reply.answer(WORDS).stalled(1))
-
-        def attempt() -> float:
-            count = len(server.requests)
-            for _ in iterate(chat(ollama)):
-                break
-            moment = time.monotonic()
-            return server.wait_for(count + 1)[-1].wait_left() - moment
-
-        soon(attempt)
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        for _ in iterate(chat(ollama)):
+            break
+        closed_at_once(server.requests[0])
 
     def test_exception(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """An exception in the body of the loop closes the request, even while it is being handled."""
@@ -129,7 +124,7 @@ class TestIterate:
         consumer.start()
         came.wait()
         chunks.close()
-        consumer.join(5)
+        consumer.join(PATIENCE)
         assert not consumer.is_alive()
         assert got == ["One"]
 
@@ -238,10 +233,10 @@ class TestSlowConsumer:
     def test_overflow(self, ollama: Ollama, server: ScriptedOllama, overflow: Any) -> None:
         """The items that waited are found one by one, as the latest alone, or as a sum."""
         server.enqueue(Reply.answer(WORDS * 100))
-        with iterate(chat(ollama), overflow=overflow) as got:
+        over = threading.Event()
+        with iterate(chat(ollama).pipe(rx.finally_action(over.set)), overflow=overflow) as got:
             chunks = [next(got)]
-            server.requests[0].wait_finished()
-            settle()
+            assert over.wait(PATIENCE)
             chunks += got
         if overflow == "latest":
             assert len(chunks) <= 2
@@ -279,15 +274,10 @@ class TestAiterate:
 
     async def test_break(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """Leaving the loop closes the request at once."""
-        server.always(Reply.answer(WORDS).stalled(1))
-        taken: list[float] = []
-        for count in range(3):
-            async for _ in aiterate(chat(ollama)):
-                break
-            moment = time.monotonic()
-            left = await asyncio.to_thread(server.wait_for(count + 1)[-1].wait_left)
-            taken.append(left - moment)
-        assert min(taken) < 0.05
+        server.enqueue(Reply.answer(WORDS).stalled(1))
+        async for _ in aiterate(chat(ollama)):
+            break
+        await closed_at_once_here(server.requests[0])
 
     async def test_cancel(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """Cancelling the task closes the request."""

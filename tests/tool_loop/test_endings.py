@@ -110,7 +110,12 @@ def test_dispose_within(ollama: Ollama, server: ScriptedOllama) -> None:
     """A tool does not run if the callback of the call's chunk disposes."""
     server.enqueue(calls(("f", {})))
     ran = threading.Event()
-    heard = Heard[ChatChunk](each=lambda chunk: chunk.message.tool_calls and heard.dispose())
+
+    def leave(chunk: ChatChunk) -> None:
+        if chunk.message.tool_calls:
+            heard.dispose()
+
+    heard = Heard[ChatChunk](each=leave)
     heard.subscription = ollama.converse("m", "Go", tools=[Tool(ran.set, name="f")]).subscribe(heard.on_next)
     heard.wait_items(1)
     server.requests[0].wait_finished()
