@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 from rxollama import RxOllamaError
@@ -10,6 +11,7 @@ from rxollama.cli._chat import chat
 from rxollama.cli._models import list_models
 from rxollama.cli._output import CommandError, Output
 from rxollama.cli._pull import pull
+from rxollama.errors import SlowCallbackWarning
 
 __all__ = ("run_command",)
 
@@ -30,6 +32,8 @@ def run_command(options: Options) -> int:
     Raises:
         BrokenPipeError: When the reader of standard output has left.
     """
+    # The callbacks are the program's own, and its user can do nothing about a busy machine.
+    warnings.simplefilter("ignore", SlowCallbackWarning)
     output = Output(always_summarize=options.command == "chat" and options.demo)
     try:
         return _COMMANDS[options.command](options, output)

@@ -100,6 +100,23 @@ def test_timeout(server: ScriptedOllama, tools: str) -> None:
     assert "✗ sleep: the tool 'sleep' gave no result in 0.05 s\n" in done.stderr
 
 
+def test_slow_machine(server: ScriptedOllama, tmp_path: Path) -> None:
+    """The program does not warn its user of its own callbacks, which a busy machine may hold up."""
+    file = tmp_path / "tools.py"
+    file.write_text(
+        "import warnings\n\nfrom rxollama.errors import SlowCallbackWarning\n\n"
+        "def hold() -> None:\n    for kind in (SlowCallbackWarning, UserWarning):\n"
+        "        warnings.warn('held', kind)\n"
+    )
+    server.enqueue(Reply.answer("", tool_calls=[{"name": "hold", "arguments": {}}]), Reply.answer("Yes."))
+
+    done = piped("chat", "-m", "think", "--tools", str(file), "-y", "Well?", server=server)
+
+    assert (done.returncode, done.stdout) == (0, "Yes.\n")
+    assert "UserWarning: held" in done.stderr
+    assert "SlowCallbackWarning" not in done.stderr
+
+
 def test_file_that_fails(tmp_path: Path) -> None:
     """A file that cannot be loaded is wrong usage, reported in one line."""
     file = tmp_path / "tools.py"
