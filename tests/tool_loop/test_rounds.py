@@ -91,11 +91,16 @@ def test_concurrency(ollama: Ollama, server: ScriptedOllama) -> None:
     """At most `concurrency=` tools run at once, and all of them run."""
     server.enqueue(calls(*[("work", {"place": place}) for place in range(6)]), Reply.answer("Done."))
     working, most = 0, 0
+    # Tools begin as their calls arrive, and the first call may arrive long before the second.
+    second_began = asyncio.Event()
 
     async def work(place: int) -> int:
         nonlocal working, most
         working += 1
         most = max(most, working)
+        if place == 1:
+            second_began.set()
+        await second_began.wait()
         for _ in range(3):
             await asyncio.sleep(0)
         working -= 1
