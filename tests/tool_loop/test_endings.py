@@ -63,8 +63,10 @@ def begun(ollama: Ollama, server: ScriptedOllama, phase: str) -> tuple[Heard[Cha
     if phase in {"calling", "running", "asking"}:
         assert endless.began.wait(PATIENCE)
     last = server.wait_for(2 if phase == "again" else 1)[-1]
-    if phase == "streaming":
-        heard.wait_items(1)
+    arriving = {"streaming": 1, "calling": 3}.get(phase, 0)
+    heard.wait_items(arriving)
+    while phase == "again" and heard.items[-1].message.content != "Again":
+        heard.wait_items(len(heard.items) + 1)
     if phase in {"running", "asking"}:
         heard.wait_items(2)
         return heard, lambda: endless.left.wait(PATIENCE)
