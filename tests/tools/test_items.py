@@ -564,19 +564,22 @@ class TestEndless:
 
 def test_closed_loop() -> None:
     """A function may end after its loop is closed."""
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
     thread: list[threading.Thread] = []
 
     def work() -> str:
         thread.append(threading.current_thread())
+        begun.set()
         go_on.wait(PATIENCE)
         return "late"
 
     async def leave() -> None:
-        async with asyncio.timeout(0.01):
-            await items_of(work)
+        working = asyncio.create_task(items_of(work))
+        assert await asyncio.to_thread(begun.wait, PATIENCE)
+        working.cancel()
+        await working
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(asyncio.CancelledError):
         asyncio.run(leave())
     go_on.set()
     thread[0].join(PATIENCE)
