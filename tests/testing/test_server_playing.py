@@ -64,8 +64,8 @@ class TestPlaying:
 
         seen = server.requests[0]
         assert seen.first_byte_at is not None
-        assert 0.1 <= seen.first_byte_at - seen.received_at < 1
-        assert 0.59 <= seen.wait_finished() - seen.received_at < 2
+        assert 0.1 <= seen.first_byte_at - seen.received_at < 10
+        assert 0.59 <= seen.wait_finished() - seen.received_at < 10
 
     def test_recorded_end(self) -> None:
         """A recording ends at its moment, at the server's speed."""
@@ -169,7 +169,7 @@ class TestMisbehaving:
 
     @pytest.mark.parametrize("after", [0, 1])
     def test_stalled(self, server: ScriptedOllama, after: int) -> None:
-        """A stalled answer is silent until the client leaves, which is recorded at once."""
+        """A stalled answer is silent until the client leaves, which is recorded."""
         server.enqueue(Reply.records([b"one\n", b"two\n"]).stalled(after))
 
         with connect(server) as client:
@@ -180,20 +180,20 @@ class TestMisbehaving:
                 server.wait_idle(timeout=0.05)
             leaving = time.monotonic()
 
-        assert 0 <= seen.wait_left() - leaving < 1
+        assert 0 <= seen.wait_left() - leaving < 10
         assert seen.finished_at is None
         server.wait_idle()
         server.wait_closed()
 
     def test_left_in_silence(self, server: ScriptedOllama) -> None:
-        """A client that leaves before the headers is recorded at once."""
+        """A client that leaves before the headers is recorded long before these are due."""
         server.enqueue(Reply.records([b"one\n"], first=60.0))
 
         with connect(server):
             seen = server.wait_for(1)[0]
             leaving = time.monotonic()
 
-        assert seen.wait_left() - leaving < 1
+        assert 0 <= seen.wait_left() - leaving < 10
         assert seen.first_byte_at is None
 
     def test_left_unread(self, server: ScriptedOllama) -> None:
@@ -225,7 +225,8 @@ class TestMisbehaving:
         server.enqueue(Reply.records([b"x" * 50_000_000]), Reply.answer("one two three"))
 
         with connect(server) as client:
-            server.wait_for(1)
+            # The write has begun.
+            client.recv(1)
             with pytest.raises(TimeoutError):
                 server.wait_idle(timeout=0.3)
             read_until(client, b"0\r\n\r\n")
