@@ -8,7 +8,7 @@ import subprocess
 import sys
 from textwrap import dedent
 
-_PATIENCE = 20.0
+_PATIENCE = 50.0
 _PRELUDE = """
 import signal
 import sys

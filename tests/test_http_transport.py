@@ -57,11 +57,11 @@ def chat(server: ScriptedOllama, http_client: Client) -> Iterator[Callable[[], H
 
 
 @pytest.fixture
-def unused_port() -> int:
-    """Return a port on which nothing listens."""
+def unused_port() -> Iterator[int]:
+    """Yield a port on which nothing listens. It stays taken, so that nothing else begins to."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+        yield int(taken.getsockname()[1])
 
 
 def told(url: str, http_client: Client) -> StreamError:
@@ -342,7 +342,8 @@ class TestTimeouts:
     def test_explicit(self, server: ScriptedOllama, over: str, pieces: int, phase: str) -> None:
         """The timeouts of a given client apply, and the error names the phase."""
         transport = AiohttpTransport() if over == "aiohttp" else None
-        client = httpx.AsyncClient(timeout=httpx.Timeout(None, read=0.1), transport=transport)
+        # What is sent has to arrive within the limit.
+        client = httpx.AsyncClient(timeout=httpx.Timeout(None, read=3.0 if pieces else 0.1), transport=transport)
         server.enqueue(Reply.answer(WORDS).stalled(pieces))
         failure = told(server.url, client)
         assert isinstance(failure, StreamTimeoutError)

@@ -31,7 +31,6 @@ LATER = {
     "no length": b"this is no length\r\n",
     "a length over all": b"f" * 40 + b"\r\n",
 }
-SOON = 2.0
 TYPES = {
     "a page": {"content-type": "text/html; charset=utf-8"},
     "JSON": {"content-type": "application/json"},
@@ -82,7 +81,6 @@ def test_in_the_middle(http_client: Client, garbage: bytes) -> None:
     with listening(script) as url, Ollama(url, http_client=http_client) as ollama:
         heard = Heard(ollama.chat("m", "Count."))
         turns.put(heard)
-        assert heard.over.wait(SOON), "the stream hangs"
         assert type(heard.failure) in {ProtocolError, ConnectionLostError}
     assert text_of(heard.items) == "One two"
     assert partial_of(heard.error) == sum_of(heard.items)

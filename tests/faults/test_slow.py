@@ -19,6 +19,11 @@ ANSWER = Reply.answer(WORDS)
 AMPLE = 20.0
 
 
+def at_once(count: int) -> Reply:
+    """Return a reply that stalls after so many records, which are one write, so that there is no gap between them."""
+    return Reply.records([b"".join(piece.data for piece in ANSWER.pieces[:count])]).stalled(min(count, 1))
+
+
 def test_byte_by_byte(ollama: Ollama, server: ScriptedOllama, recordings: dict[str, Recording]) -> None:
     """An answer that arrives byte by byte is complete."""
     recording = recordings["native-calls"]
@@ -42,13 +47,13 @@ def test_silence_before_the_headers(ollama: Ollama, server: ScriptedOllama) -> N
         (0, {"first_chunk": 0.1, "gap": AMPLE}, "first_chunk"),
         (2, {"first_chunk": AMPLE, "gap": 0.3}, "gap"),
         (0, {"first_chunk": AMPLE, "total": 0.1}, "total"),
-        (2, {"total": 2.0}, "total"),
+        (2, {"total": 3.0}, "total"),
     ],
     ids=["before the headers", "in the middle", "total before the headers", "total in the middle"],
 )
 def test_timeouts(ollama: Ollama, server: ScriptedOllama, pieces: int, limits: dict[str, Any], phase: str) -> None:
     """A silence over the limit is an error with its phase and what arrived, and closes the request."""
-    server.enqueue(ANSWER.stalled(pieces))
+    server.enqueue(at_once(pieces))
     heard = Heard(ollama.chat("m", "Count.").pipe(op.timeouts(**limits)))
     error = heard.failure
     assert isinstance(error, StreamTimeoutError)
@@ -70,7 +75,7 @@ def test_a_record_that_never_ends(ollama: Ollama, server: ScriptedOllama) -> Non
 
 async def test_timeouts_in_asyncio(http_client: Client, server: ScriptedOllama) -> None:
     """A silence on the caller's own loop is the same error."""
-    server.enqueue(ANSWER.stalled(2))
+    server.enqueue(at_once(2))
     async with owned(server.url, http_client) as ollama:
         with pytest.raises(StreamTimeoutError) as raised:
             await ollama.chat("m", "Count.").pipe(op.timeouts(first_chunk=AMPLE, gap=0.3), op.collect())
@@ -84,7 +89,7 @@ def test_slow_consumer(ollama: Ollama, server: ScriptedOllama) -> None:
     with iterate(ollama.chat("m", "Count.")) as chunks:
         first = next(chunks)
         seen = server.requests[0]
-        seen.wait_finished()
+        seen.wait_finished(30)
         assert seen.left_at is None
         settle()
         rest: list[ChatChunk] = list(chunks)
