@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from terminals import CTRL_C, CTRL_D, Terminal
+from terminals import CTRL_C, CTRL_D, PATIENCE, Terminal
 
 from rxollama.testing import Reply, ScriptedOllama
 
@@ -69,7 +69,7 @@ def test_interrupted_before_the_first_chunk(server: ScriptedOllama) -> None:
         terminal.expect(">>> ")
         terminal.type("Count.\n")
         terminal.expect("waiting for think")
-        server.wait_for(1)
+        server.wait_for(1, PATIENCE)
         terminal.type(CTRL_C)
         terminal.expect("nothing received")
         terminal.expect(">>> ")

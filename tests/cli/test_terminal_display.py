@@ -124,7 +124,7 @@ def test_terminal_that_waits(server: ScriptedOllama) -> None:
 
     with Terminal("chat", "-m", "think", "Count.", server=server) as terminal:
         terminal.expect("waiting for think")
-        seen = server.wait_for(1)[0]
+        seen = server.wait_for(1, PATIENCE)[0]
         # The server has sent everything while nothing was read.
         seen.wait_finished(PATIENCE)
         assert terminal.wait() == 0

@@ -126,7 +126,7 @@ class TestTogether:
     def test_at_the_same_time(self, server: ScriptedOllama, ollama: Ollama) -> None:
         """Each answer reads the history when it is subscribed, and joins when it is whole."""
         conversation = Conversation(ollama, "m", messages=[Message.user("0"), Message.assistant("Zero.")])
-        server.enqueue(Reply.answer(["O", "ne."]).slow(0.5), Reply.answer("Two."))
+        server.enqueue(Reply.answer(["O", "ne."]).slow(1.0), Reply.answer("Two."))
         slow = Heard(conversation.send("1"))
         server.wait_for(1)
         Heard(conversation.send("2")).wait()
@@ -167,7 +167,7 @@ class TestTogether:
     def test_fork(self, server: ScriptedOllama, ollama: Ollama) -> None:
         """A fork has the history and is independent. An answer in progress joins the original."""
         conversation = Conversation(ollama, "m", system="Be brief.", messages="0")
-        server.enqueue(Reply.answer(["O", "ne."]).slow(0.5), Reply.answer("Two."))
+        server.enqueue(Reply.answer(["O", "ne."]).slow(1.0), Reply.answer("Two."))
         heard = Heard(conversation.send("1"))
         server.wait_for(1)
         fork = conversation.fork()
