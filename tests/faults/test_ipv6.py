@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 
 import pytest
-from faults_cases import WORDS, Client, owned, partial_of, sockets_to, sum_of
+from faults_cases import WORDS, Client, owned, partial_of, sum_of, until_sockets
 from heard import Heard, text_of
 
 from rxollama import Ollama
@@ -34,7 +35,7 @@ def server() -> Iterator[ScriptedOllama]:
     with ScriptedOllama(host="::1") as server:
         yield server
         server.wait_closed()
-        assert sockets_to(server.port) == []
+        asyncio.run(until_sockets(server.port, []))
 
 
 def test_answer(ollama: Ollama, server: ScriptedOllama) -> None:

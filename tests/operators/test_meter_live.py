@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 import threading
 
 import pytest
 import reactivex
-from faults_cases import Client, owned, sockets_to
+from faults_cases import Client, owned, sockets_to, until_sockets
 from heard import PATIENCE, Heard, settle
 from reactivex import Observable
 from reactivex import operators as rx
@@ -106,12 +107,11 @@ def test_dispose(server: ScriptedOllama, http_client: Client, reply: Reply) -> N
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses instead")
 def test_connecting(full_port: int, http_client: Client) -> None:
     """A request that nobody accepts is waiting, and dispose closes its socket."""
-    before = len(sockets_to(full_port))
+    before = sockets_to(full_port)
     with Ollama(f"http://127.0.0.1:{full_port}", http_client=http_client) as ollama:
         heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(0.01))).wait_items(10)
         heard.dispose()
-        settle()
-        assert len(sockets_to(full_port)) == before
+        asyncio.run(until_sockets(full_port, before))
 
     assert phases(heard) == ["waiting"]
 
