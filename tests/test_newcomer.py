@@ -127,8 +127,8 @@ class TestMistakes:
                 def emit(self, record):
                     told.set()
 
-            logging.getLogger("asyncio").addHandler(Told())
             logging.getLogger("asyncio").addHandler(logging.StreamHandler())
+            logging.getLogger("asyncio").addHandler(Told())
             ollama.chat("qwen3", "Hello").subscribe(print)
             told.wait()
         """
