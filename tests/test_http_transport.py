@@ -342,8 +342,8 @@ class TestTimeouts:
     def test_explicit(self, server: ScriptedOllama, over: str, pieces: int, phase: str) -> None:
         """The timeouts of a given client apply, and the error names the phase."""
         transport = AiohttpTransport() if over == "aiohttp" else None
-        # What is sent has to arrive within the limit.
-        client = httpx.AsyncClient(timeout=httpx.Timeout(None, read=3.0 if pieces else 0.1), transport=transport)
+        # Within the limit the request has to arrive, and what is sent.
+        client = httpx.AsyncClient(timeout=httpx.Timeout(None, read=3.0 if pieces else 1.0), transport=transport)
         server.enqueue(Reply.answer(WORDS).stalled(pieces))
         failure = told(server.url, client)
         assert isinstance(failure, StreamTimeoutError)

@@ -44,9 +44,9 @@ def test_silence_before_the_headers(ollama: Ollama, server: ScriptedOllama) -> N
 @pytest.mark.parametrize(
     ("pieces", "limits", "phase"),
     [
-        (0, {"first_chunk": 0.1, "gap": AMPLE}, "first_chunk"),
+        (0, {"first_chunk": 1.0, "gap": AMPLE}, "first_chunk"),
         (2, {"first_chunk": AMPLE, "gap": 0.3}, "gap"),
-        (0, {"first_chunk": AMPLE, "total": 0.1}, "total"),
+        (0, {"first_chunk": AMPLE, "total": 1.0}, "total"),
         (2, {"total": 3.0}, "total"),
     ],
     ids=["before the headers", "in the middle", "total before the headers", "total in the middle"],

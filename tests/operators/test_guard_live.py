@@ -38,7 +38,7 @@ def elsewhere(second: ScriptedOllama) -> Iterator[Ollama]:
 def test_first_chunk_closes_the_request(server: ScriptedOllama, ollama: Ollama) -> None:
     """A server that sends nothing in time sees the request closed at once."""
     server.enqueue(SILENT)
-    heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=0.3)))
+    heard = Heard(ollama.chat("m", "Hi").pipe(op.timeouts(first_chunk=1.0)))
     error = heard.failure
 
     assert isinstance(error, StreamTimeoutError)
@@ -141,7 +141,7 @@ async def test_hedge_closes_the_first(server: ScriptedOllama, second: ScriptedOl
     server.enqueue(SILENT)
     second.enqueue(ANSWER)
     async with Ollama(server.url) as ollama, Ollama(second.url) as elsewhere:
-        hedged = ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=0.3), op.collect())
+        hedged = ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=1.0), op.collect())
         response = await hedged
 
     assert response.message.content == "Hello there."
@@ -154,7 +154,7 @@ def test_hedge_closes_at_once(
     """The loser sees its request closed as soon as the winner begins, and the winner continues."""
     server.enqueue(SILENT)
     second.enqueue(ANSWER.stalled(1))
-    heard: Heard[ChatChunk] = Heard(ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=0.3)))
+    heard: Heard[ChatChunk] = Heard(ollama.chat("m", "Hi").pipe(op.hedge(elsewhere.chat("m", "Hi"), after=1.0)))
     heard.wait_items(1)
     closed_at_once(server.requests[0])
     assert second.requests[0].left_at is None
