@@ -6,10 +6,11 @@ import asyncio
 import socket
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 import reactivex
-from faults_cases import Client, owned, sockets_to, until_sockets
+from faults_cases import Client, held_background, owned, sockets_to, until_sockets
 from heard import PATIENCE, Heard, settle
 from reactivex import Observable
 from reactivex import operators as rx
@@ -31,6 +32,14 @@ def phases(heard: Heard[MeterReading]) -> list[str]:
     for reading in heard.items:
         found += [] if found[-1:] == [reading.phase] else [reading.phase]
     return found
+
+
+def metered(
+    source: Observable[MeterReading], each: Callable[[MeterReading], object] | None = None
+) -> Heard[MeterReading]:
+    """Subscribe while the loop is held. Else the answer may come before the first reading, which then is missing."""
+    with held_background():
+        return Heard(source, each)
 
 
 class Reached:
@@ -55,7 +64,7 @@ def test_whole(server: ScriptedOllama, http_client: Client) -> None:
     server.enqueue(ANSWER, ANSWER)
     with Ollama(server.url, http_client=http_client) as ollama:
         for _ in range(2):
-            heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60))).wait()
+            heard = metered(ollama.chat("m", "Hi").pipe(op.meter(60))).wait()
             last = heard.items[-1]
 
             assert phases(heard) == WHOLE
@@ -80,7 +89,7 @@ def test_large_request(server: ScriptedOllama, http_client: Client) -> None:
     server.enqueue(ANSWER)
     words = "word " * 200_000
     with Ollama(server.url, http_client=http_client) as ollama:
-        heard = Heard(ollama.chat("m", words).pipe(op.meter(60))).wait()
+        heard = metered(ollama.chat("m", words).pipe(op.meter(60))).wait()
 
     assert phases(heard) == WHOLE
     assert server.requests[0].json["messages"][0]["content"] == words
@@ -93,7 +102,7 @@ def test_dispose(server: ScriptedOllama, http_client: Client, reply: Reply) -> N
     phase = {0: "waiting", 1: "thinking", 4: "answering"}[len(reply.pieces)]
     with Ollama(server.url, http_client=http_client) as ollama:
         reached = Reached(phase)
-        heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(0.01)), reached.look)
+        heard = metered(ollama.chat("m", "Hi").pipe(op.meter(0.01)), reached.look)
         reached.wait()
         heard.wait_items(len(heard.items) + 3)
         heard.dispose()
@@ -109,7 +118,7 @@ def test_connecting(full_port: int, http_client: Client) -> None:
     """A request that nobody accepts is waiting, and dispose closes its socket."""
     before = sockets_to(full_port)
     with Ollama(f"http://127.0.0.1:{full_port}", http_client=http_client) as ollama:
-        heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(0.01))).wait_items(10)
+        heard = metered(ollama.chat("m", "Hi").pipe(op.meter(0.01))).wait_items(10)
         heard.dispose()
         asyncio.run(until_sockets(full_port, before))
 
@@ -122,9 +131,10 @@ def test_connected(http_client: Client) -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         with Ollama(f"http://127.0.0.1:{listener.getsockname()[1]}", http_client=http_client) as ollama:
-            heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60)))
+            heard = metered(ollama.chat("m", "Hi").pipe(op.meter(60)))
             listener.settimeout(PATIENCE)
             connection, _ = listener.accept()
+            heard.wait_items(1)
             heard.dispose()
             connection.close()
 
@@ -135,7 +145,7 @@ def test_refused(server: ScriptedOllama, http_client: Client) -> None:
     """A request to a server that is not there is waiting until it fails."""
     server.stop()
     with Ollama(server.url, http_client=http_client) as ollama:
-        heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60)))
+        heard = metered(ollama.chat("m", "Hi").pipe(op.meter(60)))
         assert isinstance(heard.failure, ConnectionFailedError)
 
     assert phases(heard) == ["waiting", "failed"]
@@ -144,7 +154,7 @@ def test_refused(server: ScriptedOllama, http_client: Client) -> None:
 def test_broken_off(server: ScriptedOllama, ollama: Ollama) -> None:
     """An answer that breaks off fails, and the last reading holds what came."""
     server.enqueue(ANSWER.truncated(3))
-    heard = Heard(ollama.chat("m", "Hi").pipe(op.meter(60)))
+    heard = metered(ollama.chat("m", "Hi").pipe(op.meter(60)))
 
     assert isinstance(heard.failure, TruncatedError)
     assert phases(heard) == ["waiting", "thinking", "answering", "failed"]
@@ -159,7 +169,7 @@ def test_retry(server: ScriptedOllama, http_client: Client) -> None:
     """A second attempt goes on waiting."""
     server.enqueue(Reply.error(503, {"error": "server busy"}), ANSWER)
     with Ollama(server.url, http_client=http_client) as ollama:
-        heard = Heard(ollama.chat("m", "Hi").pipe(op.retry(backoff=0.01), op.meter(60))).wait()
+        heard = metered(ollama.chat("m", "Hi").pipe(op.retry(backoff=0.01), op.meter(60))).wait()
 
     assert phases(heard) == WHOLE
 
@@ -168,7 +178,7 @@ def test_hedge(server: ScriptedOllama, ollama: Ollama) -> None:
     """A second request beside the first does not change the phases."""
     server.enqueue(SILENT, ANSWER)
     hedged = ollama.chat("m", "Hi").pipe(op.hedge(ollama.chat("m", "Hi"), after=0.05))
-    heard = Heard(hedged.pipe(op.meter(60))).wait()
+    heard = metered(hedged.pipe(op.meter(60))).wait()
 
     assert phases(heard) == WHOLE
     server.requests[0].wait_left()
@@ -185,7 +195,7 @@ def test_late_to_a_shared_answer(server: ScriptedOllama, ollama: Ollama) -> None
     server.always(answer)
     shared = ollama.chat("m", "Hi").pipe(op.share())
     beside = Heard(shared)
-    heard = Heard(shared.pipe(op.meter(60)))
+    heard = metered(shared.pipe(op.meter(60)))
     late.set()
 
     assert phases(heard.wait()) == ["waiting", "thinking", "answering", "done"]
@@ -206,7 +216,7 @@ def test_what_others_ask(server: ScriptedOllama, ollama: Ollama) -> None:
         ask(None)
         asks.set()
 
-    heard = Heard(shared.pipe(op.meter(0.01)), ask)
+    heard = metered(shared.pipe(op.meter(0.01)), ask)
     shared.subscribe(ask, on_completed=ask_last)
     heard.wait()
     assert asks.wait(PATIENCE)
@@ -225,7 +235,7 @@ def test_the_next_question(server: ScriptedOllama, ollama: Ollama) -> None:
     def ask() -> None:
         more.append(Heard(ollama.chat("m", "More")))
 
-    heard = Heard(ollama.chat("m", "Hi").pipe(rx.do_action(on_completed=ask), op.meter(60))).wait()
+    heard = metered(ollama.chat("m", "Hi").pipe(rx.do_action(on_completed=ask), op.meter(60))).wait()
     more[0].wait()
 
     assert phases(heard) == WHOLE
@@ -238,7 +248,7 @@ def test_after_another_call(server: ScriptedOllama, ollama: Ollama) -> None:
     def ask(_: str) -> Observable[ChatChunk]:
         return ollama.chat("m", "Hi")
 
-    heard = Heard(ollama.version().pipe(rx.flat_map(ask), op.meter(60))).wait()
+    heard = metered(ollama.version().pipe(rx.flat_map(ask), op.meter(60))).wait()
 
     assert phases(heard) == WHOLE
 
@@ -252,7 +262,7 @@ def test_rounds(server: ScriptedOllama, ollama: Ollama) -> None:
     result = ChatChunk(message=Message.tool("42", name="f"), done=True)
 
     rounds = ollama.chat("m", "Hi").pipe(rx.concat(reactivex.just(result), ollama.chat("m", "Hi")))
-    heard = Heard(rounds.pipe(op.meter(60))).wait()
+    heard = metered(rounds.pipe(op.meter(60))).wait()
     last = heard.items[-1]
 
     assert phases(heard) == ["waiting", "calling_tools", "waiting", "thinking", "answering", "done"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import reactivex
+from faults_cases import held_background
 from heard import PATIENCE, Heard
 from reactivex import Observable
 from reactivex import operators as rx
@@ -307,7 +308,10 @@ def test_log(ollama: Ollama, server: ScriptedOllama) -> None:
 def test_meter(ollama: Ollama, server: ScriptedOllama) -> None:
     """The phases of a conversation repeat for each round."""
     server.enqueue(calls(("f", {}), content="Let me see."), Reply.answer("Done."))
-    readings = Heard(ollama.converse("m", "Go", tools=[done()]).pipe(op.meter(60))).wait().items
+    # The first reading comes before the answer, however late this thread is.
+    with held_background():
+        heard = Heard(ollama.converse("m", "Go", tools=[done()]).pipe(op.meter(60)))
+    readings = heard.wait().items
 
     phases = [phase for phase, _ in itertools.groupby(reading.phase for reading in readings)]
     answered = ["waiting", "answering", "calling_tools"]
