@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from programs import STRICT
 
 from rxollama.testing import Recording, Reply, ScriptedOllama, SeenRequest
 
@@ -34,7 +35,7 @@ def run(server: ScriptedOllama, tmp_path: Path) -> Run:
 
     def example(name: str, *arguments: str, stdin: str = "") -> str:
         environment = {**os.environ, "OLLAMA_HOST": server.url, "OLLAMA_MODEL": "scripted", "PYTHONUTF8": "1"}
-        program = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments]
+        program = [sys.executable, *STRICT, str(EXAMPLES / f"{name}.py"), *arguments]
         done = subprocess.run(
             program,
             input=stdin,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from programs import STRICT
 
 from rxollama.testing import Reply, ScriptedOllama
 
@@ -31,7 +32,7 @@ def test_blocks_run(block: str, tmp_path: Path) -> None:
     with ScriptedOllama(default=REPORT if "class Report" in block else ANSWER) as server:
         environment = {**os.environ, "OLLAMA_HOST": server.url, "PYTHONUTF8": "1"}
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", block],
+            [sys.executable, *STRICT, "-c", block],
             env=environment,
             cwd=tmp_path,
             capture_output=True,

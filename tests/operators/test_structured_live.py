@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from heard import Heard
+from programs import STRICT
 from reactivex import operators as rx
 
 from rxollama import Ollama, run
@@ -159,7 +160,7 @@ def test_document(server: ScriptedOllama) -> None:
     reply = Reply.answer('{"summary": "Cold.", "cities": [{"name": "Oslo", "celsius": -3}]}')
     server.enqueue(reply, reply, reply)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block],
+        [sys.executable, *STRICT, "-c", block],
         env={**os.environ, "OLLAMA_HOST": server.url},
         capture_output=True,
         encoding="utf-8",
