@@ -8,6 +8,11 @@ The law of forks: no process forks while that thread imports. A forked child has
 modules that are half imported and locks that nobody releases, so its own first request would wait for good. So a fork
 first waits for the import. Two alternatives do not hold: an import on the loop blocks it, and a child cannot repair
 what it inherits, because Python offers no way to release the locks of modules.
+
+The wait needs an end, because the import may need a lock that the forking thread holds. It ends when no module has been
+added for some time. A limit for the whole import does not hold: on a busy machine the import takes many seconds. The
+time is counted in short waits, of which a process that was stopped misses at most one. A child of a fork that did not
+wait to the end gets an error for its requests, because it would otherwise hang.
 """
 
 from __future__ import annotations
@@ -15,9 +20,10 @@ from __future__ import annotations
 import asyncio
 import codecs
 import os
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from rxollama._runtime import call_on
@@ -30,7 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ("LazyTransport",)
 
-_PATIENCE = 5.0
+_WAIT_SECONDS = 0.1
+_WAITS_WITHOUT_PROGRESS = 50
 
 
 class LazyTransport:
@@ -110,14 +117,21 @@ class _Import:
         self._attempts: dict[None, _Attempt] = {}
         # Held by who imports, and by who forks. A module that is imported may fork, so a thread may take it twice.
         self._turn = threading.RLock()
+        self._is_cut = False
 
     async def imported(self) -> Kind:
         """
         Wait for the import, and return the class of the transport.
 
         Raises:
-            ImportError: If the import failed. The next request tries it again.
+            ImportError: If the import failed, in which case the next request tries it again. Or if this process was
+                forked in the middle of the import.
         """
+        if self._is_cut:
+            raise ImportError(
+                "the HTTP transport cannot be imported: expected a fork before or after its import, got one that the "
+                "import waited for; let a first request end before the process forks"
+            )
         attempt = self._attempts.get(None) or self._begin()
         await attempt.over()
         if attempt.kind is None:
@@ -153,24 +167,31 @@ class _Import:
         attempt.end()
 
     def before_fork(self) -> None:
-        """
-        Wait for an import that runs on another thread.
-
-        The wait has an end, because the importing thread may need a lock that the forking thread holds.
-        """
-        self._turn.acquire(timeout=_PATIENCE)
+        """Wait for an import that runs on another thread, as long as it adds modules."""
+        count, waits = len(sys.modules), 0
+        while not self._turn.acquire(timeout=_WAIT_SECONDS) and waits < _WAITS_WITHOUT_PROGRESS:
+            before, count = count, len(sys.modules)
+            waits = waits + 1 if count == before else 0
 
     def after_fork_in_parent(self) -> None:
         """Let imports go on."""
-        # It was not acquired if the wait was given up.
-        with suppress(RuntimeError):
-            self._turn.release()
+        self._return_turn()
 
     def after_fork_in_child(self) -> None:
         """Forget an import that had not ended, whose thread the child does not have."""
+        had_turn = self._return_turn()
         self._turn = threading.RLock()
         if (attempt := self._attempts.get(None)) is not None and not attempt.is_over:
             self._attempts.clear()
+            self._is_cut = not had_turn
+
+    def _return_turn(self) -> bool:
+        """Return the turn of this thread, and whether it had one. It had none if its wait was given up."""
+        try:
+            self._turn.release()
+        except RuntimeError:
+            return False
+        return True
 
 
 _http = _Import()
