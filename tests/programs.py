@@ -62,7 +62,12 @@ class Program:
 
     def complaining(self) -> tuple[str, str]:
         """Wait until it ends without an error, and return the rest of its output and its warnings."""
-        output, complaints = self._process.communicate(timeout=_PATIENCE)
+        try:
+            output, complaints = self._process.communicate(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            # It then shows where its threads are.
+            self.send(signal.SIGABRT)
+            output, complaints = self._process.communicate()
         assert self._process.returncode == 0, complaints
         return output.strip(), _SLOW.sub("", complaints)
 
