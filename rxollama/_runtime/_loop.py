@@ -167,10 +167,16 @@ def never_collect(*things: object) -> None:
 
 
 class _Background:
-    """The background loop of this process."""
+    """
+    The background loop of this process.
+
+    The law of forks: no process forks while the loop is made. The first loop of a process sets up asyncio's policy
+    under a lock of asyncio's, which a forked child would inherit locked.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Held by who makes the loop, and by who forks. What is called within may fork, so a thread may take it twice.
+        self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._leaving = False
@@ -193,10 +199,20 @@ class _Background:
     def is_shutting_down(self, loop: asyncio.AbstractEventLoop) -> bool:
         return self._leaving and loop is self._loop
 
-    def forget(self) -> None:
-        """Drop the loop in a forked child, where its thread is gone, and never finalize the parent's loop."""
+    def before_fork(self) -> None:
+        """Wait for a loop that is being made on another thread, which may need a lock that the forking thread holds."""
+        self._lock.acquire(timeout=_PATIENCE)
+
+    def after_fork_in_parent(self) -> None:
+        """Let loops be made again."""
+        # It was not acquired if the wait was given up.
+        with suppress(RuntimeError):
+            self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Drop the loop, whose thread the child does not have, and never finalize the parent's loop."""
         never_collect(self._loop, self._thread)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._loop = self._thread = None
 
     def stop(self) -> None:
@@ -249,4 +265,8 @@ async def _wind_down(loop: asyncio.AbstractEventLoop) -> None:
 _background = _Background()
 atexit.register(_background.stop)
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no forks.
-    os.register_at_fork(after_in_child=_background.forget)
+    os.register_at_fork(
+        before=_background.before_fork,
+        after_in_parent=_background.after_fork_in_parent,
+        after_in_child=_background.after_fork_in_child,
+    )

@@ -287,6 +287,45 @@ class TestExit:
 class TestFork:
     """A forked child, which has its parent's memory and none of its threads."""
 
+    def test_while_the_loop_is_made(self, start: Start, server: ScriptedOllama) -> None:
+        """A process that forks while another thread makes its first loop has a child that can ask."""
+        server.always(Reply.answer("Yes"))
+        program = start(
+            """
+            import asyncio, faulthandler, os, signal, threading, time, warnings
+            sys.modules["uvloop"] = None  # uvloop's loops need no policy.
+            from rxollama import Ollama, run
+
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads.
+
+            class Policy(asyncio.DefaultEventLoopPolicy):
+                def __init__(self):
+                    making.set()
+                    forking.wait(10)
+                    time.sleep(0.5)  # A fork that does not wait happens within it.
+                    super().__init__()
+
+            def ask():
+                print(run(Ollama(sys.argv[1]).chat("m", "Hello")).message.content, flush=True)
+
+            asyncio.DefaultEventLoopPolicy = Policy
+            making, forking = threading.Event(), threading.Event()
+            os.register_at_fork(before=forking.set)
+            asker = threading.Thread(target=ask)
+            asker.start()
+            making.wait(10)
+            if not (child := os.fork()):
+                faulthandler.register(signal.SIGALRM, chain=True)
+                signal.alarm(15)
+                ask()
+                sys.exit(3)
+            asker.join()
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            """,
+            server.url,
+        )
+        assert program.end().splitlines() == ["Yes", "Yes", "3"]
+
     @pytest.mark.parametrize("ending", ["sys.exit()", "os._exit(0)"])
     def test_both_go_on(self, start: Start, server: ScriptedOllama, ending: str) -> None:
         """The child uses the client that the parent used, closes it and leaves; the parent's stream goes on."""
