@@ -35,7 +35,7 @@ def captured_reports() -> Generator[list[str]]:
     handler = _Handler(kept)
     thread_hook, unraisable_hook = threading.excepthook, sys.unraisablehook
     threading.excepthook = lambda args: kept.append(f"a thread raised {args.exc_value!r}")
-    sys.unraisablehook = lambda args: kept.append(f"{args.err_msg or 'ignored'}: {args.exc_value!r}")
+    sys.unraisablehook = lambda args: kept.append(f"{args.err_msg or 'ignored in'} {args.object!r}: {args.exc_value!r}")
     logging.getLogger().addHandler(handler)
     logging.captureWarnings(capture=True)
     try:
