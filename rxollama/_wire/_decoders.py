@@ -85,6 +85,7 @@ class LineDecoder(_Buffer, Generic[R]):
         super().__init__(max_line)
         self._kind = kind
         self._read_plain = kind.read_plain or _read_nothing
+        self._is_spaced = False
 
     def feed(self, data: bytes) -> list[R] | Batch[R]:
         """
@@ -103,8 +104,10 @@ class LineDecoder(_Buffer, Generic[R]):
             self._keep(data)
             return []
         block = self._taken(data[:end]) if self._kept else data[:end]
-        records = self._read_fast(block)
+        records = self._read_fast(_without_space(block) if self._is_spaced else block)
         if records is None:
+            # A server that sends blank lines or carriage returns goes on: the next block is read without them at once.
+            self._is_spaced = self._is_spaced or _without_space(block) != block
             records = self._read_slowly(block)
         if end + 1 < len(data) and not self.over:
             self._keep(data[end + 1 :])
@@ -208,6 +211,11 @@ class BodyDecoder(_Buffer, Generic[R]):
 
 # One at a time they would cost 200 times as much per byte as a record.
 _BLANK_LINES = re.compile(rb"\n\s+")
+
+
+def _without_space(block: bytes) -> bytes:
+    """Return lines without blank lines and carriage returns between them."""
+    return _BLANK_LINES.sub(b"\n", block.strip()).replace(b"\r\n", b"\n")
 
 
 def _read_nothing(_: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Blank lines: they change nothing, however the bytes are cut, and cost no more than records."""
+"""Blank lines and carriage returns: they change nothing, however the bytes are cut, and cost little."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wire_cases import cut, cuts, decode
 
 from rxollama._wire import CHAT, GENERATE, PROGRESS, Kind, LineDecoder
 
-_ANY_MACHINE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_ANY_MACHINE = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _TEXT = b'{"model":"m","created_at":"t","response":"Hi","done":false}\n'
 _LINES: list[tuple[Kind[Any], list[bytes]]] = [
     (CHAT, [record("a"), record("", "b"), record('"error"'), record("c", unknown=1), record("d\n\n")]),
@@ -27,11 +27,14 @@ _BLANKS = st.lists(st.sampled_from([b"\n", b"\r\n", b" \n", b"\t \r\n", b"\x0b\n
 @given(st.data())
 @_ANY_MACHINE
 def test_they_change_nothing(data: st.DataObject) -> None:
-    """Records and failures are the same with blank lines anywhere between lines, and with space before a line."""
+    """Records and failures are the same with blank lines anywhere between lines, and with space around a line."""
     kind, lines = data.draw(st.sampled_from(_LINES))
     drawn = data.draw(st.lists(st.sampled_from(lines), max_size=8))
     body = b"".join(drawn)
-    spaced = b"".join(b"".join([*data.draw(_BLANKS), data.draw(st.sampled_from([b"", b" "])), line]) for line in drawn)
+    before, after = st.sampled_from([b"", b" "]), st.sampled_from([b"\n", b"\r\n", b" \n"])
+    spaced = b"".join(
+        b"".join([*data.draw(_BLANKS), data.draw(before), line.removesuffix(b"\n"), data.draw(after)]) for line in drawn
+    )
     spaced += b"".join(data.draw(_BLANKS))
 
     assert decode(LineDecoder(kind), [body]) == decode(LineDecoder(kind), cut(spaced, data.draw(cuts())))
@@ -54,3 +57,23 @@ def test_thousands_are_one_step(blank: bytes, before: bytes, after: bytes) -> No
         return len(read)
 
     assert steps(5000) == steps(3) <= 8
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\n \n \n", b"\r\n"], ids=repr)
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_read_at_once(end: bytes, count: int) -> None:
+    """After its first read a stream with blank lines or carriage returns is read in one step per read."""
+    read: list[bytes] = []
+
+    def read_plain(lines: bytes) -> Any:
+        read.append(lines)
+        return CHAT.read_plain and CHAT.read_plain(lines)
+
+    line = record("a").strip() + end
+    decoder = LineDecoder(replace(CHAT, read_plain=read_plain))
+    decoder.feed(line * 2)
+    read.clear()
+    chunks = [*decoder.feed(line * count)]
+
+    assert len(read) == 1
+    assert [chunk.message.content for chunk in chunks] == ["a"] * count
