@@ -175,18 +175,18 @@ class _Import:
 
     def after_fork_in_parent(self) -> None:
         """Let imports go on."""
-        self._return_turn()
+        self._release_turn()
 
     def after_fork_in_child(self) -> None:
         """Forget an import that had not ended, whose thread the child does not have."""
-        had_turn = self._return_turn()
+        had_turn = self._release_turn()
         self._turn = threading.RLock()
         if (attempt := self._attempts.get(None)) is not None and not attempt.is_over:
             self._attempts.clear()
             self._is_cut = not had_turn
 
-    def _return_turn(self) -> bool:
-        """Return the turn of this thread, and whether it had one. It had none if its wait was given up."""
+    def _release_turn(self) -> bool:
+        """Release the turn of this thread, and return whether it had one: it had none if its wait was given up."""
         try:
             self._turn.release()
         except RuntimeError:
