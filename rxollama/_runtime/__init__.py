@@ -1,9 +1,19 @@
 """Where a stream lives: its event loop, its subscription, and the ways out of Rx."""
 
+from rxollama._runtime._attempts import (
+    AfterFirst,
+    Attempts,
+    Following,
+    add_note,
+    check_after_first,
+    check_predicate,
+    describe,
+    is_answer,
+)
 from rxollama._runtime._batches import Absorb, Ready, Sink, always_ready, batch_path
 from rxollama._runtime._chunks_of import chunks_of
 from rxollama._runtime._consume import aiterate, iterate, run
-from rxollama._runtime._end import end_failed, end_safely
+from rxollama._runtime._end import emit_and_end, end_failed, end_safely
 from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow
 from rxollama._runtime._loop import (
     Job,
@@ -23,7 +33,10 @@ from rxollama._runtime.stream import Operator, Stream
 
 __all__ = (
     "Absorb",
+    "AfterFirst",
     "AsyncIteration",
+    "Attempts",
+    "Following",
     "Iteration",
     "Job",
     "Operator",
@@ -33,14 +46,20 @@ __all__ = (
     "Stream",
     "Streams",
     "Subscription",
+    "add_note",
     "aiterate",
     "always_ready",
     "background",
     "batch_path",
     "call_on",
+    "check_after_first",
+    "check_predicate",
     "chunks_of",
+    "describe",
+    "emit_and_end",
     "end_failed",
     "end_safely",
+    "is_answer",
     "is_shutting_down",
     "iterate",
     "never_collect",

@@ -1,7 +1,8 @@
-"""The end of a subscription whose subscriber may raise."""
+"""The end of a subscription, whose subscriber may raise."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from reactivex import abc
@@ -9,7 +10,7 @@ from reactivex import abc
 from rxollama._runtime._loop import report_error
 from rxollama._runtime._whole import without_internals
 
-__all__ = ("end_failed", "end_safely")
+__all__ = ("emit_and_end", "end_failed", "end_safely")
 
 A = TypeVar("A")
 
@@ -59,3 +60,26 @@ def end_failed(observer: abc.ObserverBase[A], raised: BaseException, *, name: st
     ended.__cause__ = raised
     # These two end the program, which reports them.
     end_safely(observer, ended, name=name, quietly=isinstance(raised, (KeyboardInterrupt, SystemExit)))
+
+
+def emit_and_end(observer: abc.ObserverBase[A], items: Iterable[A], error: Exception | None = None) -> None:
+    """
+    Emit the last items, then end the subscription.
+
+    Args:
+        observer: The subscriber. If it raises for an item, that is how it ends.
+        items: The last items.
+        error: The source's error, or None for completion. An exception of its handler reaches the source.
+    """
+    try:
+        for item in items:
+            observer.on_next(item)
+    except BaseException as raised:
+        end_failed(observer, raised)
+        if not isinstance(raised, Exception):
+            raise
+        return
+    if error is None:
+        observer.on_completed()
+    else:
+        observer.on_error(error)

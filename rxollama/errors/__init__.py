@@ -28,6 +28,7 @@ All errors.
         │   └── ToolFailedError       the tool raised
         ├── TooManyRoundsError    the model called tools in its last round: allow more rounds, or offer fewer tools
         ├── StructuredOutputError the answer is not JSON, or not of the requested type
+        ├── RestartedError        the answer began over and differs: use `op.accumulate()` or `op.events()`
         ├── TruncatedError        the response ended before the answer was complete: a retry can help
         └── ProtocolError         the response is not Ollama's: check the address of the server
 
@@ -54,6 +55,7 @@ from rxollama.errors._stream_errors import (
     HttpClientError,
     ProtocolError,
     ReportedError,
+    RestartedError,
     RunningLoopError,
     SlowCallbackWarning,
     StreamError,
@@ -85,6 +87,7 @@ __all__ = (
     "NotFoundError",
     "ProtocolError",
     "ReportedError",
+    "RestartedError",
     "RunningLoopError",
     "RxOllamaError",
     "ServerFailureError",

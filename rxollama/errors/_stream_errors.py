@@ -16,6 +16,7 @@ __all__ = (
     "ProtocolError",
     "ReportedError",
     "RequestFields",
+    "RestartedError",
     "RunningLoopError",
     "SlowCallbackWarning",
     "StreamError",
@@ -183,6 +184,14 @@ class ReportedError(StreamError):
         super().__init__(message, **request)
         self.detail = detail
         self.body = body
+
+
+class RestartedError(StreamError):
+    """
+    The error of a stream of texts or values that cannot be taken back, if the answer began over and came out otherwise.
+
+    .. versionadded:: 0.1
+    """
 
 
 class TruncatedError(StreamError):

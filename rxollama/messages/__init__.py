@@ -11,6 +11,7 @@ from rxollama.messages._events import (
     ContentEnded,
     ContentStarted,
     Finished,
+    Restarted,
     ThinkingDelta,
     ThinkingEnded,
     ThinkingStarted,
@@ -37,6 +38,7 @@ from rxollama.messages._request import (
 )
 from rxollama.messages._request_checks import read_keep_alive
 from rxollama.messages._response import ChatResponse, ResponseBuilder
+from rxollama.messages._restart import Restart
 from rxollama.messages._stream_total import StreamTotal
 from rxollama.messages._value import SupportsModelDump, Value
 
@@ -78,6 +80,8 @@ __all__ = (
     "Progress",
     "Queue",
     "ResponseBuilder",
+    "Restart",
+    "Restarted",
     "RunningModel",
     "StreamTotal",
     "SupportsModelDump",

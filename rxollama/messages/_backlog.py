@@ -7,8 +7,11 @@ from collections.abc import Callable
 from io import StringIO
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from msgspec.structs import replace
+
 from rxollama.messages._batch import Batch
 from rxollama.messages._chunk import ChatChunk, ChunkSum
+from rxollama.messages._restart import Restart
 
 __all__ = ("Backlog", "Latest", "Queue", "is_summable")
 
@@ -56,7 +59,8 @@ class Backlog(Generic[T]):
     A queue that adds up the items that wait in it.
 
     Strings are joined and chunks are added up, as long as the reading order stays the same. All other items stay as
-    they are, and so does an item that waits alone. Memory is bounded by the text itself.
+    they are, and so does an item that waits alone. A chunk with `restart` removes the waiting chunks that it absorbs.
+    Memory is bounded by the text itself.
 
     .. versionadded:: 0.1
     """
@@ -95,6 +99,8 @@ class Backlog(Generic[T]):
             self.add(item)
 
     def _append(self, item: T) -> None:
+        if isinstance(item, ChatChunk) and item.restart is not None:
+            item = cast("T", self._begin_over(item, item.restart))
         if not self._open:
             self._open.append(item)
             return
@@ -106,6 +112,25 @@ class Backlog(Generic[T]):
         self._whole.append(self._closing())
         self.has_finished = True
         self._open[0] = item
+
+    def _begin_over(self, chunk: ChatChunk, restart: Restart) -> ChatChunk:
+        """Remove what a chunk absorbs, and return the chunk with the widest scope among those removed."""
+        kept: list[T] = []
+        waiting = self.take()
+        while waiting:
+            last = waiting.pop()
+            if restart.scope == "message" and isinstance(last, ChatChunk):
+                if last.is_tool_progress:
+                    kept.append(last)
+                    continue
+                if last.done or last.message.role == "tool":
+                    kept.append(last)
+                    break
+            if isinstance(last, ChatChunk):
+                restart = restart.after(last.restart)
+        self._whole = [*waiting, *reversed(kept)]
+        self.has_finished = bool(self._whole)
+        return replace(chunk, restart=restart)
 
     def take(self) -> list[T]:
         """Remove and return all items."""

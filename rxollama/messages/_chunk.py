@@ -9,6 +9,7 @@ import msgspec
 
 from rxollama.messages._message import Message, ToolCall
 from rxollama.messages._metrics import ClientTiming, Metrics
+from rxollama.messages._restart import Restart
 from rxollama.messages._value import Value, plain
 
 __all__ = ("ChatChunk", "ChunkSum", "Logprob", "Mark", "TokenLogprob", "continues", "metrics_of")
@@ -53,7 +54,8 @@ class ChatChunk(Value, frozen=True, kw_only=True, gc=False):
 
     Chunks add up: `a + b` holds what both hold, and `ChatChunk()` adds nothing. Texts, images, tool calls and logprobs
     are joined. The role is the first that is named. Every other field is the later chunk's, unless that is empty.
-    `done_reason`, the numbers and `client` count on a `done` chunk only.
+    `done_reason`, the numbers and `client` count on a `done` chunk only. A chunk with `restart` absorbs what came
+    before it: the answer begins over.
 
     Args:
         model: The name of the model, as the request named it.
@@ -75,6 +77,7 @@ class ChatChunk(Value, frozen=True, kw_only=True, gc=False):
         client: The measurements of the client, on the last chunk of an answer.
         tool_failed: With the role `tool`: whether the tool failed.
         tool_progress: With the role `tool`: the progress of a running tool. It is not part of the result.
+        restart: The mark of a chunk with which the answer begins over; None for any other.
 
     .. versionadded:: 0.1
     """
@@ -95,10 +98,11 @@ class ChatChunk(Value, frozen=True, kw_only=True, gc=False):
     eval_count: int = 0
     eval_duration: int = 0
     debug_info: dict[str, Any] | None = msgspec.field(default=None, name="_debug_info")
-    # The last three are the client's own. A server cannot set them under these names; `to_dict` uses plain ones.
+    # The last four are the client's own. A server cannot set them under these names; `to_dict` uses plain ones.
     client: ClientTiming | None = msgspec.field(default=None, name="(client)")
     tool_failed: bool = msgspec.field(default=False, name="(tool_failed)")
     tool_progress: str = msgspec.field(default="", name="(tool_progress)")
+    restart: Restart | None = msgspec.field(default=None, name="(restart)")
 
     @property
     def visible(self) -> bool:
@@ -130,8 +134,8 @@ class ChatChunk(Value, frozen=True, kw_only=True, gc=False):
         Return the chunk as a dict that any JSON library can write.
 
         Returns:
-            The fields under Ollama's names, and `client`, `tool_failed` and `tool_progress`, which are the client's
-            own. Fields that have their default are left out.
+            The fields under Ollama's names, and `client`, `tool_failed`, `tool_progress` and `restart`, which are the
+            client's own. Fields that have their default are left out.
 
         .. versionadded:: 0.1
         """
@@ -196,6 +200,7 @@ class ChunkSum:
         "_logprobs",
         "_order",
         "_rare",
+        "_restart",
         "_thinking",
         "created_at",
         "model",
@@ -217,6 +222,7 @@ class ChunkSum:
         self._calls: list[ToolCall] = []
         self._logprobs: list[Logprob] = []
         self._done = self._rare = _NOTHING
+        self._restart: Restart | None = None
         self.model = self.created_at = self.role = self.tool_name = self.tool_call_id = ""
 
     def speaks_for(self, message: Message) -> bool:
@@ -227,7 +233,7 @@ class ChunkSum:
 
     def accepts(self, item: object) -> bool:
         """Return whether adding an item keeps the reading order and stays within the message."""
-        if not isinstance(item, ChatChunk):
+        if not isinstance(item, ChatChunk) or item.restart is not None:
             return False
         message = item.message
         latest = _THINKING if message.thinking else _CONTENT if message.content else _CALLS
@@ -256,6 +262,7 @@ class ChunkSum:
             or item.tool_failed
             or item.tool_progress
             or item.debug_info is not None
+            or item.restart is not None
         ):
             return False
         if message.content:
@@ -271,7 +278,11 @@ class ChunkSum:
         return True
 
     def add(self, chunk: ChatChunk) -> None:
-        """Add a chunk in any reading order."""
+        """Add a chunk in any reading order. One that begins the answer over replaces all that came before."""
+        if chunk.restart is not None:
+            restart = chunk.restart.after(self._restart)
+            self.__init__()  # type: ignore[misc] # It is as if nothing had come before.
+            self._restart = restart
         message = chunk.message
         if message.thinking:
             self._thinking.write(message.thinking)
@@ -346,6 +357,7 @@ class ChunkSum:
             debug_info=rare.debug_info,
             tool_failed=rare.tool_failed,
             tool_progress=rare.tool_progress,
+            restart=self._restart,
         )
 
 

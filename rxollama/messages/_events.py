@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from rxollama.messages._message import ToolCall
 from rxollama.messages._response import ChatResponse
@@ -14,6 +14,7 @@ __all__ = (
     "ContentEnded",
     "ContentStarted",
     "Finished",
+    "Restarted",
     "ThinkingDelta",
     "ThinkingEnded",
     "ThinkingStarted",
@@ -161,6 +162,23 @@ class Finished(Value, frozen=True, tag=True):
     response: ChatResponse
 
 
+class Restarted(Value, frozen=True, tag=True):
+    """
+    The start of another attempt: the texts and tool calls of the attempt before count no longer.
+
+    Args:
+        reason: The error of the attempt before, in one line.
+        attempt: The number of the new attempt, counted from 1.
+        scope: What begins over: "answer" for everything, or "message" for the unfinished message alone.
+
+    .. versionadded:: 0.1
+    """
+
+    reason: str
+    attempt: int = 2
+    scope: Literal["answer", "message"] = "answer"
+
+
 ChatEvent: TypeAlias = (
     ThinkingStarted
     | ThinkingDelta
@@ -172,6 +190,7 @@ ChatEvent: TypeAlias = (
     | ToolProgressed
     | ToolReturned
     | ToolFailed
+    | Restarted
     | Finished
 )
 """Any of the events."""

@@ -11,6 +11,7 @@ from rxollama.messages._batch import Batch, ChunkBatch
 from rxollama.messages._chunk import ChatChunk, ChunkSum, Logprob, Mark, metrics_of
 from rxollama.messages._message import Message
 from rxollama.messages._metrics import ClientTiming, Metrics
+from rxollama.messages._restart import Restart
 from rxollama.messages._value import plain
 
 __all__ = ("ChatResponse", "ResponseBuilder")
@@ -162,7 +163,8 @@ class ResponseBuilder:
     A response that is built chunk by chunk, with a snapshot at any time.
 
     A `done` chunk ends a message, and so does a chunk that begins another one, see `MessageBoundary`. The chunks of a
-    conversation with tools reduce to all of its messages. Time is linear in the text, whatever the number of snapshots.
+    conversation with tools reduce to all of its messages. A chunk with `restart` replaces what came before it. Time is
+    linear in the text, whatever the number of snapshots.
 
     .. code-block:: python
 
@@ -223,7 +225,9 @@ class ResponseBuilder:
         current = self._current
         if chunk.is_tool_progress:
             return
-        if not current.speaks_for(chunk.message):
+        if chunk.restart is not None:
+            current = self._begin_over(chunk.restart)
+        elif not current.speaks_for(chunk.message):
             if chunk == _NOTHING:
                 return
             current = self._next()
@@ -236,6 +240,18 @@ class ResponseBuilder:
         elif chunk.done:
             self._results += 1
             self._failures += current.failed
+
+    def _begin_over(self, restart: Restart) -> ChunkSum:
+        current, fresh = self._current, ChunkSum()
+        if restart.scope == "message" and (self._end.done or current.role == "tool"):
+            return self._next()
+        if restart.scope == "answer":
+            # Snapshots may still hold the list, which therefore is not cleared.
+            self._whole, self._logprobs, self._metrics = [], (), None
+            self._results = self._failures = 0
+        self._end = _NOTHING
+        self._current = fresh
+        return fresh
 
     def _next(self) -> ChunkSum:
         ended, fresh = self._current, ChunkSum()

@@ -20,7 +20,8 @@ class StreamTotal(Generic[T]):
     The sum of all items of a stream, in time linear in their text.
 
     Strings are joined. Chunks are added up to the last message: where another message begins, the sum starts over, so
-    that a conversation with tools gives its final message. If items do not add up, the last one is kept.
+    that a conversation with tools gives its final message. A chunk with `restart` starts over, too. If items do not add
+    up, the last one is kept.
 
     .. versionadded:: 0.1
     """
@@ -63,7 +64,7 @@ class StreamTotal(Generic[T]):
             return
         if chunk.is_tool_progress or chunk == _NOTHING:
             return
-        if chunks is None or not chunks.speaks_for(chunk.message):
+        if chunks is None or chunk.restart is not None or not chunks.speaks_for(chunk.message):
             chunks = self._chunks = ChunkSum()
         chunks.add(chunk)
 

@@ -9,9 +9,8 @@ from msgspec.structs import replace
 from reactivex import Observable, abc
 
 from .._invalid_value import invalid_value
-from .._runtime import Operator, Stream, chunks_of
+from .._runtime import Operator, Stream, chunks_of, emit_and_end
 from ..messages import ChatChunk, Message, MessageBoundary
-from ._ending import emit_and_end
 from ._tags import CONTENT, THINKING, Piece, TagSplitter
 
 __all__ = ("extract_thinking",)

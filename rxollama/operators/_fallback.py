@@ -7,23 +7,24 @@ from collections.abc import Callable
 from reactivex import Observable, abc
 
 from .._invalid_value import invalid_value
-from .._runtime import Operator, Stream, chunks_of
+from .._runtime import AfterFirst, Attempts, Following, Operator, Stream, check_after_first, check_predicate, chunks_of
 from ..errors import ClientClosedError, StreamError
 from ..messages import ChatChunk
-from ._attempts import Attempts, check_predicate
 
 __all__ = ("fallback",)
 
 
 def fallback(
-    *others: Observable[ChatChunk], when: Callable[[Exception], bool] | None = None
+    *others: Observable[ChatChunk],
+    when: Callable[[Exception], bool] | None = None,
+    after_first: AfterFirst = "raise",
 ) -> Operator[ChatChunk, ChatChunk]:
     """
-    Continue with another source, such as another model or host, if one fails before it answers.
+    Continue with another source, such as another model or host, if one fails.
 
-    Once thinking, content or a tool call was delivered, an error is passed on as it is, because a second beginning
-    would be worse. Chunks with nothing to see are held back until the answer begins, so the chunks that come out are
-    those of one source, all of them.
+    Once thinking, content or a tool call was delivered, an error is passed on as it is, unless *after_first* allows the
+    answer to begin over. Chunks with nothing to see are held back until the answer begins, so the chunks that come out
+    are those of one source, all of them.
 
     .. marbles::
 
@@ -41,6 +42,8 @@ def fallback(
         others: The sources to subscribe to instead, in this order.
         when: A function from an error to whether another source may help. The default is True for every `StreamError`,
             such as an unknown model, an unreachable host or a timeout, except that of a closed client.
+        after_first: What to do once thinking, content or a tool call was delivered: "raise" passes the error on,
+            "restart" lets the next source begin the answer over, as in `retry`.
 
     Returns:
         An operator from a chat to a chat. For several attempts at each source put `retry` before this operator and
@@ -61,6 +64,7 @@ def fallback(
         raise invalid_value("others", others, "at least one stream of ChatChunk, such as ollama.chat(...)")
     sources = tuple(chunks_of(other, "others") for other in others)
     check_predicate("when", when)
+    check_after_first(after_first)
 
     def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
         source = chunks_of(source, "fallback()")
@@ -70,8 +74,11 @@ def fallback(
         ) -> abc.DisposableBase:
             left = iter(sources)
 
-            def follow(error: Exception) -> Observable[ChatChunk] | None:
-                return next(left, None) if (when or _may_help)(error) else None
+            def follow(error: Exception, has_answered: bool) -> Following | None:
+                if has_answered and after_first == "raise":
+                    return None
+                other = next(left, None) if (when or _may_help)(error) else None
+                return None if other is None else Following(other)
 
             choices = Attempts(observer, scheduler, "choice", follow)
             choices.begin(source)

@@ -18,10 +18,8 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._checks import check_seconds
-from .._runtime import Operator, Sink, Stream, batch_path, chunks_of
+from .._runtime import Operator, Sink, Stream, add_note, batch_path, chunks_of, describe, emit_and_end, is_answer
 from ..messages import ChatChunk, ChunkBatch
-from ._attempts import add_note, describe, is_answer
-from ._ending import emit_and_end
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.timer import Timer
 

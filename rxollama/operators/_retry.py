@@ -13,7 +13,17 @@ from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignme
 
 from .._checks import check_callable, check_count, check_seconds
 from .._invalid_value import invalid_value
-from .._runtime import Operator, Stream, chunks_of
+from .._runtime import (
+    AfterFirst,
+    Attempts,
+    Following,
+    Operator,
+    Stream,
+    add_note,
+    check_after_first,
+    check_predicate,
+    chunks_of,
+)
 from ..errors import (
     BusyError,
     ConnectionFailedError,
@@ -24,7 +34,6 @@ from ..errors import (
     TruncatedError,
 )
 from ..messages import ChatChunk
-from ._attempts import Attempts, add_note, check_predicate
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.timer import Timer
 
@@ -54,15 +63,16 @@ def retry(
     max_retry_after: float | timedelta = 60.0,
     jitter: float = 0.5,
     when: Callable[[Exception], bool] | None = None,
+    after_first: AfterFirst = "raise",
     scheduler: abc.SchedulerBase | None = None,
     random: Callable[[], float] = _random.random,
 ) -> Operator[ChatChunk, ChatChunk]:
     """
-    Subscribe again after a failure, as long as nothing visible was delivered.
+    Subscribe again after a failure.
 
-    Once thinking, content or a tool call was delivered, an error is passed on as it is, because a second beginning
-    would be worse. Chunks with nothing to see are held back until the answer begins, so the chunks that come out are
-    those of one attempt, all of them. Each attempt is a new subscription of the source, and so a new request.
+    Once thinking, content or a tool call was delivered, an error is passed on as it is, unless *after_first* allows the
+    answer to begin over. Chunks with nothing to see are held back until the answer begins, so the chunks that come out
+    are those of one attempt, all of them. Each attempt is a new subscription of the source, and so a new request.
 
     .. marbles::
 
@@ -86,6 +96,10 @@ def retry(
             connection, a timeout, a busy server (429, 503), a server's failure (500 and up) and a truncated answer;
             and False if the server's message speaks of a parser, since a tool call that the model wrote badly is
             mostly written badly again.
+        after_first: What to do once thinking, content or a tool call was delivered: "raise" passes the error on.
+            "restart" tries again: the first chunk of the new answer has `restart`, and every operator drops what came
+            before. What was delivered stands until then. `content()` and `thinking()` skip what the new answer repeats,
+            and raise `RestartedError` where it differs. Tools of a conversation in the source run again.
         scheduler: The clock of the waits, on which the next attempt is subscribed. The default is the subscriber's
             scheduler, or else the loop on which the stream lives.
         random: A function that returns the random number for `jitter`, from 0 to 1.
@@ -112,6 +126,7 @@ def retry(
     _check_number("factor", factor, 1, sys.float_info.max, "a number, 1 or more")
     _check_number("jitter", jitter, 0, 1, "a number from 0 to 1")
     check_predicate("when", when)
+    check_after_first(after_first)
     check_callable("random", random, "a function that returns a number from 0 to 1")
 
     def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
@@ -122,13 +137,15 @@ def retry(
         ) -> abc.DisposableBase:
             left, backoffs = attempts, _Backoffs(first_wait, factor, longest_wait)
 
-            def follow(error: Exception) -> Observable[ChatChunk] | None:
+            def follow(error: Exception, has_answered: bool) -> Following | None:
                 nonlocal left
                 left -= 1
-                if not left or not (when or _may_help)(error) or _asks_too_long(error, longest_asked):
+                if not left or (has_answered and after_first == "raise"):
+                    return None
+                if not (when or _may_help)(error) or _asks_too_long(error, longest_asked):
                     return None
                 wait = max(backoffs.next() * (1 - jitter * random()), _asked_by(error))
-                return _delayed(source, wait, given_clock(scheduler, scheduler_) or clock_of(None))
+                return Following(_delayed(source, wait, given_clock(scheduler, scheduler_) or clock_of(None)))
 
             tries = Attempts(observer, scheduler_, "attempt", follow)
             tries.begin(source)

@@ -176,7 +176,7 @@ class _Past(Generic[T]):
     def add(self, item: T) -> None:
         """Add an item at the end."""
         self._seen = None
-        if self._later and not self._tail and not _begins_apart(item):
+        if self._later and (_begins_over(item) or not (self._tail or _begins_apart(item))):
             self._add_up()
         self._tail.add(item)
 
@@ -210,6 +210,11 @@ class _Past(Generic[T]):
                 self._sum.extend(part)
         self._later.clear()
         self._tail = self._sum
+
+
+def _begins_over(item: object) -> bool:
+    """Return whether an item absorbs what came before it, batches included."""
+    return isinstance(item, ChatChunk) and item.restart is not None
 
 
 def _begins_apart(item: object) -> bool:

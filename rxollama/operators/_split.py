@@ -8,9 +8,8 @@ from typing import Literal
 
 from reactivex import Observable, abc
 
-from .._runtime import Operator, Sink, Stream, batch_path, chunks_of
+from .._runtime import Operator, Sink, Stream, batch_path, chunks_of, emit_and_end
 from ..messages import Batch, ChatChunk, ChatEvent, ChunkBatch, TextBatch, Value
-from ._ending import emit_and_end
 from ._event_builder import EventBuilder
 from ._share import share
 

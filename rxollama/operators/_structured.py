@@ -9,10 +9,9 @@ from typing import Any, TypeVar, overload
 from reactivex import Observable, abc
 
 from .._invalid_value import invalid_value
-from .._runtime import Operator, Stream, chunks_of
+from .._runtime import Operator, Stream, chunks_of, emit_and_end
 from .._schema import TypeReader
 from ..messages import ChatChunk, PartialJson
-from ._ending import emit_and_end
 from ._json_answer import JsonAnswer, JsonPath
 
 __all__ = ("elements", "parse", "partial_json")

@@ -11,10 +11,9 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._checks import check_seconds
 from .._invalid_value import invalid_value
-from .._runtime import Operator, Sink, Stream, batch_path, chunks_of
+from .._runtime import Operator, Sink, Stream, batch_path, chunks_of, is_answer
 from ..errors import StreamTimeoutError
 from ..messages import ChatChunk, ChunkBatch, ResponseBuilder
-from ._attempts import is_answer
 from ._timing.clock import Clock, clock_of, given_clock
 from ._timing.outlet import Outlet
 from ._timing.timer import EARLY, Timer

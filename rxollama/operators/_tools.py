@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from reactivex import Observable, abc
 
-from .._runtime import Operator, Sink, Stream, always_ready, chunks_of
+from .._runtime import Operator, Sink, Stream, always_ready, chunks_of, emit_and_end
 from ..messages import ChatChunk, MessageBoundary, ToolCall
-from ._ending import emit_and_end
 
 __all__ = ("gather_tool_calls", "tool_calls")
 

@@ -18,6 +18,7 @@ from rxollama.messages import (
     Finished,
     Function,
     Message,
+    Restarted,
     ThinkingDelta,
     ThinkingEnded,
     ThinkingStarted,
@@ -39,6 +40,7 @@ _EVENTS: list[ChatEvent] = [
     ToolReturned("get_time", "12:00", "call_1"),
     ToolProgressed("get_time", "winding the clock"),
     ToolFailed("get_time", "no clock"),
+    Restarted("ConnectionLostError: lost", 3, "message"),
     Finished(ChatResponse(message=Message.assistant("Yes"), done=True)),
 ]
 

@@ -10,8 +10,7 @@ import pytest
 from reactivex import abc
 from reactivex.observer import Observer
 
-from rxollama._runtime import end_failed, end_safely
-from rxollama.operators._ending import emit_and_end
+from rxollama._runtime import emit_and_end, end_failed, end_safely
 
 LOST = ConnectionError("lost")
 MINE = KeyError("mine")
