@@ -53,6 +53,8 @@ def _told(event: ChatEvent) -> str:
             return call.name
         case ToolReturned(name, content) | ToolFailed(name, content) | ToolProgressed(name, content):
             return f"{name}: {content}"
+        case Restarted(reason, attempt):
+            return f"attempt {attempt}: {reason}"
         case Finished(response):
             return response.message.content
         case _:
@@ -75,6 +77,7 @@ class TestEvents:
             "get_time: 12:00",
             "get_time: winding the clock",
             "get_time: no clock",
+            "attempt 3: ConnectionLostError: lost",
             "Yes",
         ]
 
