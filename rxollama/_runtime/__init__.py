@@ -14,6 +14,7 @@ from rxollama._runtime._batches import Absorb, Ready, Sink, always_ready, batch_
 from rxollama._runtime._chunks_of import chunks_of
 from rxollama._runtime._consume import aiterate, iterate, run
 from rxollama._runtime._end import emit_and_end, end_failed, end_safely
+from rxollama._runtime._expectation import Tell, WaitListener, listening, take_listener
 from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow
 from rxollama._runtime._loop import (
     Job,
@@ -46,6 +47,8 @@ __all__ = (
     "Stream",
     "Streams",
     "Subscription",
+    "Tell",
+    "WaitListener",
     "add_note",
     "aiterate",
     "always_ready",
@@ -62,6 +65,7 @@ __all__ = (
     "is_answer",
     "is_shutting_down",
     "iterate",
+    "listening",
     "never_collect",
     "report_error",
     "run",
@@ -70,4 +74,5 @@ __all__ = (
     "running",
     "start_jobs",
     "stream_loop",
+    "take_listener",
 )

@@ -17,13 +17,15 @@ class MeterReading(Value, frozen=True, kw_only=True, gc=False):
     """
     The state of a chat at one moment, as `meter()` reads it.
 
-    Durations are integer nanoseconds by the meter's clock, counted from its subscription. Rates are per second.
+    Durations are integer nanoseconds by the meter's clock, counted from its subscription. Rates are per second, and
+    `expected` is in seconds.
 
     The phases:
 
     - `waiting`: nothing of the answer is visible yet. Connecting, waiting for a free slot, loading the model and
       reading the prompt look the same from outside, since the server sends nothing meanwhile. `/api/ps` lists a model
-      as soon as loading begins. Afterwards `metrics.load_duration` distinguishes them.
+      as soon as loading begins. Afterwards `metrics.load_duration` distinguishes them. `expected` is an estimate from
+      answers of the same model; see `rxollama.client.WaitEstimates`.
     - `thinking`, `answering`: what the model generated last.
     - `calling_tools`: from a call to the last tool's result. If results do not say that they are done, to the next
       text of the model.
@@ -34,6 +36,8 @@ class MeterReading(Value, frozen=True, kw_only=True, gc=False):
         phase: The phase, as above.
         wall_duration: Since the subscription.
         phase_duration: Since the phase began.
+        expected: The seconds that are still expected until the first token; 0 once they have passed. None if this is
+            not known, and when nothing is waited for.
         time_to_first_token: Until the first thinking, content or tool call; None before it.
         gap_duration: Since the latest chunk. None while nothing is being generated: before the first token of a round,
             while tools run, and at the end.
@@ -59,6 +63,7 @@ class MeterReading(Value, frozen=True, kw_only=True, gc=False):
     phase: MeterPhase
     wall_duration: int = 0
     phase_duration: int = 0
+    expected: float | None = None
     time_to_first_token: int | None = None
     gap_duration: int | None = None
     longest_gap_duration: int | None = None

@@ -10,7 +10,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._checks import check_seconds
-from .._runtime import Operator, Sink, Stream, chunks_of
+from .._runtime import Operator, Sink, Stream, WaitListener, chunks_of, listening
 from ..messages import ChatChunk, ChunkBatch, MeterReading
 from ._meter_state import MeterState
 from ._timing.clock import Clock, clock_of, given_clock
@@ -26,10 +26,10 @@ def meter(
     """
     Measure a chat while it runs: its phase, its speed, its silences; see `MeterReading`.
 
-    A reading is emitted at once, at each change of phase, at the end of each further answer, and otherwise once per
-    interval, also while the server is silent. The last reading has the phase `done` or `failed` and counts everything
-    that came. Between two answers of one stream nothing is emitted. Use it beside the chat, over one request:
-    `answer = chat.pipe(share())`, then `answer.pipe(meter(0.5))`.
+    A reading is emitted at once, at each change of phase, at the end of each further answer, when the expected wait
+    becomes known or changes, and otherwise once per interval, also while the server is silent. The last reading has
+    the phase `done` or `failed` and counts everything that came. Between two answers of one stream nothing is emitted.
+    Use it beside the chat, over one request: `answer = chat.pipe(share())`, then `answer.pipe(meter(0.5))`.
 
     .. marbles::
 
@@ -72,7 +72,8 @@ def meter(
         ) -> abc.DisposableBase:
             running = _Meter(observer, interval, given_clock(scheduler, scheduler_) or clock_of(None))
             sink = Sink(running.on_next, running.on_error, running.on_completed, running.ready, running.absorb)
-            running.upstream.disposable = source.subscribe(sink, scheduler=scheduler_)
+            with listening(running.listener):
+                running.upstream.disposable = source.subscribe(sink, scheduler=scheduler_)
             running.begin()
             return Disposable(running.dispose)
 
@@ -101,6 +102,7 @@ class _Meter:
         self._ended = False
         self._outlet: Outlet[MeterReading] = Outlet(observer, self._leave)
         self.dispose = self._outlet.close
+        self.listener = WaitListener(self._expect)
         self.upstream = SingleAssignmentDisposable()
 
     def begin(self) -> None:
@@ -123,6 +125,14 @@ class _Meter:
     def on_completed(self) -> None:
         """Emit the last reading, then complete."""
         self._end(None)
+
+    def _expect(self, seconds: float | None) -> None:
+        """Emit a reading with an estimate, by way of the timer: the request that tells it must not see it fail."""
+        with self._lock:
+            if self._ended or not self._state.expect(seconds, self._now()):
+                return
+            self._read_at = -math.inf
+        self._arm(self._now())
 
     def _take(self, chunk: ChatChunk) -> None:
         with self._lock:
@@ -186,4 +196,5 @@ class _Meter:
         with self._lock:
             self._ended = True
         self._timer.put_off()
+        self.listener.close()
         self.upstream.dispose()

@@ -40,6 +40,7 @@ class MeterState:
         "_boundary",
         "_calls",
         "_content",
+        "_expected",
         "_failures",
         "_first",
         "_last",
@@ -70,6 +71,8 @@ class MeterState:
         # Whether a message of the model has something to see, and is not over.
         self._open = False
         self._metrics: Metrics | None = None
+        # The moment at which the first token is expected.
+        self._expected: float | None = None
 
     def goes_on(self, chunk: ChatChunk, now: float) -> bool:
         """
@@ -173,6 +176,14 @@ class MeterState:
                 self._first = _nanoseconds(now - self._began)
         return "calling_tools" if message.tool_calls else "answering" if message.content else "thinking"
 
+    def expect(self, seconds: float | None, now: float) -> bool:
+        """Set how long the first token is still expected to take, and return whether a reading shows it."""
+        if self.phase != "waiting":
+            # It comes too late, or is another request's, such as one that a tool sends.
+            return False
+        was, self._expected = self._expected, None if seconds is None else now + seconds
+        return self._expected != was
+
     def end(self, now: float, *, failed: bool) -> bool:
         """End, and return whether that changed the phase."""
         if self._open:
@@ -186,6 +197,7 @@ class MeterState:
         self._began, self._since = min(self._began, now), min(self._since, now)
         last = min(self._last, now)
         gap = now - last if self._open else None
+        expected = self._expected
         recent_chunks, recent_characters = self._pace.recently(self._mark(now))
         chunks, characters = self._pace.on_average(self._mark(last))
         metrics = self._metrics
@@ -195,6 +207,7 @@ class MeterState:
             phase=self.phase,
             wall_duration=_nanoseconds(now - self._began),
             phase_duration=_nanoseconds(now - self._since),
+            expected=None if expected is None else max(0.0, expected - now),
             time_to_first_token=self._first,
             gap_duration=None if gap is None else _nanoseconds(gap),
             longest_gap_duration=None if self._first is None else _nanoseconds(max(self._longest, gap or 0.0)),
@@ -222,7 +235,7 @@ class MeterState:
     def _enter(self, phase: MeterPhase, now: float) -> bool:
         if phase == self.phase:
             return False
-        self.phase, self._since = phase, now
+        self.phase, self._since, self._expected = phase, now, None
         return True
 
 
