@@ -12,6 +12,7 @@ import pytest
 
 from rxollama import errors
 from rxollama.errors import (
+    ContextTruncatedWarning,
     InvalidValueError,
     ReportedError,
     RunningLoopError,
@@ -94,7 +95,7 @@ def test_tree_is_drawn_as_it_is() -> None:
     assert real == _drawn()
 
 
-@pytest.mark.parametrize("kind", [*_ALL, SlowCallbackWarning])
+@pytest.mark.parametrize("kind", [*_ALL, ContextTruncatedWarning, SlowCallbackWarning])
 def test_class_is_documented_and_public(kind: type[Exception]) -> None:
     """Every class is public and has a docstring of its own with the version that added it."""
     assert ".. versionadded:: " in (vars(kind)["__doc__"] or "")
@@ -165,3 +166,4 @@ def test_kinds_that_python_knows() -> None:
     assert issubclass(RunningLoopError, RuntimeError)
     assert issubclass(UnsupportedRuntimeError, RuntimeError)
     assert issubclass(SlowCallbackWarning, RuntimeWarning)
+    assert issubclass(ContextTruncatedWarning, RuntimeWarning)

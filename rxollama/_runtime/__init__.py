@@ -30,6 +30,7 @@ from rxollama._runtime._loop import (
     stream_loop,
 )
 from rxollama._runtime._subscription import Streams, Subscription
+from rxollama._runtime._warn import warn
 from rxollama._runtime.stream import Operator, Stream
 
 __all__ = (
@@ -75,4 +76,5 @@ __all__ = (
     "start_jobs",
     "stream_loop",
     "take_listener",
+    "warn",
 )

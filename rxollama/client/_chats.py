@@ -18,6 +18,7 @@ from rxollama.messages import (
     Image,
     KeepAlive,
     Messages,
+    OnTruncated,
     Options,
     Think,
 )
@@ -50,6 +51,7 @@ class Chats(Endpoints):
         top_logprobs: int | None = None,
         truncate: bool | None = None,
         shift: bool | None = None,
+        on_truncated: OnTruncated | None = None,
         debug_render_only: bool | None = None,
     ) -> Stream[ChatChunk]:
         """
@@ -77,6 +79,9 @@ class Chats(Endpoints):
             top_logprobs: How many alternatives to return for each token, 0 to 20. It needs *logprobs*.
             truncate: Whether the server drops the oldest messages that do not fit into the context. None means True.
             shift: Whether the server drops old tokens to make room while it answers. Another value reloads the model.
+            on_truncated: What happens if the server cut the prompt to fit into the context: "warn" issues a
+                `ContextTruncatedWarning`, "raise" ends the stream with a `ContextTruncatedError` after the answer,
+                and "ignore" does nothing. It is not sent. None means "warn".
             debug_render_only: Whether to return the rendered prompt in `debug_info` instead of an answer.
 
         Returns:
@@ -104,6 +109,7 @@ class Chats(Endpoints):
                 top_logprobs=top_logprobs,
                 truncate=truncate,
                 shift=shift,
+                on_truncated=on_truncated,
                 debug_render_only=debug_render_only,
             )
         )
@@ -190,6 +196,7 @@ class Chats(Endpoints):
         top_logprobs: int | None = None,
         truncate: bool | None = None,
         shift: bool | None = None,
+        on_truncated: OnTruncated | None = None,
         debug_render_only: bool | None = None,
     ) -> Stream[ChatChunk]:
         """
@@ -218,6 +225,9 @@ class Chats(Endpoints):
             top_logprobs: How many alternatives to return for each token, 0 to 20. It needs *logprobs*.
             truncate: Whether the server cuts a prompt that does not fit into the context. None means True.
             shift: Whether the server drops old tokens to make room while it answers. Another value reloads the model.
+            on_truncated: What happens if the server cut the prompt to fit into the context: "warn" issues a
+                `ContextTruncatedWarning`, "raise" ends the stream with a `ContextTruncatedError` after the answer,
+                and "ignore" does nothing. It is not sent. None means "warn".
             debug_render_only: Whether to return the rendered prompt in `debug_info` instead of an answer.
 
         Returns:
@@ -249,6 +259,7 @@ class Chats(Endpoints):
                 top_logprobs=top_logprobs,
                 truncate=truncate,
                 shift=shift,
+                on_truncated=on_truncated,
                 debug_render_only=debug_render_only,
             )
         )

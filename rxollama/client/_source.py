@@ -9,7 +9,6 @@ nothing is read while one of them blocks. Such a callback is warned about, once 
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
@@ -20,7 +19,7 @@ import msgspec
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from rxollama._runtime import Sink, Stream, Streams, Subscription, batch_path, report_error
+from rxollama._runtime import Sink, Stream, Streams, Subscription, batch_path, warn
 from rxollama._wire import Decoder, status_error
 from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import Batch, ChatChunk, ChatResponse, ChunkBatch, ClientTiming, ResponseBuilder
@@ -167,7 +166,7 @@ class _Stream(Subscription[T]):
         held = monotonic() - began
         if held > _SLOW_SECONDS and not self._has_warned:
             self._has_warned = True
-            _warn(self._plan.name, held)
+            warn(_SLOW.format(name=self._plan.name, held=held), SlowCallbackWarning)
 
     def _emit_last(self, records: list[T] | Batch[T]) -> None:
         try:
@@ -193,14 +192,6 @@ class _Stream(Subscription[T]):
             if self._over:
                 return
             on_next(record)
-
-
-def _warn(name: str, held: float) -> None:
-    try:
-        warnings.warn(_SLOW.format(name=name, held=held), SlowCallbackWarning, stacklevel=1)
-    except SlowCallbackWarning as warning:
-        # Under `-W error` a warning is raised. It must not end the stream, whose callback was only slow.
-        report_error(str(warning), warning)
 
 
 _SLOW = (

@@ -29,6 +29,7 @@ All errors.
         ├── TooManyRoundsError    the model called tools in its last round: allow more rounds, or offer fewer tools
         ├── StructuredOutputError the answer is not JSON, or not of the requested type
         ├── RestartedError        the answer began over and differs: use `op.accumulate()` or `op.events()`
+        ├── ContextTruncatedError the server cut the prompt to the context window: raise num_ctx, or shorten the prompt
         ├── TruncatedError        the response ended before the answer was complete: a retry can help
         └── ProtocolError         the response is not Ollama's: check the address of the server
 
@@ -51,6 +52,8 @@ from rxollama.errors._stream_errors import (
     ClientClosedError,
     ConnectionFailedError,
     ConnectionLostError,
+    ContextTruncatedError,
+    ContextTruncatedWarning,
     EmptyStreamError,
     HttpClientError,
     ProtocolError,
@@ -80,6 +83,8 @@ __all__ = (
     "ClientClosedError",
     "ConnectionFailedError",
     "ConnectionLostError",
+    "ContextTruncatedError",
+    "ContextTruncatedWarning",
     "EmptyStreamError",
     "ForbiddenError",
     "HttpClientError",

@@ -11,6 +11,8 @@ __all__ = (
     "ClientClosedError",
     "ConnectionFailedError",
     "ConnectionLostError",
+    "ContextTruncatedError",
+    "ContextTruncatedWarning",
     "EmptyStreamError",
     "HttpClientError",
     "ProtocolError",
@@ -53,6 +55,14 @@ class EmptyStreamError(RxOllamaError):
 class SlowCallbackWarning(RuntimeWarning):
     """
     The warning of a callback that blocked the event loop, and with it every stream on that loop.
+
+    .. versionadded:: 0.1
+    """
+
+
+class ContextTruncatedWarning(RuntimeWarning):
+    """
+    The warning of a prompt that was longer than the context window, so that the model did not read all of it.
 
     .. versionadded:: 0.1
     """
@@ -189,6 +199,16 @@ class ReportedError(StreamError):
 class RestartedError(StreamError):
     """
     The error of a stream of texts or values that cannot be taken back, if the answer began over and came out otherwise.
+
+    .. versionadded:: 0.1
+    """
+
+
+class ContextTruncatedError(StreamError):
+    """
+    The error of a prompt that was longer than the context window, for `on_truncated="raise"`.
+
+    The server answers such a prompt without a notice. So the answer is complete, and *partial* holds all of it.
 
     .. versionadded:: 0.1
     """

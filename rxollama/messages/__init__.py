@@ -5,6 +5,7 @@ from rxollama.messages._backlog import Backlog, Latest, Queue, is_summable
 from rxollama.messages._batch import Batch, ChunkBatch, PlainRecord, TextBatch, text_chunk
 from rxollama.messages._catalog import Embeddings, ModelCard, ModelDetails, ModelEntry, Progress, RunningModel
 from rxollama.messages._chunk import ChatChunk, Logprob, TokenLogprob, metrics_of
+from rxollama.messages._context import ContextUse, context_use_of, fewest_tokens
 from rxollama.messages._events import (
     ChatEvent,
     ContentDelta,
@@ -33,6 +34,7 @@ from rxollama.messages._request import (
     Format,
     GenerateRequest,
     KeepAlive,
+    OnTruncated,
     Think,
     ToolSchemas,
 )
@@ -55,6 +57,7 @@ __all__ = (
     "ContentDelta",
     "ContentEnded",
     "ContentStarted",
+    "ContextUse",
     "Embeddings",
     "Finished",
     "Format",
@@ -74,6 +77,7 @@ __all__ = (
     "ModelDetails",
     "ModelEntry",
     "ModelOptions",
+    "OnTruncated",
     "Options",
     "PartialJson",
     "PlainRecord",
@@ -98,6 +102,8 @@ __all__ = (
     "ToolReturned",
     "ToolSchemas",
     "Value",
+    "context_use_of",
+    "fewest_tokens",
     "is_summable",
     "metrics_of",
     "partial_of",

@@ -19,6 +19,7 @@ class ClientTiming(Value, frozen=True, kw_only=True, gc=False):
         time_to_first_content: Until the first content; None before it.
         wall_duration: Until the last chunk.
         chunk_count: The number of chunks.
+        context_length: The context window in tokens, as far as the client knows it. It knows `num_ctx` of the request.
 
     .. versionadded:: 0.1
     """
@@ -28,6 +29,7 @@ class ClientTiming(Value, frozen=True, kw_only=True, gc=False):
     time_to_first_content: int | None = None
     wall_duration: int | None = None
     chunk_count: int = 0
+    context_length: int | None = None
 
 
 class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
@@ -50,6 +52,7 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
         time_to_first_content: As above.
         wall_duration: See `ClientTiming`.
         chunk_count: See `ClientTiming`.
+        context_length: See `ClientTiming`. In a sum of rounds it is the last one that is known.
         tool_result_count: The number of tool results, including failures.
         tool_failure_count: The number of tools that failed: unknown, wrong arguments, denied, too slow, or an error.
         rounds: The metrics of each round, if these are a sum.
@@ -96,6 +99,7 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
             time_to_first_content=self.time_to_first_content,
             wall_duration=_sum_known(walls),
             chunk_count=self.chunk_count + other.chunk_count,
+            context_length=self.context_length if other.context_length is None else other.context_length,
             total_duration=self.total_duration + other.total_duration,
             load_duration=self.load_duration + other.load_duration,
             prompt_eval_count=self.prompt_eval_count + other.prompt_eval_count,

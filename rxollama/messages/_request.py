@@ -16,6 +16,7 @@ from rxollama.messages._image import Image, encode_images
 from rxollama.messages._message import Message, Messages, read_messages
 from rxollama.messages._model_options import ModelOptions, Options, extra_options, known_options
 from rxollama.messages._request_checks import (
+    check_choice,
     check_format,
     check_think,
     check_tools,
@@ -24,7 +25,16 @@ from rxollama.messages._request_checks import (
 )
 from rxollama.messages._value import SupportsModelDump, Value, plain
 
-__all__ = ("ChatOptions", "ChatRequest", "Format", "GenerateRequest", "KeepAlive", "Think", "ToolSchemas")
+__all__ = (
+    "ChatOptions",
+    "ChatRequest",
+    "Format",
+    "GenerateRequest",
+    "KeepAlive",
+    "OnTruncated",
+    "Think",
+    "ToolSchemas",
+)
 
 Think: TypeAlias = 'bool | Literal["low", "medium", "high", "max"]'
 """Whether a model thinks before it answers, or how hard."""
@@ -39,6 +49,9 @@ How long a model stays loaded after the request.
 A number of seconds, a Go duration with units such as "5m", or a timedelta. 0 unloads the model at once, and a negative
 time keeps it loaded without a limit.
 """
+
+OnTruncated: TypeAlias = 'Literal["warn", "raise", "ignore"]'
+"""What happens if the server cut the prompt: a warning, an error after the answer, or nothing."""
 
 ToolSchemas: TypeAlias = "Iterable[Mapping[str, Any] | SupportsModelDump]"
 """Tools in Ollama's own shape, as dicts or as models of pydantic such as `ollama.Tool`."""
@@ -61,6 +74,7 @@ class ChatOptions(TypedDict, total=False):
     top_logprobs: int | None
     truncate: bool | None
     shift: bool | None
+    on_truncated: OnTruncated | None
 
 
 class _Request(Value, frozen=True, kw_only=True):
@@ -78,6 +92,8 @@ class _Request(Value, frozen=True, kw_only=True):
     logprobs: bool | None = None
     top_logprobs: int | None = None
     debug_render_only: bool | None = msgspec.field(default=None, name="_debug_render_only")
+    # The options under such names are the client's own. They are never sent.
+    on_truncated: OnTruncated | None = msgspec.field(default=None, name="(on_truncated)")
 
     def __post_init__(self) -> None:
         """Check the fields, and keep copies of what a caller could change."""
@@ -85,6 +101,7 @@ class _Request(Value, frozen=True, kw_only=True):
         check_flag("stream", self.stream, none=False)
         for flag in ("truncate", "shift", "logprobs", "debug_render_only"):
             check_flag(flag, getattr(self, flag))
+        check_choice("on_truncated", self.on_truncated, ("warn", "raise", "ignore"))
         check_think(self.think)
         check_top_logprobs(self.top_logprobs, self.logprobs)
         force_setattr(self, "format", check_format(self.format))
@@ -97,11 +114,12 @@ class _Request(Value, frozen=True, kw_only=True):
         Return the request as a dict that any JSON library can write.
 
         Returns:
-            The fields under Ollama's names, *extra* among the options. Fields that have their default are left out.
+            The fields under Ollama's names, *extra* among the options. Fields that have their default are left out,
+            and so are the client's own options, which are not sent.
 
         .. versionadded:: 0.1
         """
-        fields: dict[str, Any] = plain(self)
+        fields: dict[str, Any] = {name: value for name, value in plain(self).items() if not name.startswith("(")}
         if options := {**fields.pop("options", {}), **fields.pop("extra", {})}:
             fields["options"] = options
         return fields
@@ -127,6 +145,8 @@ class ChatRequest(_Request, frozen=True, kw_only=True):
         think: Whether the model thinks first, or how hard. None leaves it to the server: thinking models think.
         truncate: Whether the server drops the oldest messages that do not fit into the context.
         shift: Whether the server drops old tokens to make room while it answers. Another value reloads the model.
+        on_truncated: What happens if the server cut the prompt to fit into the context: "warn", "raise" or "ignore". It
+            is not sent. None means "warn".
         logprobs: Whether to return the log probability of each token.
         top_logprobs: How many alternatives to return for each token, 0 to 20. It needs *logprobs*.
         debug_render_only: Whether to return the rendered prompt instead of an answer.

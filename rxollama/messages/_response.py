@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from rxollama.messages._batch import Batch, ChunkBatch
 from rxollama.messages._chunk import ChatChunk, ChunkSum, Logprob, Mark, metrics_of
+from rxollama.messages._context import ContextUse, context_use_of
 from rxollama.messages._message import Message
 from rxollama.messages._metrics import ClientTiming, Metrics
 from rxollama.messages._restart import Restart
@@ -90,6 +91,11 @@ class ChatResponse:  # noqa: PLW1641 - Messages hold dicts, which have no hash e
     def logprobs(self) -> tuple[Logprob, ...]:
         """The log probabilities of the last message's tokens, if the request asked for them."""
         return self._spoken().logprobs
+
+    @property
+    def context(self) -> ContextUse | None:
+        """The use of the context window after the last round; None if nothing is known."""
+        return context_use_of(self.metrics)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse the change of a value."""

@@ -43,6 +43,7 @@ _RIGHT: list[tuple[str, Any]] = [
     *[("stream", flag) for flag in (True, False)],
     *[(name, flag) for name in ("truncate", "shift", "logprobs", "debug_render_only") for flag in (None, True, False)],
     *[("think", think) for think in (None, True, False, "low", "medium", "high", "max")],
+    *[("on_truncated", word) for word in (None, "warn", "raise", "ignore")],
     *[("format", shape) for shape in (None, "json", {}, {"type": "object"})],
     *[("keep_alive", wait) for wait in (None, 0, -1, 300, 1.5)],
     *[("keep_alive", wait) for wait in ("0", "-0", "5m", "1h30m", "-1m", "1.5h", ".5s", "5.s", "+2ms", "3µs", "3μs")],
@@ -63,6 +64,7 @@ _NO_NUMBERS: list[Any] = [True, [], float("nan"), float("inf"), float("-inf"), 1
 _WRONG: dict[tuple[str, str], list[Any]] = {
     ("model", "a model name"): ["", "  ", None, 1],
     ("stream", "a bool"): [None, 1, "yes"],
+    ("on_truncated", "'warn', 'raise' or 'ignore'"): [True, 0, "", "Warn", ["warn"]],
     ("truncate", "a bool"): [0, 1, "yes"],
     ("shift", "a bool"): [0, 1, "yes"],
     ("logprobs", "a bool"): [0, 1, "yes"],
