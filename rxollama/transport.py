@@ -11,14 +11,23 @@ import msgspec
 __all__ = ("DeliveringResponse", "Request", "Response", "Transport")
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     """
     An HTTP request, without the server that it goes to.
+
+    A stream sends one and the same object at each subscription, and again if it repeats a request that failed. So a
+    transport with several hosts can tell which of them has it already.
 
     Args:
         method: The HTTP method.
         path: The path from the server's root, such as `/api/chat`.
         body: The JSON body; None for a request without one.
+        model: The model that is asked for. Empty if the request is about none. A transport with several hosts chooses
+            by it, so that it need not parse the body.
+        prefixes: Returns a hash for each beginning of the conversation, from its first message to all of them. Two
+            requests with an equal hash begin alike, so that a server that answered one has the beginning in its cache.
+            None for a request without messages.
+        connect_timeout: The limit for connecting, in seconds. None leaves it to the transport.
 
     .. versionadded:: 0.1
     """
@@ -26,13 +35,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     body: bytes | None = msgspec.field(default=None)
+    model: str = ""
+    prefixes: Callable[[], tuple[int, ...]] | None = None
+    connect_timeout: float | None = None
 
 
 class Response(Protocol):
     """
     An HTTP response whose body is still arriving.
 
-    Iterating it yields the decoded body as it arrives, in pieces of any size.
+    Iterating it yields the decoded body as it arrives, in pieces of any size. A response of one host among several may
+    have a `host`, the base URL of that host as a str. Errors and metrics then name it.
 
     .. versionadded:: 0.1
     """

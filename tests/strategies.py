@@ -103,6 +103,7 @@ def timings() -> SearchStrategy[ClientTiming]:
         time_to_first_content=moments,
         wall_duration=moments,
         chunk_count=_COUNTS,
+        host=st.sampled_from(["", "http://one:11434", "http://two:11434"]),
     )
 
 

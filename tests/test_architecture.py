@@ -21,10 +21,10 @@ MAX_FUNCTION_LINES = 60
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_public", "testing", "_invalid_value", "_schema", "_checks", "messages", "errors", "transport"),
     ("_wire", "_runtime"),
-    ("operators", "tools", "_http"),
+    ("operators", "tools", "_http", "_hosts"),
     ("_tool_loop",),
     ("client",),
-    ("conversation",),
+    ("conversation", "pool"),
     ("", "cli", "__main__"),
 )
 RANKS = {name: (layer, place) for layer, row in enumerate(LAYERS) for place, name in enumerate(row)}
@@ -49,7 +49,7 @@ EDGES: dict[str, set[str]] = {
 
 # The default transport takes a third of the import time, so it is loaded when a client first connects. Few programs
 # ask for the version.
-IMPORTS_IN_FUNCTIONS = {("client", "rxollama._http"), ("", "importlib.metadata")}
+IMPORTS_IN_FUNCTIONS = {("_hosts", "rxollama._http"), ("", "importlib.metadata")}
 
 
 def modules() -> list[Path]:

@@ -372,6 +372,20 @@ class TestTimeouts:
         assert isinstance(failure, StreamTimeoutError)
         assert (failure.phase, "can be reached" in str(failure)) == ("connect", True)
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses instead")
+    def test_connect_of_one_request(self, full_port: int) -> None:
+        """A request may have a limit of its own for connecting."""
+        request = Request(method="GET", path="/api/version", connect_timeout=0.1)
+
+        async def main() -> None:
+            async with transport.open(request):
+                raise AssertionError
+
+        transport = HttpTransport(f"http://127.0.0.1:{full_port}", connect_seconds=600)
+        with contextlib.closing(transport), pytest.raises(StreamTimeoutError) as caught:
+            asyncio.run(main())
+        assert caught.value.phase == "connect"
+
     def test_pool(self, server: ScriptedOllama) -> None:
         """A given client whose connections are all in use is a timeout of connecting."""
         limits, timeout = httpx.Limits(max_connections=1), httpx.Timeout(None, pool=0.1)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, suppress
 import httpx
 
 from rxollama._http._connection import Take
-from rxollama._http._pool import direct_body
+from rxollama._http._connection_pool import direct_body
 from rxollama.errors import ProtocolError
 
 __all__ = ("HttpResponse",)

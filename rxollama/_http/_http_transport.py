@@ -17,10 +17,10 @@ from weakref import WeakSet, finalize
 
 import httpx
 
+from rxollama._http._connection_pool import ConnectionPool
 from rxollama._http._given_client import client_error, refused
 from rxollama._http._http_response import HttpResponse
 from rxollama._http._network_errors import FAULTS, failure
-from rxollama._http._pool import Pool
 from rxollama._http._proxy import proxy_transport
 from rxollama._http._request_body import large_body
 from rxollama._runtime import Job, never_collect, run_jobs, run_jobs_blocking, start_jobs
@@ -91,7 +91,8 @@ class HttpTransport:
         """Send a request; see `rxollama.transport.Transport`."""
         with self._translating("headers"):
             client = self._given or await self._client()
-            timeout = self._timeout if client.timeout == _HTTPX_DEFAULT else client.timeout
+            is_ours = self._given is None or client.timeout == _HTTPX_DEFAULT
+            timeout = self._timeout_for(request) if is_ours else client.timeout
             large = large_body(request.body)
             built = client.build_request(
                 request.method,
@@ -118,6 +119,10 @@ class HttpTransport:
             with suppress(*FAULTS):
                 await sent.aclose()
             await response.aclose()
+
+    def _timeout_for(self, request: Request) -> httpx.Timeout:
+        limit = request.connect_timeout
+        return self._timeout if limit is None else httpx.Timeout(None, connect=limit)
 
     def _headers_for(self, body: bytes | None) -> httpx.Headers:
         headers = self._headers
@@ -161,7 +166,7 @@ class HttpTransport:
         if transport is None:
             # Loading the certificates takes longer than all the rest, so it is done for https only.
             context = self._context() if self._base_url.startswith("https:") else None
-            transport = Pool(context, _KEEPALIVE_SECONDS)
+            transport = ConnectionPool(context, _KEEPALIVE_SECONDS)
         # Cookies of no domain are allowed. A proxy may set some, and one subscription must not change the next.
         cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
         return httpx.AsyncClient(transport=transport, timeout=self._timeout, cookies=cookies)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from rxollama._checks import check_count
+from rxollama._hosts import LazyTransport, base_url, header_fields, key_of
 from rxollama._invalid_value import invalid_value
 from rxollama._runtime import Stream, Streams
 from rxollama._wire import CHAT, GENERATE, MAX_LINE, Decoder, LineDecoder, encode_chat, encode_generate
-from rxollama.client._address import base_url
 from rxollama.client._chats import Chats
-from rxollama.client._lazy_transport import LazyTransport
-from rxollama.client._settings import check_http_client, check_transport, header_fields, key_of
+from rxollama.client._prefixes import prefix_hashes
+from rxollama.client._settings import check_http_client, check_transport
 from rxollama.client._source import RequestPlan, source
 from rxollama.messages import (
     ChatChunk,
@@ -105,7 +106,8 @@ class Ollama(Chats):
             kind, path, body = GENERATE, "/api/generate", encode_generate(request)
         else:
             raise invalid_value("request", request, "a ChatRequest or a GenerateRequest", show=False)
-        sent = Request(method="POST", path=path, body=body)
+        prefixes = partial(prefix_hashes, request.messages) if isinstance(request, ChatRequest) else None
+        sent = Request(method="POST", path=path, body=body, model=request.model, prefixes=prefixes)
         return self._observe(sent, lambda: LineDecoder(kind, max_line=self._max_line), request.model, ChatChunk)
 
     def _observe(

@@ -337,11 +337,11 @@ class Endpoints:
         model: str = "",
     ) -> Stream[T]:
         known = fields or {}
-        request = Request(method=method, path=path, body=encode(known) if known else None)
         asked = known.get("model", model)
+        request = Request(method=method, path=path, body=encode(known) if known else None, model=asked)
         return self._observe(request, lambda: BodyDecoder(read, max_line=self._max_line), asked)
 
     def _progress(self, path: str, fields: Mapping[str, Any]) -> Stream[Progress]:
         fields = {**fields, "model": check_name("model", fields["model"])}
-        request = Request(method="POST", path=path, body=encode(fields))
+        request = Request(method="POST", path=path, body=encode(fields), model=fields["model"])
         return self._observe(request, lambda: LineDecoder(PROGRESS, max_line=self._max_line), fields["model"], Progress)

@@ -19,8 +19,9 @@ import msgspec
 from reactivex import abc
 from reactivex.disposable import Disposable
 
+from rxollama._hosts import read_refusal
 from rxollama._runtime import Sink, Stream, Streams, Subscription, batch_path, warn
-from rxollama._wire import Decoder, status_error
+from rxollama._wire import Decoder
 from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import Batch, ChatChunk, ChatResponse, ChunkBatch, ClientTiming, ResponseBuilder
 from rxollama.transport import Request, Response, Transport
@@ -31,8 +32,6 @@ T = TypeVar("T")
 
 _SLOW_SECONDS = 0.25
 _LINGER_SECONDS = 1.0
-_REFUSAL_SECONDS = 5.0
-_REFUSAL_LENGTH = 1024 * 1024
 
 
 class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
@@ -95,7 +94,7 @@ class _Stream(Subscription[T]):
     def __init__(self, plan: RequestPlan[T], observer: abc.ObserverBase[T]) -> None:
         super().__init__(observer, plan.streams, plan.name)
         self._plan = plan
-        self._received = _Received()
+        self._received = _Received(plan.host)
         self._note: Callable[[Any], object] = self._received.add if plan.is_chat else _ignore
         self._has_warned = False
         self._on_next = observer.on_next
@@ -105,7 +104,7 @@ class _Stream(Subscription[T]):
     def _fill_in(self, error: StreamError) -> None:
         plan = self._plan
         error.model = error.model or plan.model
-        error.host = error.host or plan.host
+        error.host = error.host or self._received.host
         error.endpoint = error.endpoint or f"{plan.request.method} {plan.request.path}"
         if error.partial is None and plan.is_chat:
             error.partial = self._received.partial()
@@ -114,16 +113,19 @@ class _Stream(Subscription[T]):
         plan = self._plan
         self._received.begin()
         async with plan.transport.open(plan.request) as response:
+            # A transport with several hosts knows which of them answers.
+            self._received.host = getattr(response, "host", "") or plan.host
             if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-                raise status_error(response.status, response.headers, await _read_refusal(response))
+                raise await read_refusal(response)
             decoder = plan.decoder()
             body = await self._receive(response, decoder)
             if decoder.over:
                 await _read_rest(body)
             else:
                 self._emit_last(decoder.flush())
-        if decoder.failure is not None:
-            raise decoder.failure
+            if decoder.failure is not None:
+                # Within the `async with`, so that a transport with several hosts learns that this one failed.
+                raise decoder.failure
 
     async def _receive(self, response: Response, decoder: Decoder[T]) -> AsyncIterator[bytes]:
         """Emit the records of a body, until the decoder needs no more of it, and return the rest of the body."""
@@ -200,18 +202,6 @@ _SLOW = (
 )
 
 
-async def _read_refusal(response: Response) -> bytes:
-    """Read the body of a refusal within limits. The status counts even if the body breaks off."""
-    pieces: list[bytes] = []
-    with suppress(TimeoutError, StreamError):
-        async with asyncio.timeout(_REFUSAL_SECONDS):
-            async for data in response:
-                pieces.append(data)
-                if sum(map(len, pieces)) > _REFUSAL_LENGTH:
-                    break
-    return b"".join(pieces)
-
-
 async def _read_rest(body: AsyncIterator[bytes]) -> None:
     """
     Read the rest of the body, so that the connection can serve the next request.
@@ -225,11 +215,17 @@ async def _read_rest(body: AsyncIterator[bytes]) -> None:
 
 
 class _Received:
-    """The chunks that have arrived and their timing, for the last chunk and for errors."""
+    """
+    The chunks that have arrived and their timing, for the last chunk and for errors.
 
-    __slots__ = ("_began", "_builder", "_content", "_count", "_first", "_token")
+    Args:
+        host: The base URL of the host, as far as it is known before it answers.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_began", "_builder", "_content", "_count", "_first", "_token", "host")
+
+    def __init__(self, host: str) -> None:
+        self.host = host
         self._builder = ResponseBuilder()
         self._began = self._count = 0
         self._first: int | None = None
@@ -270,6 +266,7 @@ class _Received:
             time_to_first_content=self._content,
             wall_duration=perf_counter_ns() - self._began,
             chunk_count=self._count,
+            host=self.host,
         )
 
 

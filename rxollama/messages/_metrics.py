@@ -20,6 +20,7 @@ class ClientTiming(Value, frozen=True, kw_only=True, gc=False):
         wall_duration: Until the last chunk.
         chunk_count: The number of chunks.
         context_length: The context window in tokens, as far as the client knows it. It knows `num_ctx` of the request.
+        host: The base URL of the host that answered; empty if it is not known.
 
     .. versionadded:: 0.1
     """
@@ -30,6 +31,7 @@ class ClientTiming(Value, frozen=True, kw_only=True, gc=False):
     wall_duration: int | None = None
     chunk_count: int = 0
     context_length: int | None = None
+    host: str = ""
 
 
 class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
@@ -53,6 +55,7 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
         wall_duration: See `ClientTiming`.
         chunk_count: See `ClientTiming`.
         context_length: See `ClientTiming`. In a sum of rounds it is the last one that is known.
+        host: See `ClientTiming`. In a sum of rounds it is the last one's that is known.
         tool_result_count: The number of tool results, including failures.
         tool_failure_count: The number of tools that failed: unknown, wrong arguments, denied, too slow, or an error.
         rounds: The metrics of each round, if these are a sum.
@@ -100,6 +103,7 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
             wall_duration=_sum_known(walls),
             chunk_count=self.chunk_count + other.chunk_count,
             context_length=self.context_length if other.context_length is None else other.context_length,
+            host=other.host or self.host,
             total_duration=self.total_duration + other.total_duration,
             load_duration=self.load_duration + other.load_duration,
             prompt_eval_count=self.prompt_eval_count + other.prompt_eval_count,

@@ -393,6 +393,7 @@ class TestErrors:
         assert failure.partial.message.content == text_of(heard.items)
         assert not failure.partial.done
         assert failure.partial.metrics.chunk_count == len(heard.items)
+        assert failure.partial.metrics.host == server.url
         assert str(failure).endswith(("(model 'm', POST /api/chat)", f"(model 'm', POST {server.url}/api/chat)"))
         assert str(failure).count(server.url) == 1
 

@@ -88,6 +88,11 @@ class TestSum:
 
         assert (both, both) == (total.prompt_eval_cached_count, total.wall_duration)
 
+    @pytest.mark.parametrize(("one", "other", "last"), [("", "", ""), ("a", "", "a"), ("", "b", "b"), ("a", "b", "b")])
+    def test_host(self, one: str, other: str, last: str) -> None:
+        """The host of a sum is the last one that is known."""
+        assert last == (Metrics(host=one) + Metrics(host=other)).host
+
     @given(_METRICS, _METRICS, _METRICS)
     def test_is_associative(self, a: Metrics, b: Metrics, c: Metrics) -> None:
         """The grouping of a sum does not matter."""

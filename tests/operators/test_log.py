@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
+import msgspec
 import orjson
 import pytest
 import reactivex
@@ -369,6 +370,14 @@ def test_without_numbers() -> None:
     assert "tokens_per_second" not in end
     assert "time_to_first_chunk" not in end
     assert end["chunk_count"] == 1
+
+
+def test_host() -> None:
+    """The host that answered is in the last line, if it is known."""
+    ended = msgspec.structs.replace(DONE, client=ClientTiming(host="http://gpu-box:11434"))
+
+    assert "host" not in logged(YES, DONE).steady[-1]
+    assert logged(YES, ended).steady[-1]["host"] == "http://gpu-box:11434"
 
 
 def test_ids() -> None:

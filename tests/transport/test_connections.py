@@ -15,7 +15,7 @@ from heard import PATIENCE
 from http_cases import CHAT, LOOPS, VERSION, answer, body_of, read_request, run_on, serving
 
 from rxollama._http import HttpTransport
-from rxollama._http._pool import Pool
+from rxollama._http._connection_pool import ConnectionPool
 from rxollama.errors import ConnectionFailedError, ConnectionLostError, ProtocolError, StreamError
 from rxollama.transport import DeliveringResponse, Request, Response
 
@@ -217,7 +217,7 @@ def test_head(loop_name: str) -> None:
 
     async def main() -> None:
         server = Server(answer(b"")[:-2].replace(b"Content-Length: 0", b"Content-Length: 5") + b"\r\n", answer())
-        async with serving(server) as url, httpx.AsyncClient(transport=Pool(None, 60)) as client:
+        async with serving(server) as url, httpx.AsyncClient(transport=ConnectionPool(None, 60)) as client:
             assert (await client.head(url)).content == b""
             assert (await client.get(url)).content == b"Hello"
         assert server.connections == 1
@@ -245,7 +245,7 @@ def test_expiry(loop_name: str) -> None:
 
     async def main() -> None:
         server = Server(answer(), answer())
-        async with serving(server) as url, httpx.AsyncClient(transport=Pool(None, 0.01)) as client:
+        async with serving(server) as url, httpx.AsyncClient(transport=ConnectionPool(None, 0.01)) as client:
             await client.get(url)
             await server.left.wait()
             await client.get(url)
@@ -473,7 +473,10 @@ def test_about_to_close(loop_name: str, turns: int) -> None:
     """A connection that is about to close serves no request, at whatever turn of the loop it is asked for."""
 
     async def main() -> None:
-        async with serving(Server(answer(), answer())) as url, httpx.AsyncClient(transport=Pool(None, 0)) as client:
+        async with (
+            serving(Server(answer(), answer())) as url,
+            httpx.AsyncClient(transport=ConnectionPool(None, 0)) as client,
+        ):
             await client.get(url)
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -487,7 +490,7 @@ def test_closed_twice(loop_name: str) -> None:
 
     async def main() -> None:
         server = Server(answer(), answer())
-        async with serving(server) as url, httpx.AsyncClient(transport=Pool(None, 60)) as client:
+        async with serving(server) as url, httpx.AsyncClient(transport=ConnectionPool(None, 60)) as client:
             async with client.stream("GET", url) as response:
                 await response.aread()
             body = response.stream

@@ -22,7 +22,7 @@ from tls_cases import KEY as SERVER_KEY
 from rxollama import Ollama
 from rxollama import operators as op
 from rxollama._http import HttpTransport
-from rxollama._http._pool import Pool
+from rxollama._http._connection_pool import ConnectionPool
 from rxollama._runtime import background
 from rxollama._wire import status_error
 from rxollama.errors import ConnectionFailedError, StreamError
@@ -247,7 +247,7 @@ def test_a_timeout() -> None:
 @pytest.mark.parametrize("over", ["httpx", "our own"])
 def test_a_header_that_is_not_valid(over: str) -> None:
     """The error of a header that is not valid HTTP shows no key."""
-    transport = Pool(None, 60) if over == "our own" else None
+    transport = ConnectionPool(None, 60) if over == "our own" else None
     client = httpx.AsyncClient(headers={"x-key": f"{KEY}\n"}, transport=transport)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         failure = failure_of(f"http://127.0.0.1:{listener.getsockname()[1]}", client)

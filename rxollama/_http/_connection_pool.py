@@ -13,7 +13,7 @@ import httpx
 from rxollama._http._connection import Connection, Take
 from rxollama._http._dialing import dial
 
-__all__ = ("DirectBody", "Pool", "direct_body")
+__all__ = ("ConnectionPool", "DirectBody", "direct_body")
 
 _BODY = "rxollama_body"
 
@@ -26,7 +26,7 @@ def direct_body(response: httpx.Response) -> DirectBody | None:
     return body
 
 
-class Pool(httpx.AsyncBaseTransport):
+class ConnectionPool(httpx.AsyncBaseTransport):
     """
     A transport of httpx that keeps connections for the next requests.
 

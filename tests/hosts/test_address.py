@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rxollama.client._address import base_url
+from rxollama._hosts import base_url
 from rxollama.errors import InvalidValueError
 
 _HOSTS = [

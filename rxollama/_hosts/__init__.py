@@ -1,0 +1,8 @@
+"""A host: its address, its headers, its transport, and what it answers when it refuses."""
+
+from rxollama._hosts._address import base_url
+from rxollama._hosts._headers import header_fields, key_of
+from rxollama._hosts._lazy_transport import LazyTransport
+from rxollama._hosts._refusal import read_refusal
+
+__all__ = ("LazyTransport", "base_url", "header_fields", "key_of", "read_refusal")
