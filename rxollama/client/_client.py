@@ -13,6 +13,7 @@ from rxollama._invalid_value import invalid_value
 from rxollama._runtime import Stream, Streams
 from rxollama._wire import CHAT, GENERATE, MAX_LINE, Decoder, LineDecoder, encode_chat, encode_generate
 from rxollama.client._chats import Chats
+from rxollama.client._context_check import ContextCheck
 from rxollama.client._prefixes import prefix_hashes
 from rxollama.client._settings import check_http_client, check_transport
 from rxollama.client._source import RequestPlan, source
@@ -73,6 +74,7 @@ class Ollama(Chats):
         self._base_url = base_url(host)
         self._max_line = max_line
         self._streams = Streams()
+        self._windows: dict[tuple[str, str], int] = {}
         key = key_of(os.environ.get("OLLAMA_API_KEY", "") if api_key is None else api_key)
         self._default = LazyTransport(self._base_url, key, header_fields(headers), http_client)
         self._transport: Transport = transport or self._default
@@ -108,12 +110,21 @@ class Ollama(Chats):
             raise invalid_value("request", request, "a ChatRequest or a GenerateRequest", show=False)
         prefixes = partial(prefix_hashes, request.messages) if isinstance(request, ChatRequest) else None
         sent = Request(method="POST", path=path, body=body, model=request.model, prefixes=prefixes)
-        return self._observe(sent, lambda: LineDecoder(kind, max_line=self._max_line), request.model, ChatChunk)
+        context = ContextCheck(request, self._transport, self._windows)
+        return self._observe(
+            sent, lambda: LineDecoder(kind, max_line=self._max_line), request.model, ChatChunk, context
+        )
 
     def _observe(
-        self, request: Request, decoder: Callable[[], Decoder[T]], model: str, items: type[T] | None = None
+        self,
+        request: Request,
+        decoder: Callable[[], Decoder[T]],
+        model: str,
+        items: type[T] | None = None,
+        context: ContextCheck | None = None,
     ) -> Stream[T]:
-        return source(RequestPlan(self._transport, request, decoder, self._streams, model, self._host, items))
+        plan = RequestPlan(self._transport, request, decoder, self._streams, model, self._host, items, context)
+        return source(plan)
 
     def close(self) -> None:
         """

@@ -22,6 +22,7 @@ from reactivex.disposable import Disposable
 from rxollama._hosts import read_refusal
 from rxollama._runtime import Sink, Stream, Streams, Subscription, batch_path, warn
 from rxollama._wire import Decoder
+from rxollama.client._context_check import ContextCheck
 from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import Batch, ChatChunk, ChatResponse, ChunkBatch, ClientTiming, ResponseBuilder
 from rxollama.transport import Request, Response, Transport
@@ -46,6 +47,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
         model: The model, for errors and warnings.
         host: The base URL of the server, for errors. Empty if only the transport knows it.
         items: The type of the records, if known. Errors of a stream of chunks carry a partial response.
+        context: The check of a chat's answer against the context window.
     """
 
     transport: Transport
@@ -55,6 +57,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
     model: str
     host: str = ""
     items: type[T] | None = None
+    context: ContextCheck | None = None
 
     @property
     def is_chat(self) -> bool:
@@ -94,7 +97,7 @@ class _Stream(Subscription[T]):
     def __init__(self, plan: RequestPlan[T], observer: abc.ObserverBase[T]) -> None:
         super().__init__(observer, plan.streams, plan.name)
         self._plan = plan
-        self._received = _Received(plan.host)
+        self._received = _Received(plan.host, plan.context)
         self._note: Callable[[Any], object] = self._received.add if plan.is_chat else _ignore
         self._has_warned = False
         self._on_next = observer.on_next
@@ -126,6 +129,9 @@ class _Stream(Subscription[T]):
             if decoder.failure is not None:
                 # Within the `async with`, so that a transport with several hosts learns that this one failed.
                 raise decoder.failure
+        last = self._received.last
+        if plan.context is not None and last is not None:
+            await plan.context.run(last)
 
     async def _receive(self, response: Response, decoder: Decoder[T]) -> AsyncIterator[bytes]:
         """Emit the records of a body, until the decoder needs no more of it, and return the rest of the body."""
@@ -220,12 +226,15 @@ class _Received:
 
     Args:
         host: The base URL of the host, as far as it is known before it answers.
+        context: The check that knows the context window.
     """
 
-    __slots__ = ("_began", "_builder", "_content", "_count", "_first", "_token", "host")
+    __slots__ = ("_began", "_builder", "_content", "_context", "_count", "_first", "_token", "host", "last")
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, context: ContextCheck | None) -> None:
         self.host = host
+        self.last: ChatChunk | None = None
+        self._context = context
         self._builder = ResponseBuilder()
         self._began = self._count = 0
         self._first: int | None = None
@@ -244,7 +253,7 @@ class _Received:
             self._mark(chunks)
         # A batch has nothing but text.
         if isinstance(chunks, list) and chunks[-1].done:
-            chunks[-1] = msgspec.structs.replace(chunks[-1], client=self._timing())
+            self.last = chunks[-1] = msgspec.structs.replace(chunks[-1], client=self._timing())
 
     def partial(self) -> ChatResponse:
         """Return the response so far."""
@@ -267,6 +276,7 @@ class _Received:
             wall_duration=perf_counter_ns() - self._began,
             chunk_count=self._count,
             host=self.host,
+            context_length=None if self._context is None else self._context.window(self.host),
         )
 
 
