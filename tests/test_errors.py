@@ -14,6 +14,7 @@ from rxollama import errors
 from rxollama.errors import (
     ContextTruncatedWarning,
     InvalidValueError,
+    RepetitionError,
     ReportedError,
     RunningLoopError,
     RxOllamaError,
@@ -60,6 +61,8 @@ def _full(kind: type[RxOllamaError]) -> RxOllamaError:
         given |= {"detail": "no", "body": '{"error":"no"}'}
     if issubclass(kind, StreamTimeoutError):
         given |= {"phase": "gap"}
+    if issubclass(kind, RepetitionError):
+        given |= {"found_by": "stop_loops"}
     if issubclass(kind, ToolError):
         given |= {"call": _PARTIAL.message.tool_calls[0]}
     if issubclass(kind, InvalidValueError):

@@ -30,6 +30,7 @@ All errors.
         ├── StructuredOutputError the answer is not JSON, or not of the requested type
         ├── RestartedError        the answer began over and differs: use `op.accumulate()` or `op.events()`
         ├── ContextTruncatedError the server cut the prompt to the context window: raise num_ctx, or shorten the prompt
+        ├── RepetitionError       the answer repeats itself: change the options, or ask another model
         ├── TruncatedError        the response ended before the answer was complete: a retry can help
         └── ProtocolError         the response is not Ollama's: check the address of the server
 
@@ -57,6 +58,7 @@ from rxollama.errors._stream_errors import (
     EmptyStreamError,
     HttpClientError,
     ProtocolError,
+    RepetitionError,
     ReportedError,
     RestartedError,
     RunningLoopError,
@@ -91,6 +93,7 @@ __all__ = (
     "InvalidValueError",
     "NotFoundError",
     "ProtocolError",
+    "RepetitionError",
     "ReportedError",
     "RestartedError",
     "RunningLoopError",

@@ -16,6 +16,7 @@ __all__ = (
     "EmptyStreamError",
     "HttpClientError",
     "ProtocolError",
+    "RepetitionError",
     "ReportedError",
     "RequestFields",
     "RestartedError",
@@ -228,3 +229,24 @@ class ProtocolError(StreamError):
 
     .. versionadded:: 0.1
     """
+
+
+class RepetitionError(StreamError):
+    """
+    The error of an answer that repeats itself.
+
+    The same request mostly repeats itself again, so `retry` passes this error on.
+
+    Args:
+        message: As in `StreamError`. It does not quote the answer.
+        found_by: The finder: "server" for the server's own guard, or "stop_loops" for the operator.
+        request: As in `StreamTimeoutError`.
+
+    .. versionadded:: 0.1
+    """
+
+    found_by: str
+
+    def __init__(self, message: str, *, found_by: str = "server", **request: Unpack[RequestFields]) -> None:
+        super().__init__(message, **request)
+        self.found_by = found_by

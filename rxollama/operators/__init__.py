@@ -17,6 +17,7 @@ from ._reduce import accumulate, collect
 from ._retry import retry
 from ._share import share
 from ._split import content, events, split, thinking
+from ._stop_loops import stop_loops
 from ._structured import elements, parse, partial_json
 from ._timeouts import timeouts
 from ._tools import gather_tool_calls, tool_calls
@@ -42,6 +43,7 @@ __all__ = (
     "retry",
     "share",
     "split",
+    "stop_loops",
     "thinking",
     "throttle",
     "timeouts",

@@ -21,6 +21,7 @@ from rxollama.messages import ChatChunk, ContentEnded, Function, Message, ToolCa
 from rxollama.operators._extract import extract_thinking
 from rxollama.operators._reduce import accumulate, collect
 from rxollama.operators._split import content, events, thinking
+from rxollama.operators._stop_loops import stop_loops
 from rxollama.operators._tools import gather_tool_calls, tool_calls
 
 Maker: TypeAlias = Callable[[], Operator[ChatChunk, Any]]
@@ -32,6 +33,7 @@ OPERATORS: list[Maker] = [
     events,
     extract_thinking,
     gather_tool_calls,
+    stop_loops,
     thinking,
     tool_calls,
 ]

@@ -46,6 +46,7 @@ OPERATORS: dict[str, Maker] = {
     "parse()": lambda: op.parse(Row),
     "partial_json()": op.partial_json,
     "retry()": op.retry,
+    "stop_loops()": op.stop_loops,
     "thinking()": op.thinking,
     "tool_calls()": op.tool_calls,
 }
