@@ -29,6 +29,7 @@ from rxollama._runtime._loop import (
     start_jobs,
     stream_loop,
 )
+from rxollama._runtime._replace_file import replace_file
 from rxollama._runtime._subscription import Streams, Subscription
 from rxollama._runtime._warn import warn
 from rxollama._runtime.stream import Operator, Stream
@@ -68,6 +69,7 @@ __all__ = (
     "iterate",
     "listening",
     "never_collect",
+    "replace_file",
     "report_error",
     "run",
     "run_jobs",

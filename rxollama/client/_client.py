@@ -11,12 +11,24 @@ from rxollama._checks import check_count
 from rxollama._hosts import LazyTransport, base_url, header_fields, key_of
 from rxollama._invalid_value import invalid_value
 from rxollama._runtime import Stream, Streams
-from rxollama._wire import CHAT, GENERATE, MAX_LINE, Decoder, LineDecoder, encode_chat, encode_generate
+from rxollama._wire import (
+    CHAT,
+    GENERATE,
+    MAX_LINE,
+    BodyDecoder,
+    Decoder,
+    LineDecoder,
+    encode_chat,
+    encode_generate,
+    read_running,
+)
 from rxollama.client._chats import Chats
 from rxollama.client._context_check import ContextCheck
 from rxollama.client._prefixes import prefix_hashes
-from rxollama.client._settings import check_http_client, check_transport
+from rxollama.client._settings import check_estimates, check_http_client, check_transport
 from rxollama.client._source import RequestPlan, source
+from rxollama.client._wait_estimates import WaitEstimates
+from rxollama.client._waits import Waits
 from rxollama.messages import (
     ChatChunk,
     ChatRequest,
@@ -49,6 +61,7 @@ class Ollama(Chats):
         http_client: An `httpx.AsyncClient` to use for requests. It is never closed here.
         transport: Something else that carries requests. It replaces *headers*, *api_key* and *http_client*.
         max_line: The size limit of a record, in bytes.
+        wait_estimates: Where this client keeps how long first tokens took, for `op.meter`. None makes a new memory.
 
     Raises:
         InvalidValueError: If an argument is wrong.
@@ -65,6 +78,7 @@ class Ollama(Chats):
         http_client: AsyncClient | None = None,
         transport: Transport | None = None,
         max_line: int = MAX_LINE,
+        wait_estimates: WaitEstimates | None = None,
     ) -> None:
         check_http_client(http_client)
         check_transport(transport)
@@ -80,6 +94,14 @@ class Ollama(Chats):
         self._transport: Transport = transport or self._default
         # A transport of the caller's may lead anywhere: its host is known only if the caller names it.
         self._host = self._base_url if transport is None or host is not None else ""
+        self._estimates = WaitEstimates() if wait_estimates is None else check_estimates(wait_estimates)
+        # Without this client in it, which would then be a part of a cycle.
+        running = self._observe(
+            Request(method="GET", path="/api/ps"), lambda: BodyDecoder(read_running, max_line=max_line), ""
+        )
+        # A transport to several hosts may ask another one.
+        has_one_host = getattr(transport, "after_break", None) is None
+        self._waits = Waits(self._estimates.book, self._host, running if has_one_host else None)
 
     @property
     def base_url(self) -> str:
@@ -123,7 +145,8 @@ class Ollama(Chats):
         items: type[T] | None = None,
         context: ContextCheck | None = None,
     ) -> Stream[T]:
-        plan = RequestPlan(self._transport, request, decoder, self._streams, model, self._host, items, context)
+        waits = self._waits if items is ChatChunk else None
+        plan = RequestPlan(self._transport, request, decoder, self._streams, model, self._host, items, context, waits)
         return source(plan)
 
     def close(self) -> None:
@@ -134,11 +157,13 @@ class Ollama(Chats):
         """
         self._streams.close()
         self._default.close()
+        self._estimates.close()
 
     async def aclose(self) -> None:
         """End every stream of this client with `ClientClosedError`, and close its connections."""
         await self._streams.aclose()
         await self._default.aclose()
+        await self._estimates.aclose()
 
     def __enter__(self) -> Self:
         """Return itself."""

@@ -7,8 +7,9 @@ from inspect import iscoroutinefunction
 
 from rxollama._checks import check_several, check_text, is_mapping
 from rxollama._invalid_value import invalid_value
+from rxollama.client._wait_estimates import WaitEstimates
 
-__all__ = ("check_http_client", "check_transport", "digests", "texts")
+__all__ = ("check_estimates", "check_http_client", "check_transport", "digests", "texts")
 
 
 def check_http_client(client: object) -> None:
@@ -21,6 +22,13 @@ def check_transport(transport: object) -> None:
     """Refuse anything but a transport or None."""
     if transport is not None and not callable(getattr(transport, "open", None)):
         raise invalid_value("transport", transport, "a rxollama.transport.Transport", show=False)
+
+
+def check_estimates(estimates: object) -> WaitEstimates:
+    """Return the memory of waits, or refuse anything else."""
+    if not isinstance(estimates, WaitEstimates):
+        raise invalid_value("wait_estimates", estimates, "a WaitEstimates", show=False)
+    return estimates
 
 
 def texts(field: str, given: str | Iterable[str]) -> str | tuple[str, ...]:

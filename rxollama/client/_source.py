@@ -23,6 +23,7 @@ from rxollama._hosts import read_refusal
 from rxollama._runtime import Sink, Stream, Streams, Subscription, batch_path, warn
 from rxollama._wire import Decoder
 from rxollama.client._context_check import ContextCheck
+from rxollama.client._waits import Waits
 from rxollama.errors import SlowCallbackWarning, StreamError
 from rxollama.messages import Batch, ChatChunk, ChatResponse, ChunkBatch, ClientTiming, ResponseBuilder
 from rxollama.transport import Request, Response, Transport
@@ -48,6 +49,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
         host: The base URL of the server, for errors. Empty if only the transport knows it.
         items: The type of the records, if known. Errors of a stream of chunks carry a partial response.
         context: The check of a chat's answer against the context window.
+        waits: What is known of the waits for first tokens; None if there are none.
     """
 
     transport: Transport
@@ -58,6 +60,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
     host: str = ""
     items: type[T] | None = None
     context: ContextCheck | None = None
+    waits: Waits | None = None
 
     @property
     def is_chat(self) -> bool:
@@ -114,6 +117,14 @@ class _Stream(Subscription[T]):
 
     async def _stream(self) -> None:
         plan = self._plan
+        wait = None if plan.waits is None else plan.waits.begin(plan.model, plan.request.body or b"")
+        try:
+            await self._exchange(plan)
+        finally:
+            if wait is not None:
+                wait.end(self._received.last)
+
+    async def _exchange(self, plan: RequestPlan[T]) -> None:
         self._received.begin()
         async with plan.transport.open(plan.request) as response:
             # A transport with several hosts knows which of them answers.

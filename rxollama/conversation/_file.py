@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias, cast
@@ -16,6 +12,7 @@ from typing import Any, Literal, NoReturn, TypeAlias, cast
 import msgspec
 
 from rxollama._invalid_value import InvalidValueError, invalid_value
+from rxollama._runtime import replace_file
 from rxollama.conversation._turn import Turn
 from rxollama.messages import ChatOptions, ChatRequest, Message, Metrics, read_messages
 
@@ -25,10 +22,6 @@ _NO_METRICS = Metrics()
 _WRITABLE = "values that JSON can hold, with valid Unicode text"
 _WHOLE_FILE = "a file that save() wrote"
 _PATH = "the path of a file, as a str or a PathLike of str"
-
-_TEMPORARY = ".tmp"
-# An hour. See `_remove_stale`.
-_STALE_SECONDS = 3600.0
 
 
 class SavedConversation(msgspec.Struct, frozen=True):
@@ -99,7 +92,7 @@ def write(path: str | PathLike[str], saved: SavedConversation) -> None:
         raise invalid_value("path", path, _PATH) from None
     if is_file:
         # The file that a link leads to is replaced, not the link.
-        _replace(Path(os.path.realpath(given)), content)
+        replace_file(Path(os.path.realpath(given)), content)
     else:
         given.write_bytes(content)
 
@@ -109,47 +102,6 @@ def _path_of(path: object) -> Path:
         return Path(cast("str", path))
     except TypeError:
         raise invalid_value("path", path, _PATH) from None
-
-
-def _replace(target: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=_TEMPORARY, dir=target.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-            now = os.fstat(descriptor).st_mtime
-        with suppress(FileNotFoundError):
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    # The file is saved. A stale one that cannot be removed is not a reason to fail.
-    with suppress(OSError):
-        _remove_stale(target, now)
-
-
-def _remove_stale(target: Path, now: float) -> None:
-    """
-    Remove the temporary files that killed processes left beside a target.
-
-    The law: a temporary file of this very target is stale if it was last written an hour before the save that has just
-    ended. Both times are from the file system's clock, so that the clocks of several machines do not matter. A save
-    takes seconds, so another process that saves at this moment keeps its file. If that process slept for an hour in
-    the middle of its save, its rename fails with an `OSError`, and the target still is one whole file.
-    A lock on the file would be exact, but is not available on every platform and network file system. The id of a
-    process in the name says nothing on another machine or in another container.
-    """
-    ours = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(_TEMPORARY)}")
-    with os.scandir(target.parent) as entries:
-        for entry in entries:
-            if ours.fullmatch(entry.name):
-                # Another process may remove it first.
-                with suppress(OSError):
-                    if entry.stat(follow_symlinks=False).st_mtime < now - _STALE_SECONDS:
-                        Path(entry.path).unlink()
 
 
 def _lines(saved: SavedConversation) -> Iterator[bytes]:
