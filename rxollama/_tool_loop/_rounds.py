@@ -14,7 +14,7 @@ from rxollama._runtime import Sink, Stream, Streams, Subscription, batch_path, c
 from rxollama._tool_loop._decision import was_cancelled
 from rxollama._tool_loop._options import ToolLoopOptions
 from rxollama._tool_loop._tool_call import ToolRunner
-from rxollama.errors import InvalidValueError, StreamError, TooManyRoundsError
+from rxollama.errors import ContextTruncatedError, InvalidValueError, StreamError, TooManyRoundsError
 from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ChunkBatch, ResponseBuilder, ToolCall
 
 __all__ = ("converse",)
@@ -78,11 +78,14 @@ class ToolLoop(Subscription[ChatChunk]):
         error.host = error.host or self._host
         error.endpoint = error.endpoint or "POST /api/chat"
         response = self._builder.snapshot()
-        # It is not complete, whichever message came last.
+        # It is not complete, whichever message came last, unless the error is only about what the model read.
+        is_whole = isinstance(error, ContextTruncatedError) and response.done and not response.message.tool_calls
         error.partial = ChatResponse(
             message=response.message,
             messages=response.messages,
             metrics=response.metrics,
+            done=is_whole,
+            done_reason=response.done_reason if is_whole else "",
             model=response.model,
             logprobs=response.logprobs,
         )

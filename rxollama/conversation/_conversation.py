@@ -15,9 +15,10 @@ from reactivex.disposable import Disposable
 
 from rxollama._checks import check_text
 from rxollama._invalid_value import invalid_value
-from rxollama._runtime import Stream
+from rxollama._runtime import Stream, end_safely
 from rxollama._tool_loop import ConverseOptions
 from rxollama.client import Ollama
+from rxollama.conversation._context_watch import ContextWatch, TurnCheck
 from rxollama.conversation._file import SavedConversation, read, write
 from rxollama.conversation._limits import Limits
 from rxollama.conversation._turn import Turn, build_turn, split_into_turns
@@ -122,6 +123,7 @@ class Conversation:
         self._keep_unfinished = keep_unfinished
         schemas = [tool.schema for tool in known]
         self._limits = Limits(max_messages, max_tokens, always=self._system, tools=schemas)
+        self._watch = ContextWatch(request, tools=schemas, has_through=options.get("through") is not None)
         self._lock = threading.Lock()
         self._turns = split_into_turns(_without_system(read_messages(messages)))
 
@@ -167,7 +169,9 @@ class Conversation:
 
         Raises:
             InvalidValueError: At this call, if an argument is wrong.
-            StreamError: In the stream, as with `Ollama.converse`.
+            StreamError: In the stream, as with `Ollama.converse`. With `on_truncated="raise"` it is a
+                `ContextTruncatedError` before anything is sent, if the prompt will not fit into the context window, and
+                after the whole answer, if the server left out older messages.
 
         .. versionadded:: 0.1
         """
@@ -178,17 +182,26 @@ class Conversation:
         ) -> abc.DisposableBase:
             turns, estimated = self._limits.select(self._turns, message)
             history = (earlier for turn in turns for earlier in turn.messages)
-            subscription = TurnSubscription(observer, partial(self._add_turn, message, estimated))
-            subscription.subscribe(self._converse((*self._system, *history, message)), scheduler)
+            messages = (*self._system, *history, message)
+            check = TurnCheck(self._watch, messages)
+            if (error := check.begin()) is not None:
+                end_safely(observer, error, name=repr(self))
+                return Disposable()
+            add_turn = partial(self._add_turn, message, estimated, check)
+            subscription = TurnSubscription(observer, add_turn, check.end)
+            subscription.subscribe(self._converse(messages), scheduler)
             return Disposable(subscription.dispose)
 
         return Stream(subscribe, items=ChatChunk, deltas=True)
 
-    def _add_turn(self, prompt: Message, estimated: int, response: ChatResponse, completed: bool) -> None:
+    def _add_turn(
+        self, prompt: Message, estimated: int, check: TurnCheck, response: ChatResponse, completed: bool
+    ) -> None:
         # A stream that `through` ended early has completed, and so its turn is kept without *keep_unfinished*.
         turn = build_turn(prompt, response, unfinished=completed or self._keep_unfinished)
         first_round = (response.metrics.rounds or (response.metrics,))[0]
         self._limits.calibrate(estimated, first_round.prompt_eval_count)
+        check.learn(response)
         if turn is not None:
             with self._lock:
                 self._turns = (*self._turns, turn)
@@ -204,6 +217,7 @@ class Conversation:
         """
         other = copy.copy(self)
         other._limits = copy.copy(self._limits)  # noqa: SLF001 - An object of this class.
+        other._watch = copy.copy(self._watch)  # noqa: SLF001 - An object of this class.
         other._lock = threading.Lock()  # noqa: SLF001 - An object of this class.
         return other
 

@@ -10,12 +10,16 @@ from reactivex.disposable import SingleAssignmentDisposable
 
 from rxollama._runtime import Sink, batch_path
 from rxollama.conversation._turn import is_whole
+from rxollama.errors import StreamError
 from rxollama.messages import ChatChunk, ChatResponse, ChunkBatch, ResponseBuilder
 
-__all__ = ("AddTurn", "TurnSubscription")
+__all__ = ("AddTurn", "EndTurn", "TurnSubscription")
 
 AddTurn = Callable[[ChatResponse, bool], None]
 """Adds an answer to the history. The flag is whether the stream completed."""
+
+EndTurn = Callable[[], StreamError | None]
+"""Is called before the completion is passed on. It may return an error to end with instead."""
 
 
 # The law: *add_turn* is called at most once, and before anybody can see that the answer is over. So it is called before
@@ -29,12 +33,14 @@ class TurnSubscription:
     Args:
         observer: The subscriber.
         add_turn: A function that adds the answer to the history. It is not called if no chunk arrived.
+        end_turn: A function that may turn the completion into an error.
     """
 
-    def __init__(self, observer: abc.ObserverBase[ChatChunk], add_turn: AddTurn) -> None:
+    def __init__(self, observer: abc.ObserverBase[ChatChunk], add_turn: AddTurn, end_turn: EndTurn) -> None:
         self._observer = observer
         self._ready_below, self._absorb_below = batch_path(observer)
         self._add_turn = add_turn
+        self._end_turn = end_turn
         self._lock = threading.Lock()
         self._builder: ResponseBuilder | None = ResponseBuilder()
         self._has_begun = False
@@ -74,7 +80,11 @@ class TurnSubscription:
 
     def _on_completed(self) -> None:
         self._finish(completed=True)
-        self._observer.on_completed()
+        error = self._end_turn()
+        if error is None:
+            self._observer.on_completed()
+        else:
+            self._observer.on_error(error)
 
     def _finish(self, *, completed: bool) -> None:
         with self._lock:
