@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from time import monotonic
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, cast
 
 import msgspec
 
@@ -170,9 +170,13 @@ class WaitEstimates:
 
 
 def _path_of(path: object) -> Path:
-    if isinstance(path, (str, PathLike)) and isinstance(text := os.fspath(path), str) and text and "\0" not in text:
-        return Path(text)
-    raise invalid_value("path", path, "the path of a file, as a str or a PathLike of str")
+    try:
+        found = Path(cast("str", path))
+    except TypeError:
+        found = None
+    if path == "" or found is None or "\0" in str(found):
+        raise invalid_value("path", path, "the path of a file, as a str or a PathLike of str", show=False)
+    return found
 
 
 def _read(path: Path) -> dict[Key, LearnedWait]:

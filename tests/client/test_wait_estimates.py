@@ -27,7 +27,7 @@ Start = Callable[..., Program]
 
 HOST = "http://gpu:11434"
 SECOND = 1_000_000_000
-WHOLE = {"rxollama": "wait estimates", "version": 1, "waits": []}
+WHOLE: dict[str, Any] = {"rxollama": "wait estimates", "version": 1, "waits": []}
 SENT = read_sent(encode_chat(ChatRequest(model="m", messages="A secret.")))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,7 +58,7 @@ class Asked:
             return self._waits.begin(model, sent)
 
     @contextmanager
-    def asked(self, sent: bytes, model: str = "m") -> Iterator[None]:
+    def asked(self, sent: bytes, model: str = "m") -> Generator[None]:
         """Begin a request, and let it break off."""
         wait = self.begin(sent, model)
         yield

@@ -88,14 +88,39 @@ def anything(_: MeterReading) -> bool:
     return True
 
 
+def same_stream(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+    """Return a stream as it is."""
+    return source
+
+
+def same(chunk: ChatChunk) -> ChatChunk:
+    """Return a chunk as it is."""
+    return chunk
+
+
+def is_chunk(_: ChatChunk) -> bool:
+    """Return True."""
+    return True
+
+
+def foreign(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+    """Let a stream pass operators of reactivex."""
+    return source.pipe(rx.map(same), rx.share(), rx.filter(is_chunk))
+
+
+def several(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+    """Let a stream pass operators of both."""
+    return foreign(source.pipe(op.retry(2), op.log(Quiet()), op.share()))
+
+
 PATHS: dict[str, Callable[[Observable[ChatChunk]], Observable[ChatChunk]]] = {
-    "direct": lambda source: source,
+    "direct": same_stream,
     "log": op.log(Quiet()),
     "share": op.share(),
     "retry": op.retry(2),
     "timeouts": op.timeouts(first_chunk=PATIENCE),
-    "foreign": lambda source: source.pipe(rx.map(lambda chunk: chunk), rx.share(), rx.do_action(lambda _: None)),
-    "all": lambda source: source.pipe(op.retry(2), op.log(Quiet()), op.share(), rx.filter(lambda _: True)),
+    "foreign": foreign,
+    "several": several,
 }
 
 

@@ -29,8 +29,8 @@ def test_within() -> None:
     with listening(waiting.listener):
         found = take_listener()
         assert found is waiting.listener
-        found.tell(3.0)
-    found.tell(None)
+    for seconds in (3.0, None):
+        waiting.listener.tell(seconds)
 
     assert waiting.told == [3.0, None]
     assert take_listener() is None
