@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from rxollama._wire import status_error
-from rxollama.errors import StatusError, StreamError
+from rxollama._wire import refusal
+from rxollama.errors import StreamError
 from rxollama.transport import Response
 
 __all__ = ("read_refusal",)
@@ -15,7 +15,7 @@ _SECONDS = 5.0
 _LENGTH = 1024 * 1024
 
 
-async def read_refusal(response: Response) -> StatusError:
+async def read_refusal(response: Response) -> StreamError:
     """
     Read the body of a refusal within limits, and return the error that it stands for.
 
@@ -32,4 +32,4 @@ async def read_refusal(response: Response) -> StatusError:
                 pieces.append(data)
                 if sum(map(len, pieces)) > _LENGTH:
                     break
-    return status_error(response.status, response.headers, b"".join(pieces))
+    return refusal(response.status, response.headers, b"".join(pieces))

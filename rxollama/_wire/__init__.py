@@ -19,7 +19,7 @@ from rxollama._wire._records import (
     read_version,
 )
 from rxollama._wire._requests import encode, encode_chat, encode_generate
-from rxollama._wire._server_errors import status_error
+from rxollama._wire._server_errors import refusal, status_error
 
 __all__ = (
     "CHAT",
@@ -38,5 +38,6 @@ __all__ = (
     "read_nothing",
     "read_running",
     "read_version",
+    "refusal",
     "status_error",
 )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from rxollama._wire._records import ERROR, Kind, read_leniently
-from rxollama._wire._server_errors import too_long, truncated
+from rxollama._wire._repetition import PIECES, ends_in_repetition
+from rxollama._wire._server_errors import repeated, too_long, truncated
 from rxollama.errors import StreamError
 from rxollama.messages import Batch
 
@@ -86,6 +88,7 @@ class LineDecoder(_Buffer, Generic[R]):
         self._kind = kind
         self._read_plain = kind.read_plain or _read_nothing
         self._is_spaced = False
+        self._reads: deque[Iterable[R]] = deque(maxlen=PIECES)
 
     def feed(self, data: bytes) -> list[R] | Batch[R]:
         """
@@ -111,6 +114,11 @@ class LineDecoder(_Buffer, Generic[R]):
             records = self._read_slowly(block)
         if end + 1 < len(data) and not self.over:
             self._keep(data[end + 1 :])
+        if records:
+            # Once per read, not per record. They are looked at only if the answer ends too early.
+            if len(records) >= PIECES:
+                self._reads.clear()
+            self._reads.append(records)
         return records
 
     def flush(self) -> list[R] | Batch[R]:
@@ -122,9 +130,19 @@ class LineDecoder(_Buffer, Generic[R]):
         """
         rest = self._taken()
         records = self._read_slowly(rest)
-        if not self.over or (self.failure is not None and _is_cut_short(rest)):
+        if not self.over:
+            self._fail(repeated() if self._was_repeated(records) else truncated())
+        elif self.failure is not None and _is_cut_short(rest):
             self._fail(truncated())
         return records
+
+    def _was_repeated(self, last: list[R]) -> bool:
+        """Return whether the server ended the answer because the model repeated itself."""
+        text = self._kind.text
+        if text is None:
+            return False
+        texts = [text(record) for records in (*self._reads, last) for record in records]
+        return ends_in_repetition(texts[-PIECES:])
 
     def _read_fast(self, lines: bytes) -> list[R] | Batch[R] | None:
         if len(lines) > self._max_line:

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeGuard, TypeVar
 
 import msgspec
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from rxollama._wire._server_errors import is_object, reported, unexpected
 from rxollama.messages import (
@@ -69,6 +69,7 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
         convert: Makes the value of a parsed record, and accepts as much as possible.
         ends: Returns whether a record is the last of its stream.
         keys: The keys of which a record of this kind has at least one.
+        text: Returns the text of a record that the model wrote. None if records of this kind have no such text.
     """
 
     read_fast: Callable[[bytes], list[R] | None]
@@ -76,6 +77,7 @@ class Kind(msgspec.Struct, Generic[R], frozen=True):
     ends: Callable[[R], bool]
     keys: frozenset[str]
     read_plain: Callable[[bytes], list[R] | Batch[R] | None] | None = None
+    text: Callable[[R], str] | None = None
 
 
 def read_leniently(kind: Kind[R], line: bytes) -> R | None:
@@ -179,9 +181,18 @@ def _are_plain(chunks: list[ChatChunk]) -> bool:
     for chunk in chunks:
         rare = chunk.message is _NO_MESSAGE or chunk.debug_info is not None
         forged = chunk.client is not None or chunk.tool_failed or chunk.tool_progress
-        if rare or forged or chunk.done:
+        if rare or forged or chunk.done or chunk.done_reason:
             return False
     return True
+
+
+def _ended(chunk: ChatChunk) -> ChatChunk:
+    """Return a chunk that is done if it has a `done_reason`: some engines leave `done` out of the last record."""
+    return replace(chunk, done=True) if chunk.done_reason else chunk
+
+
+def _text_of(chunk: ChatChunk) -> str:
+    return chunk.message.thinking + chunk.message.content
 
 
 def _ends_answer(chunk: ChatChunk) -> bool:
@@ -239,10 +250,11 @@ def _plain_reader(
 
 CHAT: Kind[ChatChunk] = Kind(
     read_fast=_fast_reader(_read_chunks, _are_plain),
-    convert=lambda record: _lenient(record, ChatChunk),
+    convert=lambda record: _ended(_lenient(record, ChatChunk)),
     ends=_ends_answer,
-    keys=frozenset({"message", "done", "_debug_info"}),
+    keys=frozenset({"message", "done", "done_reason", "_debug_info"}),
     read_plain=_plain_reader(_PlainChat, attrgetter("message.content"), attrgetter("message.thinking")),
+    text=_text_of,
 )
 """The records of `/api/chat`."""
 
@@ -269,10 +281,13 @@ def _with_text(chunk: ChatChunk, text: _GenerateText) -> ChatChunk:
 
 GENERATE: Kind[ChatChunk] = Kind(
     read_fast=_fast_reader(lambda lines: [*map(_with_text, _read_chunks(lines), _read_texts(lines))], _are_plain),
-    convert=lambda record: _with_text(_lenient(record | {"message": None}, ChatChunk), _lenient(record, _GenerateText)),
+    convert=lambda record: _with_text(
+        _ended(_lenient(record | {"message": None}, ChatChunk)), _lenient(record, _GenerateText)
+    ),
     ends=_ends_answer,
-    keys=frozenset({"response", "thinking", "tool_calls", "done", "_debug_info"}),
+    keys=frozenset({"response", "thinking", "tool_calls", "done", "done_reason", "_debug_info"}),
     read_plain=_plain_reader(_PlainGenerate, attrgetter("response"), attrgetter("thinking")),
+    text=_text_of,
 )
 """The records of `/api/generate`, as chunks."""
 

@@ -18,14 +18,17 @@ from rxollama.errors import (
     ForbiddenError,
     NotFoundError,
     ProtocolError,
+    RepetitionError,
     ReportedError,
     ServerFailureError,
     StatusError,
+    StreamError,
     TruncatedError,
     UnauthorizedError,
+    UsageLimitError,
 )
 
-__all__ = ("is_object", "reported", "status_error", "too_long", "truncated", "unexpected")
+__all__ = ("is_object", "refusal", "repeated", "reported", "status_error", "too_long", "truncated", "unexpected")
 
 _SHOWN = 2000
 _DEPTH = 8
@@ -48,12 +51,28 @@ _ADVICE: dict[int, str] = {
 _NO_HOST = "the server may not accept this host name or origin: see OLLAMA_HOST and OLLAMA_ORIGINS"
 _NO_OLLAMA = "check that OLLAMA_HOST is the address of an Ollama server"
 _READ_LOG = "see the server's log"
+_LIMITED = "no retry helps until the window of the limit ends: wait, or use `fallback` with a local model"
+
+# A newer server names its repetition guard, as status 500 or as an error record. An older one only ends the answer.
+_REPEATED = re.compile(r"\btoken repeat limit\b", re.IGNORECASE)
+# Such as "you have reached your weekly usage limit, upgrade for higher limits: https://ollama.com/upgrade".
+_USAGE = re.compile(r"\b(usage|session|hourly|daily|weekly|monthly)\b[\w ,'-]{0,30}\blimit", re.IGNORECASE)
+_QUOTA = re.compile(r"(?<!disk )\bquota\b", re.IGNORECASE)
+# Limits of pace, for which a retry is right.
+_PACE = re.compile(r"\bconcurren|\bper (second|minute)\b|\brate.?limit", re.IGNORECASE)
+_UPGRADE = re.compile(r"https?://[^\s\"'<>]*\b(?:upgrade|pricing|plans?|billing)\b[^\s\"'<>),;.]*", re.IGNORECASE)
 
 # The keys of the text in errors of Ollama, of llama-server, of proxies, and of older versions of Ollama.
 _TEXT_KEYS = ("error", "message", "detail", "Status")
 
 _ErrorBody: TypeAlias = dict[str, Any] | str
 _parser: msgspec.json.Decoder[_ErrorBody] = msgspec.json.Decoder(_ErrorBody)
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> StreamError:
+    """Return the error for a response whose status is not a success, or that of the server's repetition guard."""
+    error = status_error(status, headers, body)
+    return repeated() if _REPEATED.search(error.detail) else error
 
 
 def status_error(status: int, headers: Mapping[str, str], body: bytes) -> StatusError:
@@ -76,6 +95,9 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes) -> Status
     detail = _plain_text(text, headers.get("content-type", "")) if parsed is None else _innermost(parsed, text)
     signin_url = record.get("signin_url")
     signin_url = signin_url if isinstance(signin_url, str) else ""
+    retry_after = _seconds(headers.get("retry-after", ""), headers.get("date", ""))
+    if status == HTTPStatus.TOO_MANY_REQUESTS and _is_usage_limit(detail, has_status=True):
+        return _usage_limit(detail, text, status, retry_after)
     if status < HTTPStatus.BAD_REQUEST:
         advice = _redirected(headers.get("location", ""))
     elif signin_url:
@@ -89,14 +111,41 @@ def status_error(status: int, headers: Mapping[str, str], body: bytes) -> Status
         detail=detail,
         body=_shorten(text),
         signin_url=signin_url,
-        retry_after=_seconds(headers.get("retry-after", ""), headers.get("date", "")),
+        retry_after=retry_after,
     )
 
 
-def reported(record: dict[str, Any], line: bytes) -> ReportedError:
+def _is_usage_limit(detail: str, *, has_status: bool) -> bool:
+    """Return whether a text speaks of a cloud's usage limit. Without a status of its own it must be clear."""
+    if _PACE.search(detail):
+        return False
+    has_quota = _QUOTA.search(detail) and (has_status or _UPGRADE.search(detail))
+    return bool(_USAGE.search(detail) or has_quota)
+
+
+def _usage_limit(detail: str, body: str, status: int, retry_after: float | None = None) -> UsageLimitError:
+    url = _UPGRADE.search(detail) or _UPGRADE.search(body)
+    upgrade_url = url[0] if url else ""
+    advice = f"{_LIMITED}, or upgrade at {upgrade_url}" if upgrade_url else _LIMITED
+    answered = f"the server answered {status}" if status else "the server reported"
+    return UsageLimitError(
+        f"{answered}: {_shorten(detail)}; {advice}",
+        status=status,
+        detail=detail,
+        body=_shorten(body),
+        retry_after=retry_after,
+        upgrade_url=upgrade_url,
+    )
+
+
+def reported(record: dict[str, Any], line: bytes) -> StreamError:
     """Return the error for an error record within a stream."""
     body = line.decode("utf-8", "replace").strip()
     detail = _innermost(record, body)
+    if _REPEATED.search(detail):
+        return repeated()
+    if _is_usage_limit(detail, has_status=False):
+        return _usage_limit(detail, body, status=0)
     shown = _shorten(detail) or "an error without a reason"
     return ReportedError(f"the server reported: {shown}", detail=detail, body=_shorten(body))
 
@@ -110,6 +159,15 @@ def unexpected(text: bytes, what: str) -> ProtocolError:
 def too_long(limit: int) -> ProtocolError:
     """Return the error for a record that is longer than the limit."""
     return ProtocolError(f"the server sent a record of more than {limit} bytes: pass a larger max_line= to allow it")
+
+
+def repeated() -> RepetitionError:
+    """Return the error for an answer that the server ended because the model repeated itself."""
+    return RepetitionError(
+        "the model repeated the same text more than 30 times, and the server ended the answer; the same request would "
+        "most likely end so again: raise repeat_penalty or temperature in the options, or use another model",
+        found_by="server",
+    )
 
 
 def truncated() -> TruncatedError:

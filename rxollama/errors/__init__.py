@@ -18,6 +18,7 @@ All errors.
         │   ├── ForbiddenError        403: the server does not serve this client
         │   ├── NotFoundError         404: pull the model
         │   ├── BusyError             429, 503: retry later
+        │   ├── UsageLimitError       429: wait until the usage window ends, upgrade, or fall back to a local model
         │   └── ServerFailureError    500 and up: a retry can help, unless the model's output cannot be parsed
         ├── ReportedError         an error record within a stream that began well
         ├── ToolError             a tool call failed, and `raise_on=` ends the stream; carries the call
@@ -48,6 +49,7 @@ from rxollama.errors._status_errors import (
     ServerFailureError,
     StatusError,
     UnauthorizedError,
+    UsageLimitError,
 )
 from rxollama.errors._stream_errors import (
     ClientClosedError,
@@ -114,6 +116,7 @@ __all__ = (
     "UnauthorizedError",
     "UnknownToolError",
     "UnsupportedRuntimeError",
+    "UsageLimitError",
 )
 
 publish(globals())

@@ -14,7 +14,18 @@ __all__ = (
     "ServerFailureError",
     "StatusError",
     "UnauthorizedError",
+    "UsageLimitError",
 )
+
+
+class StatusFields(RequestFields, total=False):
+    """The arguments that every `StatusError` accepts."""
+
+    status: int
+    detail: str
+    body: str
+    signin_url: str
+    retry_after: float | None
 
 
 class StatusError(StreamError):
@@ -96,6 +107,28 @@ class BusyError(StatusError):
 
     .. versionadded:: 0.1
     """
+
+
+class UsageLimitError(StatusError):
+    """
+    The error of a cloud whose usage limit is reached, such as that of a session or a week.
+
+    It is not a `BusyError`: `retry` passes it on, because no attempt helps until the window of the limit ends.
+    `fallback` continues with its next source, such as a local model.
+
+    Args:
+        message: As in `StreamError`.
+        upgrade_url: The address at which to raise the limit. Empty if the server names none.
+        fields: The other arguments of `StatusError`. *status* is 0 if the limit was reported within a stream.
+
+    .. versionadded:: 0.1
+    """
+
+    upgrade_url: str
+
+    def __init__(self, message: str, *, upgrade_url: str = "", **fields: Unpack[StatusFields]) -> None:
+        super().__init__(message, **fields)
+        self.upgrade_url = upgrade_url
 
 
 class ServerFailureError(StatusError):

@@ -235,7 +235,9 @@ class RepetitionError(StreamError):
     """
     The error of an answer that repeats itself.
 
-    The same request mostly repeats itself again, so `retry` passes this error on.
+    The server ends an answer after more than 30 equal pieces of text; `stop_loops` finds a phrase that repeats itself.
+    The same request mostly repeats itself again, so `retry` passes this error on. Other options, such as a higher
+    `repeat_penalty` or `temperature`, or another model, can help.
 
     Args:
         message: As in `StreamError`. It does not quote the answer.

@@ -17,10 +17,12 @@ from rxollama.errors import (
     ServerFailureError,
     StatusError,
     UnauthorizedError,
+    UsageLimitError,
 )
 from rxollama.testing import Recording, Reply, ScriptedOllama
 
 PAGE = "<!doctype html>\n<html><head><title>502 Bad\n Gateway</title></head><body>{}</body></html>".format("x " * 5000)
+UPGRADE = "https://ollama.com/upgrade"
 SIGNIN = "https://ollama.com/connect?name=box&key=abc"
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
@@ -62,10 +64,16 @@ CASES = {
     "407 of a proxy": Case(page(407, "<html><title>Who are you?</title>"), StatusError, "407: Who are you?", {}),
     "413 of a proxy": Case(page(413, "<title>Too large</title>"), StatusError, "413: Too large", {}),
     "429 with a delay": Case(
-        Reply.error(429, {"error": "usage limit"}, headers={"retry-after": "7"}),
+        Reply.error(429, {"error": "too many requests"}, headers={"retry-after": "7"}),
         BusyError,
-        "429: usage limit",
+        "429: too many requests",
         {"retry_after": 7.0},
+    ),
+    "429 of a usage limit": Case(
+        Reply.error(429, {"error": f"you (me) have reached your session usage limit, upgrade: {UPGRADE}"}),
+        UsageLimitError,
+        f"or upgrade at {UPGRADE}",
+        {"upgrade_url": UPGRADE, "retry_after": None},
     ),
     "500 with nothing": Case(Reply.error(500, ""), ServerFailureError, "see the server's log", {"body": ""}),
     "502 with a page": Case(

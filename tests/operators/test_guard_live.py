@@ -10,7 +10,15 @@ from heard import Heard, text_of
 
 from rxollama import Ollama, run
 from rxollama import operators as op
-from rxollama.errors import ConnectionFailedError, NotFoundError, ServerFailureError, StreamTimeoutError
+from rxollama._runtime import Operator
+from rxollama.errors import (
+    ConnectionFailedError,
+    NotFoundError,
+    RepetitionError,
+    ServerFailureError,
+    StreamTimeoutError,
+    UsageLimitError,
+)
 from rxollama.messages import ChatChunk
 from rxollama.testing import Reply, ScriptedOllama
 
@@ -18,6 +26,9 @@ ANSWER = Reply.answer("Hello there.")
 SILENT = ANSWER.stalled(0)
 # In one write, so that there is no pause between the two.
 TWO = Reply.records([b"".join(piece.data for piece in Reply.answer(["a", "b", "c"]).pieces[:2])]).stalled(1)
+_BODY = Reply.answer(["It is", *[" very"] * 31, " good."]).pieces[:32]
+REPEATED = Reply.records([piece.data for piece in _BODY])
+GUARD = "prediction aborted, token repeat limit reached"
 PARSER = "error parsing tool call: raw='{\"city\": Oslo', err=invalid character 'O' looking for beginning of value"
 
 
@@ -169,3 +180,55 @@ def test_hedge_is_not_needed(server: ScriptedOllama, ollama: Ollama, second: Scr
 
     assert run(hedged.pipe(op.collect())).message.content == "Hello there."
     assert second.requests == ()
+
+
+@pytest.mark.parametrize("attempts", [op.retry(backoff=0), op.retry(backoff=0, after_first="restart")])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        REPEATED,
+        REPEATED.cut(1),
+        Reply.error(500, {"error": GUARD}),
+        Reply.answer("It is very").with_error(GUARD, after=2),
+        Reply.json({"message": {"role": "assistant", "content": "It is" + " very" * 31}, "done": False}),
+    ],
+    ids=["silent", "byte by byte", "refused", "reported", "in one record"],
+)
+def test_repetition(
+    server: ScriptedOllama, ollama: Ollama, reply: Reply, attempts: Operator[ChatChunk, ChatChunk]
+) -> None:
+    """An answer that the server's repetition guard ended is not asked for again, and keeps what arrived."""
+    server.enqueue(reply, ANSWER)
+    heard = Heard(ollama.chat("m", "Hi").pipe(attempts))
+    error = heard.failure
+
+    assert type(error) is RepetitionError
+    assert (error.found_by, len(server.requests)) == ("server", 1)
+    assert error.partial is not None
+    assert error.partial.message.content == text_of(heard.items)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_usage_limit(
+    server: ScriptedOllama, ollama: Ollama, second: ScriptedOllama, elsewhere: Ollama, stream: bool
+) -> None:
+    """A used-up cloud is not asked again, and another source is asked instead."""
+    text = "you (me) have reached your weekly usage limit, upgrade for higher limits: https://ollama.com/upgrade"
+    server.enqueue(Reply.error(429, {"error": text}), Reply.error(429, {"error": text}))
+    second.enqueue(ANSWER)
+    cloud = ollama.chat("m:cloud", "Hi", stream=stream).pipe(op.retry(backoff=0))
+    error = Heard(cloud).failure
+    heard = Heard(cloud.pipe(op.fallback(elsewhere.chat("m", "Hi")))).wait()
+
+    assert type(error) is UsageLimitError
+    assert error.upgrade_url == "https://ollama.com/upgrade"
+    assert text_of(heard.items) == "Hello there."
+    assert (len(server.requests), len(second.requests)) == (2, 1)
+
+
+def test_usage_limit_before_the_first_word(server: ScriptedOllama, ollama: Ollama) -> None:
+    """A limit that is reported as the first record of an answer leads to the next source, too."""
+    server.enqueue(ANSWER.with_error("you have reached your session usage limit", after=0), ANSWER)
+    heard = Heard(ollama.chat("m:cloud", "Hi").pipe(op.fallback(ollama.chat("m", "Hi")))).wait()
+
+    assert text_of(heard.items) == "Hello there."

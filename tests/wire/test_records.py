@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wire_cases import chat, decode, failure_of
+from wire_cases import chat, decode, failure_of, slices
 
 from rxollama._wire import (
     CHAT,
@@ -23,7 +23,7 @@ from rxollama._wire import (
     read_running,
     read_version,
 )
-from rxollama.errors import ProtocolError, ReportedError
+from rxollama.errors import ProtocolError, ReportedError, TruncatedError
 from rxollama.messages import (
     ChatChunk,
     Embeddings,
@@ -428,6 +428,46 @@ class TestBodies:
         """An error instead of the result is the failure."""
         with pytest.raises(ReportedError, match="no such model"):
             read_nothing(b'{"error":"no such model"}')
+
+
+class TestDoneReason:
+    """A `done_reason` without `done` ends the answer."""
+
+    @pytest.mark.parametrize("done", ["", ',"done":false', ',"done":null'])
+    @pytest.mark.parametrize(
+        ("kind", "text"), [(CHAT, '"message":{"role":"assistant","content":"Bye"}'), (GENERATE, '"response":"Bye"')]
+    )
+    def test_without_done(self, kind: Kind[ChatChunk], text: str, done: str) -> None:
+        """The record is done, and the last of its stream, however the body is cut."""
+        body = f'{{{text}{done},"done_reason":"stop","eval_count":2}}\n'.encode()
+        expected = ChatChunk(message=Message("assistant", "Bye"), done=True, done_reason="stop", eval_count=2)
+
+        for pieces in ([body], [body, b"<html>"], [body[:-1]], slices(body, 1)):
+            assert decode(LineDecoder(kind), pieces) == ([expected], None)
+
+    @pytest.mark.parametrize("kind", [CHAT, GENERATE])
+    def test_alone(self, kind: Kind[ChatChunk]) -> None:
+        """No other key is needed."""
+        [chunk], failure = decode(LineDecoder(kind), [b'{"done_reason":"length"}'])
+
+        assert (ChatChunk(done=True, done_reason="length"), None) == (chunk, failure)
+
+    @pytest.mark.parametrize("reason", ['""', "null"])
+    def test_empty(self, reason: str) -> None:
+        """An empty reason ends nothing."""
+        body = f'{{"message":{{"content":"Hi"}},"done":false,"done_reason":{reason}}}\n'.encode() * 2
+        records, failure = decode(LineDecoder(CHAT), [body])
+
+        assert [False, False] == [record.done for record in records]
+        assert failure is not None
+        assert TruncatedError is failure[0]
+
+    def test_not_a_text(self) -> None:
+        """A reason that is not a text is a failure."""
+        decoder = LineDecoder(CHAT)
+        decoder.feed(b'{"message":{"content":"Hi"},"done_reason":7}\n')
+
+        assert isinstance(decoder.failure, ProtocolError)
 
 
 @given(

@@ -5,18 +5,21 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import json
 from wire_cases import failure_of
 
-from rxollama._wire import CHAT, LineDecoder, status_error
+from rxollama._wire import CHAT, LineDecoder, refusal, status_error
 from rxollama.errors import (
     BadRequestError,
     BusyError,
     ForbiddenError,
     NotFoundError,
+    RepetitionError,
     ReportedError,
     ServerFailureError,
     StatusError,
     UnauthorizedError,
+    UsageLimitError,
 )
 
 _DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
@@ -46,6 +49,101 @@ def test_status_decides_the_class(status: int, kind: type[StatusError]) -> None:
 
         assert kind is type(error)
         assert status == error.status
+
+
+_UPGRADE = "https://ollama.com/upgrade"
+_WEEKLY = (
+    f"you (me) have reached your weekly usage limit, upgrade for higher limits: {_UPGRADE} or add extra usage: "
+    "https://ollama.com/settings (ref: 1)"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        (f"you (me) have reached your session usage limit, upgrade for higher limits: {_UPGRADE}", _UPGRADE),
+        ("you (me) have reached your session usage limit, please wait or upgrade to continue", ""),
+        ("you've reached your hourly usage limit, please wait or upgrade to continue", ""),
+        (_WEEKLY, _UPGRADE),
+        (f"Usage limit reached ({_UPGRADE}).", _UPGRADE),
+        ("You exceeded your current quota, please check your plan", ""),
+        ("monthly limits reached", ""),
+    ],
+)
+def test_usage_limit(text: str, url: str) -> None:
+    """The error of a cloud's usage limit is recognized by its words, and has the address to upgrade at."""
+    body = json.encode({"error": text})
+    error = status_error(429, {"retry-after": "90"}, body)
+
+    assert type(error) is UsageLimitError
+    assert (429, text, body.decode(), 90.0, url) == (
+        error.status,
+        error.detail,
+        error.body,
+        error.retry_after,
+        error.upgrade_url,
+    )
+    assert "wait, or use `fallback` with a local model" in str(error)
+    assert (f"or upgrade at {url}" in str(error)) == bool(url)
+
+
+def test_usage_limit_with_a_field_for_its_address() -> None:
+    """The address to upgrade at is found wherever the body has it."""
+    error = status_error(429, {}, json.encode({"error": "usage limit", "upgrade_url": _UPGRADE}))
+
+    assert isinstance(error, UsageLimitError)
+    assert _UPGRADE == error.upgrade_url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "too many requests",
+        "rate limit exceeded",
+        "too many concurrent requests, upgrade for more: https://ollama.com/upgrade",
+        "quota exceeded: 20 requests per minute",
+        "server busy, please try again.  maximum pending requests exceeded",
+    ],
+)
+def test_limit_of_pace(text: str) -> None:
+    """A limit of pace is that of a busy server."""
+    assert type(status_error(429, {}, json.encode({"error": text}))) is BusyError
+
+
+def test_usage_limit_with_another_status() -> None:
+    """Only the status 429 makes a refusal the error of a usage limit."""
+    assert type(status_error(503, {}, json.encode({"error": _WEEKLY}))) is BusyError
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (_WEEKLY, UsageLimitError),
+        (f"quota exceeded, see {_UPGRADE}", UsageLimitError),
+        ("quota exceeded", ReportedError),
+        ("write /models/blobs/sha256-1: disk quota exceeded", ReportedError),
+        ("prediction aborted, token repeat limit reached", RepetitionError),
+        ("the request exceeds the limit of the context", ReportedError),
+    ],
+)
+def test_reported_within_a_stream(text: str, kind: type[Exception]) -> None:
+    """A usage limit and a repetition keep their classes within a stream, where they have no status."""
+    error = failure_of(LineDecoder(CHAT), json.encode({"error": text}) + b"\n")
+
+    assert kind is type(error)
+    assert getattr(error, "status", 0) == 0
+    assert getattr(error, "detail", text) == text
+
+
+def test_refusal_of_the_repetition_guard() -> None:
+    """A server that names its repetition guard gives the same error as one that does not."""
+    error = refusal(500, {}, b'{"error":"prediction aborted, token repeat limit reached"}')
+
+    assert isinstance(error, RepetitionError)
+    assert error.found_by == "server"
+    assert "raise repeat_penalty or temperature" in str(error)
+    assert type(refusal(500, {}, b'{"error":"no"}')) is ServerFailureError
 
 
 @pytest.mark.parametrize(
