@@ -19,7 +19,7 @@ from talks import call_of, calls, done, from_a_thread, results_of, said
 
 from rxollama import ChatChunk, Message, Ollama, StreamError, run
 from rxollama import operators as op
-from rxollama.errors import BusyError, TooManyRoundsError
+from rxollama.errors import BusyError, ContextTruncatedError, TooManyRoundsError
 from rxollama.messages import ToolProgressed, ToolReturned
 from rxollama.testing import Reply, ScriptedOllama
 from rxollama.tools import ToolProgress
@@ -235,6 +235,21 @@ def test_failing_round(ollama: Ollama, server: ScriptedOllama) -> None:
     assert heard.failure.partial is not None
     assert heard.failure.partial.messages[1] == Message("tool", "done", tool_name="f", tool_call_id="call_0")
     assert heard.failure.partial.message.content == "Let me see."
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_cut_prompt(ollama: Ollama, server: ScriptedOllama, last: bool) -> None:
+    """With `on_truncated="raise"`, the error after the last round holds a whole response, and no other one does."""
+    cut: dict[str, Any] = {"prompt_eval_count": 2050}
+    first = Reply.answer(tool_calls=[{"name": "now"}], **({} if last else cut))
+    server.enqueue(first, Reply.answer("Noon.", **cut))
+    chat = ollama.converse("m", "word " * 3000, tools=[done("now")], options={"num_ctx": 4096}, on_truncated="raise")
+    error = Heard(chat).failure
+
+    assert isinstance(error, ContextTruncatedError)
+    assert error.partial is not None
+    assert (error.partial.done, error.partial.done_reason) == ((True, "stop") if last else (False, ""))
+    assert len(server.requests) == (2 if last else 1)
 
 
 async def test_awaited(server: ScriptedOllama) -> None:
