@@ -14,7 +14,15 @@ from rxollama._runtime._batches import Absorb, Ready, Sink, always_ready, batch_
 from rxollama._runtime._chunks_of import chunks_of
 from rxollama._runtime._consume import aiterate, iterate, run
 from rxollama._runtime._end import emit_and_end, end_failed, end_safely
-from rxollama._runtime._expectation import Tell, WaitListener, listening, take_listener
+from rxollama._runtime._expectation import (
+    Listener,
+    Tell,
+    WaitHub,
+    WaitListener,
+    current_listener,
+    listening,
+    take_listener,
+)
 from rxollama._runtime._iterate import AsyncIteration, Iteration, Overflow
 from rxollama._runtime._loop import (
     Job,
@@ -42,6 +50,7 @@ __all__ = (
     "Following",
     "Iteration",
     "Job",
+    "Listener",
     "Operator",
     "Overflow",
     "Ready",
@@ -50,6 +59,7 @@ __all__ = (
     "Streams",
     "Subscription",
     "Tell",
+    "WaitHub",
     "WaitListener",
     "add_note",
     "aiterate",
@@ -60,6 +70,7 @@ __all__ = (
     "check_after_first",
     "check_predicate",
     "chunks_of",
+    "current_listener",
     "describe",
     "emit_and_end",
     "end_failed",

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 
 from reactivex import Observable, abc
 
-from rxollama._runtime import WaitListener, take_listener
+from rxollama._runtime import Listener, call_on, take_listener
 from rxollama.client._sent_request import full_name, is_remote, read_sent
 from rxollama.client._wait_book import Key, WaitBook
 from rxollama.messages import ChatChunk, RunningModel
@@ -58,7 +59,7 @@ class Waits:
 
 class Wait:
     """
-    The wait for one answer.
+    The wait for one answer, on the loop of its request.
 
     Args:
         waits: The waits of the client.
@@ -67,13 +68,16 @@ class Wait:
     """
 
     def __init__(self, waits: Waits, model: str, body: bytes) -> None:
-        self._book = waits.book
+        self._waits = waits
         self._key: Key = (waits.host, full_name(model))
         self._body = body
-        self._now = waits.now
         self._began = waits.now()
+        self._has_begun = False
+        self._question: _Question | None = None
         self._listener = take_listener()
-        self._question = None if self._listener is None else self._tell_first(self._listener, waits)
+        if self._listener is not None:
+            loop = asyncio.get_running_loop()
+            self._listener.want(partial(call_on, loop, partial(self._begin, self._listener)))
 
     def end(self, last: ChatChunk | None) -> None:
         """
@@ -82,37 +86,40 @@ class Wait:
         Args:
             last: The last chunk of the answer, or None if the answer broke off.
         """
+        self._has_begun = True
         if self._question is not None:
             self._question.end()
-        if last is not None:
-            self._book.learn(self._key, read_sent(self._body), last, self._now())
-        elif self._listener is not None:
+        if self._listener is not None:
             # Another attempt may follow after a while, in which nothing is expected.
             self._listener.tell(None)
+        if last is not None:
+            self._waits.book.learn(self._key, read_sent(self._body), last, self._waits.now())
 
-    def _tell_first(self, listener: WaitListener, waits: Waits) -> _Question | None:
-        book, key = self._book, self._key
+    def _begin(self, listener: Listener) -> None:
+        """Pass on the first estimate, and ask what is loaded."""
         sent = read_sent(self._body)
-        if not sent.is_streamed:
-            # The first token comes with the last one, whose number nobody knows.
-            return None
-        remote = is_remote(key[1])
+        # The first token of an answer that is not streamed comes with the last one, whose number nobody knows.
+        if self._has_begun or not sent.is_streamed:
+            return
+        self._has_begun = True
+        book, key, running = self._waits.book, self._key, self._waits.running
+
+        def waited() -> float:
+            return self._waits.now() - self._began
 
         def tell(*, is_loaded: bool) -> None:
             seconds = book.seconds(key, sent, is_loaded=is_loaded)
-            waited = self._now() - self._began
-            listener.tell(None if seconds is None else max(0.0, seconds - waited))
-
-        tell(is_loaded=remote or book.is_likely_loaded(key, self._began))
-        if remote or waits.running is None or not book.knows_load(key):
-            return None
+            listener.tell(None if seconds is None else max(0.0, seconds - waited()))
 
         def hear(models: tuple[RunningModel, ...]) -> None:
             is_loaded = any(full_name(model.name) == key[1] for model in models)
-            if not is_loaded or self._now() - self._began <= _PROMPT_SECONDS:
+            if not is_loaded or waited() <= _PROMPT_SECONDS:
                 tell(is_loaded=is_loaded)
 
-        return _Question(waits.running.subscribe(hear, _ignore))
+        remote = is_remote(key[1])
+        tell(is_loaded=remote or book.is_likely_loaded(key, self._began))
+        if running is not None and not remote and book.knows_load(key):
+            self._question = _Question(running.subscribe(hear, _ignore))
 
 
 class _Question:

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
-from .._runtime import Sink, Stream
+from .._runtime import Sink, Stream, WaitHub, current_listener, listening
 from ..messages import Backlog, Batch, ChatChunk
 from ._timing.outlet import Outlet
 
@@ -79,10 +79,14 @@ class _Shared(Generic[T]):
             connection = self._connection = self._connection or _Connection()
             connection.join(subscriber)
         subscriber.flush()
+        if (listener := current_listener()) is not None:
+            connection.hub.add(listener)
         if begins:
             outlet = connection.outlet
             sink = Sink(outlet.on_next, outlet.end, outlet.end, outlet.ready, outlet.absorb)
-            connection.upstream.disposable = self._source.subscribe(sink, scheduler=scheduler)
+            # Whoever comes later may wait for the same answer.
+            with listening(connection.hub):
+                connection.upstream.disposable = self._source.subscribe(sink, scheduler=scheduler)
         return Disposable(subscriber.close)
 
 
@@ -96,6 +100,7 @@ class _Connection(Generic[T]):
 
     def __init__(self) -> None:
         self.upstream = SingleAssignmentDisposable()
+        self.hub = WaitHub()
         self._lock = threading.Lock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
         self._past: _Past[T] = _Past()

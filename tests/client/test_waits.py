@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from reactivex.subject import Subject
 
-from rxollama._runtime import WaitListener, listening
+from rxollama._runtime import WaitHub, WaitListener, listening
 from rxollama._wire import encode_chat
 from rxollama.client._learned_wait import LearnedWait
 from rxollama.client._wait_book import WaitBook
@@ -217,10 +217,47 @@ class TestListening:
         assert not asked.is_asking
 
     async def test_answer(self) -> None:
-        """A whole answer withdraws nothing."""
-        asked = Asked()
+        """After a whole answer nothing is expected, and whoever comes is told nothing."""
+        asked, hub = Asked(), WaitHub()
+        with listening(hub):
+            wait = Waits(asked.book, HOST, asked.running).begin("m", body())
+        wait.end(ChatChunk(done=True))
+        hub.add(WaitListener(asked.told.append))
+        assert asked.told == []
         asked.begin(body()).end(ChatChunk(done=True))
-        assert asked.told == [1000 + LENGTH]
+        assert asked.told == [0.0, None]
+
+    async def test_later(self) -> None:
+        """Whoever comes later is told the rest of the wait. Nothing is asked before the first, and it is asked once."""
+        asked, hub = Asked(), WaitHub()
+        later: list[list[float | None]] = [[], []]
+        with listening(hub):
+            wait = Waits(asked.book, HOST, asked.running, lambda: asked.time).begin("m", body())
+        assert not asked.is_asking
+        asked.time = 10.0
+        for told in later:
+            hub.add(WaitListener(told.append))
+        assert len(asked.running.observers) == 1
+        first, second = later
+        assert first == [990 + LENGTH]
+        assert second == [pytest.approx(990 + LENGTH, abs=5.0)]
+        wait.end(None)
+        assert [told[-1] for told in later] == [None, None]
+        assert not asked.is_asking
+
+    async def test_from_a_thread(self) -> None:
+        """Whoever comes on another thread is told on the loop of the request."""
+        asked, hub, told = Asked(), WaitHub(), asyncio.Event()
+        with listening(hub):
+            wait = Waits(asked.book, HOST, asked.running).begin("m", body())
+
+        def tell(_: float | None) -> None:
+            told.set()
+
+        await asyncio.to_thread(hub.add, WaitListener(tell))
+        await asyncio.wait_for(told.wait(), 10)
+        assert asked.is_asking
+        wait.end(None)
 
 
 class TestLearning:

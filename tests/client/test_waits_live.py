@@ -15,7 +15,7 @@ from reactivex import Observable
 from reactivex import operators as rx
 from talks import calls, done
 
-from rxollama import Ollama, run
+from rxollama import Conversation, Ollama, run
 from rxollama import operators as op
 from rxollama.client import WaitEstimates
 from rxollama.messages import ChatChunk, MeterReading
@@ -208,6 +208,14 @@ class TestHeard:
         background_is_idle()
         assert len(questions(server)) == 1
         assert not any(map(loads(10 * LOAD), heard.items))
+
+    def test_conversation(self, client: Ollama, server: ScriptedOllama) -> None:
+        """A turn of a conversation has its estimate."""
+        server.always(SILENT)
+        watched = Watched(Conversation(client, "m").send("Hi"))
+        watched.until(loads(LOAD))
+        watched.heard.dispose()
+        background_is_idle()
 
 
 class TestQuestion:

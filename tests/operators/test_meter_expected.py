@@ -17,7 +17,7 @@ from reactivex import operators as rx
 from reactivex.disposable import Disposable
 from reactivex.testing import ReactiveTest, TestScheduler
 
-from rxollama._runtime import WaitListener, take_listener
+from rxollama._runtime import Listener, take_listener
 from rxollama.errors import BusyError
 from rxollama.messages import ChatChunk, MeterReading
 from rxollama.operators import log, meter, retry, share
@@ -58,7 +58,7 @@ class Asked:
         self._scheduler = scheduler
         self._tells = tells
         self._sends = sends
-        self.listeners: list[WaitListener | None] = []
+        self.listeners: list[Listener | None] = []
         self.source: Observable[ChatChunk] = reactivex.create(self._subscribe)
 
     def _subscribe(
@@ -225,7 +225,7 @@ def test_after_the_end() -> None:
 def test_told_while_it_ends() -> None:
     """An estimate that comes between the end and the dispose of a meter changes nothing."""
     scheduler = TestScheduler()
-    listeners: list[WaitListener] = []
+    listeners: list[Listener] = []
 
     def subscribe(observer: abc.ObserverBase[ChatChunk], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
         listener = take_listener()
@@ -242,3 +242,23 @@ def test_told_while_it_ends() -> None:
 
     assert [(reading.phase, reading.expected) for reading in found] == [("done", None)]
     assert not listeners[0].is_open
+
+
+def test_shared() -> None:
+    """Of several meters over one shared request each is told, whoever subscribed first."""
+    scheduler = TestScheduler()
+    asked = Asked(scheduler, {2: 20.0}, {})
+    shared: Observable[ChatChunk] = asked.source.pipe(share())
+    shared.subscribe(on_each)
+    found: list[list[float | None]] = [[], []]
+    for readings in found:
+        shared.pipe(meter(100, scheduler=scheduler), rx.map(expected_of)).subscribe(readings.append)
+    scheduler.advance_to(50)
+
+    assert found == [[None, 20.0], [None, 20.0]]
+    assert len(asked.listeners) == 1
+
+
+def expected_of(reading: MeterReading) -> float | None:
+    """Return what a reading expects."""
+    return reading.expected

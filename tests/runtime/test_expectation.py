@@ -7,7 +7,7 @@ import gc
 import weakref
 from contextvars import copy_context
 
-from rxollama._runtime import WaitListener, listening, take_listener
+from rxollama._runtime import Listener, WaitHub, WaitListener, current_listener, listening, take_listener
 
 
 class Waiting:
@@ -50,7 +50,7 @@ def test_taken_once() -> None:
 async def test_tasks_and_timers() -> None:
     """Tasks and timers that begin within find it when they run."""
     waiting = Waiting()
-    found: list[WaitListener | None] = []
+    found: list[Listener | None] = []
     timed = asyncio.Event()
 
     async def work() -> None:
@@ -94,3 +94,62 @@ def test_closed() -> None:
     assert context.run(take_listener) is None
     assert gone() is None
     assert told == []
+
+
+class TestHub:
+    """A listener for several."""
+
+    def test_tells_all(self) -> None:
+        """Every listener is told, also one that comes later, and none that was closed."""
+        hub, first, second, third = WaitHub(), Waiting(), Waiting(), Waiting()
+        hub.add(first.listener)
+        hub.tell(100.0)
+        hub.add(second.listener)
+        first.listener.close()
+        hub.add(third.listener)
+        hub.tell(None)
+        [rest, end] = second.told
+        assert first.told == [100.0]
+        assert rest is not None
+        assert 90 < rest <= 100
+        assert end is None
+        assert len(third.told) == 2
+
+    def test_wanted(self) -> None:
+        """A source begins with the first listener, and with each further one; nobody wants what is over."""
+        hub, begun = WaitHub(), list[int]()
+        hub.want(lambda: begun.append(1))
+        assert begun == []
+        hub.add(Waiting().listener)
+        hub.add(Waiting().listener)
+        assert begun == [1, 1]
+        hub.want(lambda: begun.append(2))
+        assert begun == [1, 1, 2, 2]
+        hub.tell(None)
+        hub.add(Waiting().listener)
+        assert begun == [1, 1, 2, 2]
+
+    def test_closed(self) -> None:
+        """A listener that was closed wants nothing."""
+        hub, waiting, begun = WaitHub(), Waiting(), list[int]()
+        hub.add(waiting.listener)
+        waiting.listener.close()
+        hub.want(lambda: begun.append(1))
+        assert begun == []
+
+    def test_hub_of_a_hub(self) -> None:
+        """A hub within another one begins only with a listener of its own."""
+        outer, inner, waiting, begun = WaitHub(), WaitHub(), Waiting(), list[int]()
+        outer.add(inner)
+        outer.want(lambda: begun.append(1))
+        assert begun == []
+        inner.add(waiting.listener)
+        assert begun == [1]
+        outer.tell(5.0)
+        assert waiting.told == [5.0]
+
+    def test_current(self) -> None:
+        """A hub is always a listener, and looking does not take it."""
+        hub = WaitHub()
+        with listening(hub):
+            assert [current_listener(), current_listener(), take_listener(), current_listener()] == [hub] * 3 + [None]
