@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -35,7 +35,7 @@ SKY = "The sky looks blue because"
 
 
 @contextmanager
-def no_warning() -> Iterator[None]:
+def no_warning() -> Generator[None]:
     """Fail if there is a warning, on any thread."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -390,7 +390,7 @@ _KINDS = {
 def test_no_false_alarm_on_good_answers() -> None:
     """Of 5,000 whole prompts none is taken for a cut one, not even one with the count of a cut prompt."""
     chance = random.Random(10)  # noqa: S311 - Nothing here is secret.
-    alarms = []
+    alarms: list[tuple[str, int, int]] = []
     for _ in range(5000):
         text, per_token = _KINDS[chance.choice(list(_KINDS))]
         window = chance.choice([512, 2048, 4096, 8192])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,12 @@ THOUSAND = "abcde " * 1000
 
 def answer(count: int, content: str = "Yes.", *, cached: int | None = None, **final: Any) -> Reply:
     """Return an answer to a prompt of this many tokens."""
-    if cached is not None:
-        final["prompt_eval_cached_count"] = cached
-    return Reply.answer([content], model="m", prompt_eval_count=count or None, **{"eval_count": 2, **final})
+    numbers: dict[str, Any] = {"eval_count": 2, "prompt_eval_cached_count": cached, **final}
+    return Reply.answer([content], model="m", prompt_eval_count=count or None, **numbers)
 
 
 @contextmanager
-def caught() -> Iterator[list[str]]:
+def caught() -> Generator[list[str]]:
     """Yield the texts of the warnings, once they have been issued."""
     texts: list[str] = []
     with warnings.catch_warnings(record=True) as found:
