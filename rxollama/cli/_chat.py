@@ -16,6 +16,7 @@ from rxollama import Conversation, Ollama, RxOllamaError, run
 from rxollama import operators as op
 from rxollama.cli._arguments import Options
 from rxollama.cli._consent import Consent, can_ask
+from rxollama.cli._context_note import noted_context
 from rxollama.cli._demo import MODEL, demo_server
 from rxollama.cli._load_tools import load_tools
 from rxollama.cli._output import CommandError, Output
@@ -105,7 +106,8 @@ class _ChatSession:
         answer = Answer(self._output, self._conversation.model, has_tools=self._has_tools, consent=self._consent)
         stream = self._conversation.send(prompt)
         try:
-            answer.show(stream if self._logger is None else stream.pipe(op.log(self._logger)))
+            with noted_context(self._output):
+                answer.show(stream if self._logger is None else stream.pipe(op.log(self._logger)))
         except TooManyRoundsError:
             raise CommandError(_TOO_MANY.format(rounds=self._options.max_rounds)) from None
 

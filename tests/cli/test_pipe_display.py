@@ -29,6 +29,20 @@ def test_answer(server: ScriptedOllama) -> None:
     assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Count."}]
 
 
+def test_cut_prompt(server: ScriptedOllama) -> None:
+    """A prompt that the server cut is noted in one line after the answer, in the terms of the command line."""
+    server.enqueue(Reply.answer("Yes.", prompt_eval_count=2050))
+    server.always(Reply.json({"models": [{"model": "think:latest", "context_length": 4096}]}), "/api/ps")
+
+    done = piped("chat", "-m", "think", "word " * 3000, server=server)
+
+    assert (done.returncode, done.stdout) == (0, "Yes.\n")
+    assert done.stderr == (
+        "the model did not read all of this: it is longer than the context window; ask for less, begin a new "
+        "conversation, or start the server with a larger OLLAMA_CONTEXT_LENGTH\n"
+    )
+
+
 def test_call_without_tools(server: ScriptedOllama) -> None:
     """Without `--tools`, calls and their results are not shown."""
     server.enqueue(Reply.answer("Let me see.", tool_calls=[{"name": "f"}]), Reply.answer("I cannot."))
