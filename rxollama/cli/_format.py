@@ -23,10 +23,25 @@ def format_duration(seconds: float) -> str:
     return f"{minutes} min {rest} s"
 
 
-def format_waiting(model: str, elapsed: float) -> str:
-    """Return the status line of a request that has no answer yet, *elapsed* seconds after it began."""
+def format_waiting(model: str, elapsed: float, expected: float | None = None) -> str:
+    """
+    Return the status line of a request that has no answer yet.
+
+    Args:
+        model: The model.
+        elapsed: The seconds since the request began.
+        expected: The seconds that are still expected; None if that is not known.
+    """
     line = f"waiting for {model} · {format_duration(elapsed)}"
-    return line if elapsed < _LONG_WAIT else f"{line} · loading a model can take minutes"
+    if expected is not None and expected >= 1:
+        return f"{line} · about {_about(expected)} more"
+    if elapsed < _LONG_WAIT:
+        return line
+    return f"{line} · {'loading a model can take minutes' if expected is None else 'longer than usual'}"
+
+
+def _about(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < _MINUTE else f"{seconds / _MINUTE:.0f} min"
 
 
 def format_summary(response: ChatResponse) -> str:

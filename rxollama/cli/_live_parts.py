@@ -107,10 +107,17 @@ class Status:
         self._model = model
         self._began = monotonic()
         self._spinner = Spinner("dots", style="cyan")
+        self._expected_at: float | None = None
+
+    def expect(self, seconds: float | None) -> None:
+        """Set how long the first token is still expected to take; None if that is not known."""
+        self._expected_at = None if seconds is None else monotonic() + seconds
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        elapsed = monotonic() - self._began
-        text = f"{self.name} · {format_duration(elapsed)}" if self.name else format_waiting(self._model, elapsed)
+        now = monotonic()
+        elapsed, expected = now - self._began, None if self._expected_at is None else max(0.0, self._expected_at - now)
+        waiting = format_waiting(self._model, elapsed, expected)
+        text = f"{self.name} · {format_duration(elapsed)}" if self.name else waiting
         self._spinner.update(text=Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
         yield self._spinner
 

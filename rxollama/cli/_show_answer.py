@@ -6,8 +6,9 @@ from collections import deque
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter_ns
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
+import reactivex
 from reactivex import Observable
 from reactivex import operators as rx
 
@@ -20,13 +21,15 @@ from rxollama.cli._output import Output
 from rxollama.cli._pipe_display import PipeDisplay
 from rxollama.cli._terminal_display import TerminalDisplay
 from rxollama.cli._tool_lines import format_call, shorten
-from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, ResponseBuilder, ToolCall
+from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, MeterReading, ResponseBuilder, ToolCall
 from rxollama.tools import Approval
 
 __all__ = ("Answer", "Display")
 
 # The eye does not see more updates than these.
 _SECONDS_PER_UPDATE = 1 / 30
+# The status line counts on by itself.
+_SECONDS_PER_READING = 1.0
 # The longest text of a call that is shown without a question.
 _CALL_LIMIT = 240
 
@@ -88,9 +91,9 @@ class Answer:
     """
 
     def __init__(self, output: Output, model: str, *, has_tools: bool = False, consent: Consent | None = None) -> None:
-        self._display: Display = (
-            TerminalDisplay(output, model) if output.is_terminal else PipeDisplay(output, shows_tools=has_tools)
-        )
+        terminal = TerminalDisplay(output, model) if output.is_terminal else None
+        self._display: Display = terminal or PipeDisplay(output, shows_tools=has_tools)
+        self._terminal = terminal
         self._has_tools = has_tools
         self._consent = consent
         self._builder = ResponseBuilder()
@@ -117,8 +120,11 @@ class Answer:
             KeyboardInterrupt: At Ctrl-C. The request is closed, and what arrived has been shown.
         """
         display = self._display
-        updates = stream.pipe(rx.do_action(self._received.add), op.coalesce(_SECONDS_PER_UPDATE))
-        items: Observable[ChatChunk | Question] = self._consent.with_questions(updates) if self._consent else updates
+        shared = stream if self._terminal is None else stream.pipe(op.share())
+        updates = shared.pipe(rx.do_action(self._received.add), op.coalesce(_SECONDS_PER_UPDATE))
+        items: Observable[Any] = self._consent.with_questions(updates) if self._consent else updates
+        if self._terminal is not None:
+            items = rx.merge(_expecting(shared, self._terminal))(items)
         captured = display.captured() if self._has_tools else nullcontext()
         keyboard = restored_terminal() if self._has_tools else nullcontext()
         try:
@@ -187,6 +193,18 @@ class Answer:
         if allowed is True:
             display.start_tool(call)
         question.answer(allowed)
+
+
+def _expecting(stream: Observable[ChatChunk], display: TerminalDisplay) -> Observable[Any]:
+    """Return a stream without items and without an error, which shows how long the first token is expected to take."""
+
+    def show(reading: MeterReading) -> None:
+        display.expect(reading.expected)
+
+    # The error is that of the answer, and must not overtake its last chunks.
+    return stream.pipe(op.meter(_SECONDS_PER_READING), rx.do_action(show), rx.ignore_elements()).pipe(
+        rx.catch(reactivex.empty())
+    )
 
 
 class _ReceivedChunks:

@@ -130,6 +130,10 @@ class TerminalDisplay:
     def _print_captured(self, line: str) -> None:
         self._console.print(Text(strip_controls(line), style="dim"))
 
+    def expect(self, seconds: float | None) -> None:
+        """Show how long the first token is still expected to take; on any thread."""
+        self._status.expect(seconds)
+
     def add(self, chunk: ChatChunk) -> None:
         """Show the thinking and the content of a chunk."""
         self._grow(GrowingThinking, chunk.message.thinking)

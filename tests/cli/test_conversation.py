@@ -116,3 +116,22 @@ def test_conversation_whose_answers_are_piped(server: ScriptedOllama, tmp_path: 
         assert terminal.wait() == 0
 
     assert file.read_text() == "Hello.\n"
+
+
+def test_expected_wait(server: ScriptedOllama) -> None:
+    """From the second prompt on, the status line says how long the model is expected to load."""
+    second = 1_000_000_000
+    server.enqueue(Reply.answer("One.", first=2.5, load_duration=2 * second), path="/api/chat")
+    server.enqueue(Reply.answer("Two.").stalled(0), path="/api/chat")
+
+    with Terminal("chat", "-m", "think", server=server) as terminal:
+        terminal.expect(">>> ")
+        terminal.type("Count.\n")
+        terminal.expect("One.")
+        terminal.expect(">>> ")
+        terminal.type("Go on.\n")
+        terminal.expect("about 2 s more")
+        terminal.type(CTRL_C)
+        terminal.expect(">>> ")
+        terminal.type("/bye\n")
+        assert terminal.wait() == 0

@@ -82,6 +82,14 @@ def test_waiting() -> None:
     assert format_waiting("qwen3", 7) == "waiting for qwen3 · 7.0 s · loading a model can take minutes"
 
 
+def test_waiting_with_an_expectation() -> None:
+    """A wait says how long it is still expected to take, and that it takes longer than usual."""
+    assert format_waiting("qwen3", 7, 12.4) == "waiting for qwen3 · 7.0 s · about 12 s more"
+    assert format_waiting("qwen3", 7, 150.0) == "waiting for qwen3 · 7.0 s · about 2 min more"
+    assert format_waiting("qwen3", 0.5, 0.3) == "waiting for qwen3 · 0.50 s"
+    assert format_waiting("qwen3", 7, 0.0) == "waiting for qwen3 · 7.0 s · longer than usual"
+
+
 def test_summary_of_numbers_that_no_float_holds() -> None:
     """The summary of an answer with impossible durations has the longest one."""
     metrics = Metrics(eval_count=1, eval_duration=10**400, load_duration=10**400)
