@@ -6,7 +6,7 @@
 #   conversation/  pool/                          a history and its turns | many hosts as one
 #   client/                                       the client and its calls
 #   _tool_loop/                                   requests until the model calls no more tools
-#   operators/  tools/  _http/  _hosts/           what a stream passes through | what a model may call | one host
+#   tools/  operators/  _http/  _hosts/           what a model may call | what a stream passes through | one host
 #   _runtime/  _wire/                             where a stream lives | Ollama's JSON
 #   transport  errors/  messages/                 the seam to HTTP | what ends a stream | what a stream carries
 #   _checks  _schema/  _invalid_value  testing/   checks of arguments | types as JSON schemas | a scripted server

@@ -84,12 +84,15 @@ class Journal:
     warning = error = info
 
 
+_TOOL = {"type": "function", "function": {"name": "get_time"}}
+
 STAGES: dict[str, Callable[[Journal, Ollama], Operator]] = {
     "log": lambda journal, _: op.log(journal),
     "log with content": lambda journal, _: op.log(journal, content=True),
     "share": lambda _, __: op.share(),
     "timeouts": lambda _, __: op.timeouts(first_chunk=1, gap=1, total=4),
     "stop_loops": lambda _, __: op.stop_loops(8),
+    "extract_tool_calls": lambda _, __: op.extract_tool_calls([_TOOL]),
     "retry": lambda _, __: op.retry(3, backoff=0.1, jitter=0),
     "fallback": lambda _, ollama: op.fallback(ollama.chat("other", "Hi")),
     "hedge": lambda _, ollama: op.hedge(ollama.chat("other", "Hi"), after=0.5),

@@ -21,7 +21,7 @@ MAX_FUNCTION_LINES = 60
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("_public", "testing", "_invalid_value", "_schema", "_checks", "messages", "errors", "transport"),
     ("_wire", "_runtime"),
-    ("operators", "tools", "_http", "_hosts"),
+    ("tools", "operators", "_http", "_hosts"),
     ("_tool_loop",),
     ("client",),
     ("conversation", "pool"),

@@ -8,6 +8,7 @@ know values and Rx but not HTTP: they work on `reactivex.of(ChatChunk(...))` as 
 from .._public import publish
 from ._ask import ask
 from ._extract import extract_thinking
+from ._extract_tool_calls import extract_tool_calls
 from ._fallback import fallback
 from ._hedge import hedge
 from ._log import Logger, log
@@ -33,6 +34,7 @@ __all__ = (
     "elements",
     "events",
     "extract_thinking",
+    "extract_tool_calls",
     "fallback",
     "gather_tool_calls",
     "hedge",

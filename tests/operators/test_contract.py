@@ -19,6 +19,7 @@ from reactivex.testing.subscription import Subscription
 from rxollama._runtime import Operator
 from rxollama.messages import ChatChunk, ContentEnded, Function, Message, ToolCall
 from rxollama.operators._extract import extract_thinking
+from rxollama.operators._extract_tool_calls import extract_tool_calls
 from rxollama.operators._reduce import accumulate, collect
 from rxollama.operators._split import content, events, thinking
 from rxollama.operators._stop_loops import stop_loops
@@ -26,11 +27,18 @@ from rxollama.operators._tools import gather_tool_calls, tool_calls
 
 Maker: TypeAlias = Callable[[], Operator[ChatChunk, Any]]
 
+
+def extract_calls() -> Operator[ChatChunk, ChatChunk]:
+    """Return `extract_tool_calls` for one tool."""
+    return extract_tool_calls([{"type": "function", "function": {"name": "f"}}])
+
+
 OPERATORS: list[Maker] = [
     accumulate,
     collect,
     content,
     events,
+    extract_calls,
     extract_thinking,
     gather_tool_calls,
     stop_loops,

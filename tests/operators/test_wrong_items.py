@@ -38,6 +38,7 @@ OPERATORS: dict[str, Maker] = {
     "elements()": lambda: op.elements(Row),
     "events()": op.events,
     "extract_thinking()": op.extract_thinking,
+    "extract_tool_calls()": lambda: op.extract_tool_calls([]),
     "fallback()": lambda: op.fallback(NEVER),
     "gather_tool_calls()": op.gather_tool_calls,
     # Its second source fails too, so that the first one's error is passed on.
