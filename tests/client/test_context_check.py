@@ -431,6 +431,24 @@ def test_no_false_alarm_on_recordings(recordings: dict[str, Recording]) -> None:
     assert checked > 30
 
 
+def test_no_false_alarm_through_the_client(recordings: dict[str, Recording]) -> None:
+    """The recorded chats, sent again as they were, end as ever, and no server is asked for its window."""
+    played = 0
+    with ScriptedOllama() as server, Ollama(server.url) as ollama:
+        for recording in recordings.values():
+            body: Any = recording.request.body
+            if recording.request.path != "/api/chat" or "prompt_eval_count" not in recording.expect:
+                continue
+            server.enqueue(Reply.of(recording, speed=None))
+            with no_warning():
+                heard = Heard(ollama.send(ChatRequest(**body, on_truncated="raise"))).wait()
+            assert heard.error is None
+            assert heard.items[-1].prompt_eval_count == recording.expect["prompt_eval_count"]
+            played += 1
+        assert all(seen.path == "/api/chat" for seen in server.requests)
+    assert played > 30
+
+
 def test_timing_without_a_window() -> None:
     """The window of a request that does not set it is not known."""
     assert ClientTiming().context_length is None
