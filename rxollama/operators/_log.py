@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
-from inspect import CO_VARKEYWORDS, iscoroutinefunction, signature
-from io import StringIO
 from time import perf_counter_ns
 from typing import Any, Protocol, cast
 from uuid import uuid4
@@ -16,14 +13,14 @@ import structlog
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from .._invalid_value import InvalidValueError, invalid_value
 from .._runtime import Operator, Sink, Stream, batch_path, chunks_of, report_error
 from ..errors import StreamError, ToolArgumentsError, ToolDeniedError
-from ..messages import ChatChunk, ChunkBatch, MessageBoundary, Metrics, ToolCall, metrics_of
+from ..messages import ChatChunk, ChunkBatch, MessageBoundary, Metrics, Restart, ToolCall, metrics_of
+from ._log_counts import LogCounts
+from ._logger_check import check_logger
 
 __all__ = ("Logger", "log")
 
-_LEVELS = ("info", "warning", "error")
 _EMPTY = ChatChunk()
 _DERIVED = ("tokens_per_second", "prompt_tokens_per_second", "queue_duration")
 
@@ -40,7 +37,7 @@ class Logger(Protocol):
         ...
 
     def warning(self, event: str, **fields: Any) -> Any:
-        """Log a cancelled chat or a failed tool."""
+        """Log a cancelled chat, one that begins over, or a failed tool."""
         ...
 
     def error(self, event: str, **fields: Any) -> Any:
@@ -54,8 +51,9 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
 
     There is one line for each event, with snake_case keys and a `chat` id shared by all lines of a subscription:
     `chat_started`; `chat_first_token`; `chat_tool_call` for each call; `chat_tool_result` or `chat_tool_failed` for
-    each result; and at the end `chat_finished` with all metrics, `chat_failed` or `chat_cancelled`, with what was
-    received. Durations are in nanoseconds. Unknown numbers are left out.
+    each result; `chat_restarted` if the answer begins over, with the attempt and what was dropped; and at the end
+    `chat_finished` with all metrics, `chat_failed` or `chat_cancelled`, with what was received and stands. Durations
+    are in nanoseconds. Unknown numbers are left out.
 
     .. marbles::
 
@@ -87,7 +85,7 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
     .. versionadded:: 0.1
     """
     chosen = cast("Logger", structlog.get_logger()) if logger is None else logger
-    _check_logger(chosen)
+    check_logger(chosen)
 
     def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
         source = chunks_of(source, "log()")
@@ -141,98 +139,107 @@ class _ChatLog:
 
     def __init__(self, logger: Logger, *, content: bool) -> None:
         self._logger = logger
-        self._texts = _Texts() if content else None
+        self._counts = LogCounts(keep_texts=content)
+        self._shows_content = content
         self._lock = threading.Lock()
         self._has_ended = self._has_raised = False
         self._id = uuid4().hex[:12]
         self._start = perf_counter_ns()
         self._first_token: int | None = None
         self._boundary = MessageBoundary()
-        self._model = self._done_reason = ""
-        self._metrics: Metrics | None = None
-        self._chunk_count = self._content_length = self._thinking_length = 0
-        self._tool_call_count = self._tool_result_count = self._tool_failure_count = 0
+        self._model = ""
         self._write("info", "chat_started", {})
 
     @property
     def is_within_text(self) -> bool:
         """Whether text of the assistant would only be counted."""
-        return self._first_token is not None and self._texts is None and self._boundary.role == "assistant"
+        return self._first_token is not None and not self._shows_content and self._boundary.role == "assistant"
 
     def extend(self, batch: ChunkBatch) -> None:
         """Count the chunks of a batch, within a text."""
-        self._chunk_count += len(batch)
+        counts = self._counts.now
+        counts.chunk_count += len(batch)
+        counts.content_length += len(batch.content)
+        counts.thinking_length += len(batch.thinking)
         self._model = batch.model
-        self._content_length += len(batch.content)
-        self._thinking_length += len(batch.thinking)
 
     def add(self, chunk: ChatChunk) -> None:
         """Add a chunk, and write the lines of its events."""
-        self._chunk_count += 1
         self._model = chunk.model or self._model
-        message, boundary = chunk.message, self._boundary
+        message, boundary, counts = chunk.message, self._boundary, self._counts.now
         continues = self._first_token is not None and message.role == boundary.role == "assistant"
-        if continues and self._texts is None and not (chunk.done or message.tool_calls):
+        if continues and not (self._shows_content or chunk.done or message.tool_calls or chunk.restart is not None):
             # Nearly every chunk is like this: only its length counts.
-            self._content_length += len(message.content)
-            self._thinking_length += len(message.thinking)
+            counts.chunk_count += 1
+            counts.content_length += len(message.content)
+            counts.thinking_length += len(message.thinking)
             return
+        if chunk.restart is not None:
+            self._begin_over(chunk.restart)
+        if not chunk.is_tool_progress and boundary.changes(chunk):
+            self._counts.begin_message()
+        self._counts.now.chunk_count += 1
         if chunk.is_tool_progress:
             return
-        boundary.changes(chunk)
         if boundary.role == "tool":
             self._add_result(chunk)
         else:
             self._add_answer(chunk)
         if chunk.done:
             boundary.restart()
+            self._counts.begin_message()
+
+    def _begin_over(self, restart: Restart) -> None:
+        self._boundary.restart()
+        kind, _, _ = restart.reason.partition(":")
+        fields: dict[str, Any] = {"model": self._model, "attempt": restart.attempt, "scope": restart.scope}
+        # The reason may quote what the model wrote.
+        fields |= {"error": kind} | ({"error_message": restart.reason} if self._shows_content else {})
+        self._write("warning", "chat_restarted", fields | self._counts.begin_over(restart))
 
     def _add_result(self, chunk: ChatChunk) -> None:
         message, failed = chunk.message, chunk.tool_failed
         if not message.role:
             # It continues or ends a result that has its line.
             return
-        self._tool_result_count += 1
-        self._tool_failure_count += failed
+        self._counts.now.tool_result_count += 1
+        self._counts.now.tool_failure_count += failed
         fields: dict[str, Any] = {
             "model": self._model,
             "tool_name": message.tool_name,
             "tool_call_id": message.tool_call_id,
             "result_length": len(message.content),
         }
-        if self._texts is not None:
+        if self._shows_content:
             fields["result"] = message.content
         self._write("warning" if failed else "info", "chat_tool_failed" if failed else "chat_tool_result", fields)
 
     def _add_answer(self, chunk: ChatChunk) -> None:
-        message = chunk.message
-        self._content_length += len(message.content)
-        self._thinking_length += len(message.thinking)
-        if self._texts is not None:
-            self._texts.content.write(message.content)
-            self._texts.thinking.write(message.thinking)
+        message, counts = chunk.message, self._counts.now
+        self._counts.add_text(message.content, message.thinking)
         if self._first_token is None and chunk.visible:
             self._first_token = perf_counter_ns() - self._start
             kind = "thinking" if message.thinking else "content" if message.content else "tool_call"
             fields = {"model": self._model, "kind": kind, "time_to_first_token": self._first_token}
             self._write("info", "chat_first_token", fields)
         for call in message.tool_calls:
-            self._tool_call_count += 1
+            counts.tool_call_count += 1
             self._write("info", "chat_tool_call", {"model": self._model, **self._call_fields(call)})
         if chunk.done:
-            self._done_reason = chunk.done_reason
+            counts.done_reason = chunk.done_reason
             metrics = metrics_of(chunk)
-            self._metrics = metrics if self._metrics is None else self._metrics + metrics
-        elif self._done_reason and chunk != _EMPTY:
-            self._done_reason = ""
+            counts.metrics = metrics if counts.metrics is None else counts.metrics + metrics
+        elif counts.done_reason and chunk != _EMPTY:
+            counts.done_reason = ""
 
     def write_finished(self) -> None:
         """Write the last line of a chat that completed."""
-        self._write_end("info", "chat_finished", lambda: {"done_reason": self._done_reason} | _known(self._metrics))
+        counts = self._counts.now
+        self._write_end("info", "chat_finished", lambda: {"done_reason": counts.done_reason} | _known(counts.metrics))
 
     def write_failed(self, error: Exception) -> None:
         """Write the last line of a chat that failed, with the error's message if it may be shown."""
-        message = {"error_message": str(error)} if self._texts is not None or _quotes_nothing(error) else {}
+        message = {"error_message": str(error)} if self._shows_content or _quotes_nothing(error) else {}
         self._write_end("error", "chat_failed", lambda: _error_fields(error) | message)
 
     def write_cancelled(self) -> None:
@@ -248,24 +255,25 @@ class _ChatLog:
             self._write(level, event, self._received() | more() | first_token)
 
     def _received(self) -> dict[str, Any]:
+        counts, texts = self._counts.now, self._counts
         fields: dict[str, Any] = {
             "model": self._model,
-            "chunk_count": self._chunk_count,
-            "content_length": self._content_length,
-            "thinking_length": self._thinking_length,
-            "tool_call_count": self._tool_call_count,
+            "chunk_count": counts.chunk_count,
+            "content_length": counts.content_length,
+            "thinking_length": counts.thinking_length,
+            "tool_call_count": counts.tool_call_count,
             "wall_duration": perf_counter_ns() - self._start,
         }
-        if self._tool_result_count:
-            fields["tool_result_count"] = self._tool_result_count
-            fields["tool_failure_count"] = self._tool_failure_count
-        if self._texts is not None:
-            fields |= {"content": self._texts.content.getvalue(), "thinking": self._texts.thinking.getvalue()}
+        if counts.tool_result_count:
+            fields["tool_result_count"] = counts.tool_result_count
+            fields["tool_failure_count"] = counts.tool_failure_count
+        if texts.content is not None and texts.thinking is not None:
+            fields |= {"content": texts.content.getvalue(), "thinking": texts.thinking.getvalue()}
         return fields
 
     def _call_fields(self, call: ToolCall) -> dict[str, Any]:
         fields: dict[str, Any] = {"tool_name": call.name, "tool_call_id": call.id}
-        return fields if self._texts is None else fields | {"arguments": call.arguments}
+        return fields | {"arguments": call.arguments} if self._shows_content else fields
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
         try:
@@ -274,56 +282,6 @@ class _ChatLog:
             if not self._has_raised:
                 self._has_raised = True
                 report_error("the logger of a chat failed", error)
-
-
-class _Texts:
-    """The content and thinking of a chat that are to be logged."""
-
-    def __init__(self) -> None:
-        self.content, self.thinking = StringIO(), StringIO()
-
-
-def _check_logger(logger: object) -> None:
-    """Raise `InvalidValueError` if a logger cannot be called as structlog's synchronous loggers are."""
-    allowed = "a logger of structlog, or of `logging` by structlog.wrap_logger(...)"
-    wrong_logger = invalid_value("logger", logger, allowed, show=False)
-    # Loggers of `logging` have these methods too, but take no fields.
-    if isinstance(logger, (logging.Logger, logging.LoggerAdapter)):
-        raise wrong_logger
-    try:
-        methods = [getattr(logger, level, None) for level in _LEVELS]
-    except RuntimeError as error:
-        # A lazy `AsyncBoundLogger` needs a running loop for this.
-        raise _async_logger(logger) from error
-    if any(map(iscoroutinefunction, methods)):
-        raise _async_logger(logger)
-    if not all(map(_takes_fields, methods)):
-        raise wrong_logger
-
-
-def _async_logger(logger: object) -> InvalidValueError:
-    error = invalid_value("logger", logger, "a synchronous logger of structlog", show=False)
-    advice = "pass the `sync_bl` of an AsyncBoundLogger, or use wrapper_class=structlog.stdlib.BoundLogger"
-    return InvalidValueError(f"{error}: {advice}", field=error.field, given=error.given, allowed=error.allowed)
-
-
-def _takes_fields(method: object) -> bool:
-    if not callable(method):
-        return False
-    code = getattr(getattr(method, "__func__", None), "__code__", None)
-    if code is not None and (code.co_argcount, code.co_kwonlyargcount) == (2, 0):
-        # As the methods of structlog are. To bind the signature would be a tenth of a short chat.
-        return bool(code.co_flags & CO_VARKEYWORDS)
-    try:
-        parameters = signature(method)
-    except (TypeError, ValueError):
-        # Some callables, such as those written in C, have no signature.
-        return True
-    try:
-        parameters.bind("event", chat="")
-    except TypeError:
-        return False
-    return True
 
 
 def _known(metrics: Metrics | None) -> dict[str, Any]:
