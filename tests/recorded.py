@@ -19,6 +19,19 @@ class Recorded(NamedTuple):
     expect: dict[str, Any]
 
 
+def recorded_chats() -> list[str]:
+    """Return the names of the recordings of chats in which every line is a chunk."""
+    found: list[str] = []
+    for path in sorted(_RECORDINGS.glob("*.json")):
+        request = msgspec.json.decode(path.read_bytes()).get("request", {})
+        try:
+            chunks = recorded(path.stem).chunks if request.get("path") == "/api/chat" else []
+        except msgspec.DecodeError:
+            continue
+        found += [path.stem] if any(chunk.visible for chunk in chunks) else []
+    return found
+
+
 def recorded(name: str) -> Recorded:
     """Return the recording of a chat in which every line is a chunk."""
     recording = msgspec.json.decode((_RECORDINGS / f"{name}.json").read_bytes())

@@ -120,7 +120,7 @@ class CallReader:
         self._text = ""
         self._at = 0
         self._is_over = False
-        self._is_possible = True
+        self._is_possible = bool(self._tools)
         self._calls: tuple[ToolCall, ...] = ()
         self._reading = self._content()
 

@@ -81,7 +81,7 @@ def stop_loops(raise_after: int = 4096) -> Operator[ChatChunk, ChatChunk]:
                     observer.on_error(watch.error(loop))
 
             def ready(batch: ChunkBatch) -> bool:
-                return watch.is_within_text(batch) and ready_below(batch)
+                return not failed and watch.is_within_text(batch) and ready_below(batch)
 
             def absorb(batch: ChunkBatch) -> None:
                 watch.extend(batch)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from good_answers import good_answers
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import json_objects
@@ -211,11 +212,16 @@ def test_restart() -> None:
 
 
 def test_no_tools() -> None:
-    """Without tools, nothing is a call."""
+    """Without tools, nothing can be a call."""
     reader = CallReader({})
 
-    assert reader.feed('{"name": "')
-    assert not reader.feed("g")
+    assert not reader.feed("{")
+    assert reader.end() == ()
+
+
+def test_good_answers() -> None:
+    """None of 1,000 good answers is a call."""
+    assert not any(read(text) for text in good_answers(1_000))
 
 
 def cut(text: str, places: list[int]) -> list[str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from marbles import play
 from reactivex.testing import ReactiveTest
 from reactivex.testing.subscription import Subscription
-from recorded import recorded
+from recorded import recorded, recorded_chats
 
 from rxollama import Ollama, Tool, run
 from rxollama import operators as op
@@ -287,23 +287,15 @@ def test_any_cut(parts: list[tuple[str, str]], data: st.DataObject) -> None:
         assert kept == cut
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "generic-almost-call",
-        "generic-call",
-        "native-calls",
-        "tool-call",
-        "tool-calls-parallel",
-        "format-json",
-        "sky-thinking",
-    ],
-)
+TOOLS = [{"type": "function", "function": {"name": name}} for name in ("get_weather", "get_time", "f")]
+
+
+@pytest.mark.parametrize("name", recorded_chats())
 def test_recorded(name: str) -> None:
     """The answers of a real server pass unchanged: its calls are calls already, and other JSON is text."""
     chunks = recorded(name).chunks
 
-    assert received(chunks) == chunks
+    assert received(chunks, TOOLS) == chunks
 
 
 def test_in_a_conversation(server: ScriptedOllama, ollama: Ollama) -> None:
