@@ -13,6 +13,7 @@ from reactivex.disposable import Disposable
 from rxollama._runtime import Sink, Stream, Streams, Subscription, batch_path, call_on, running
 from rxollama._tool_loop._decision import was_cancelled
 from rxollama._tool_loop._options import ToolLoopOptions
+from rxollama._tool_loop._round_calls import RoundCalls, with_id
 from rxollama._tool_loop._tool_call import ToolRunner
 from rxollama.errors import ContextTruncatedError, InvalidValueError, StreamError, TooManyRoundsError
 from rxollama.messages import ChatChunk, ChatRequest, ChatResponse, ChunkBatch, ResponseBuilder, ToolCall
@@ -71,6 +72,7 @@ class ToolLoop(Subscription[ChatChunk]):
         self._scheduler = scheduler
         self._builder = ResponseBuilder()
         self._is_failing = False
+        self._calls: RoundCalls | None = None
         self._ready_below, self._absorb_below = batch_path(observer)
 
     def _fill_in(self, error: StreamError) -> None:
@@ -92,7 +94,7 @@ class ToolLoop(Subscription[ChatChunk]):
 
     async def _stream(self) -> None:
         # The runner belongs to the loop on which it is made.
-        runner = ToolRunner(self._options, self._emit)
+        runner = ToolRunner(self._options, self._emit_progress)
         request, rounds_left = self._request, self._options.max_rounds
         history = request.messages
         while True:
@@ -103,30 +105,32 @@ class ToolLoop(Subscription[ChatChunk]):
 
     async def _round(self, request: ChatRequest, runner: ToolRunner, *, is_last: bool) -> bool:
         """Run one round, an answer and the results of its calls. Return whether there were calls."""
-        calls: list[ToolCall] = []
-        results: list[tuple[ToolCall, asyncio.Task[ChatChunk]]] = []
         try:
             async with asyncio.TaskGroup() as group:
+                calls = self._calls = RoundCalls(group, partial(self._run_call, runner))
 
                 def on_chunk(chunk: ChatChunk) -> None:
+                    if chunk.restart is not None:
+                        # The rounds before it stand.
+                        chunk = replace(chunk, restart=replace(chunk.restart, scope="message"))
+                        calls.begin_over()
                     self._emit(chunk)
                     for call in chunk.message.tool_calls:
-                        calls.append(call)
                         # A tool does not run if the model will not be told its result.
-                        if not (is_last or self._over or self._is_failing):
-                            results.append((call, group.create_task(self._run_call(runner, call))))
+                        calls.add(call, runs=not (is_last or self._over or self._is_failing))
 
                 await self._receive(request, on_chunk)
-                if is_last and calls:
+                calls.end()
+                if is_last and calls.calls:
                     raise TooManyRoundsError(_TOO_MANY.format(rounds=self._options.max_rounds))
-                for call, result in results:
-                    self._emit(await _message(runner, call, result))
+                for call, result in calls.tasks():
+                    self._emit(with_id(await _message(runner, call, result), call.id))
                     # Results that are there already do not make this task wait, and a model may call thousands.
                     await asyncio.sleep(0)
         except BaseExceptionGroup as several:
             [failure, *_] = several.exceptions
         else:
-            return bool(calls)
+            return bool(calls.calls)
         raise failure
 
     def _sent(self, request: ChatRequest) -> Observable[ChatChunk]:
@@ -150,6 +154,9 @@ class ToolLoop(Subscription[ChatChunk]):
         if not self._over:
             self._builder.add(chunk)
             self._observer.on_next(chunk)
+
+    def _emit_progress(self, chunk: ChatChunk) -> None:
+        self._emit(chunk if self._calls is None else self._calls.progress(chunk))
 
     def _is_ready(self, batch: ChunkBatch) -> bool:
         return running() is self.loop and self._ready_below(batch)

@@ -10,6 +10,7 @@ from rxollama._runtime import Stream, Streams
 from rxollama._tool_loop import RaiseOn, Through, ToolLoopOptions, converse
 from rxollama.client._endpoints import Endpoints
 from rxollama.messages import (
+    AfterBreak,
     ChatChunk,
     ChatOptions,
     ChatRequest,
@@ -52,6 +53,8 @@ class Chats(Endpoints):
         truncate: bool | None = None,
         shift: bool | None = None,
         on_truncated: OnTruncated | None = None,
+        after_break: AfterBreak | None = None,
+        max_thinking: int | None = None,
         debug_render_only: bool | None = None,
     ) -> Stream[ChatChunk]:
         """
@@ -82,10 +85,22 @@ class Chats(Endpoints):
             on_truncated: What happens if the server cut the prompt to fit into the context: "warn" issues a
                 `ContextTruncatedWarning`, "raise" ends the stream with a `ContextTruncatedError` after the answer,
                 and "ignore" does nothing. It is not sent. None means "warn".
+            after_break: What happens if the connection breaks within the answer, or the answer ends too early. "raise"
+                ends the stream with the error. "restart" sends the request again: the first chunk of the new answer
+                has `restart`, and all operators drop what came before. "continue" asks for the rest: what there was is
+                sent as a last message of the assistant, and the chunks go on. Where that cannot work it restarts:
+                within thinking, after a tool call, with *format*, or if the server begins over. A space at the seam may
+                be lost, and `num_predict` counts for each request. It is not sent. None means "raise", unless the
+                transport has several hosts and says something else.
+            max_thinking: The most tokens that the model may think before its answer, at a token per chunk or per 4
+                characters. A longer thought is cut off: the request is closed and sent again with the thought as a last
+                message of the assistant, and the answer follows in the same stream. It works with models whose template
+                continues such a message, needs *stream*, and is not sent. None for no limit.
             debug_render_only: Whether to return the rendered prompt in `debug_info` instead of an answer.
 
         Returns:
-            A cold stream: each subscription sends the request once. Chunks arrive as the server sends them. The last
+            A cold stream: each subscription sends the request once, and again only as *after_break* and *max_thinking*
+            say. Chunks arrive as the server sends them. The last
             one is `done`, and holds the metrics. Disposing closes the request at once, from any thread.
 
         Raises:
@@ -110,6 +125,8 @@ class Chats(Endpoints):
                 truncate=truncate,
                 shift=shift,
                 on_truncated=on_truncated,
+                after_break=after_break,
+                max_thinking=max_thinking,
                 debug_render_only=debug_render_only,
             )
         )

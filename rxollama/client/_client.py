@@ -25,6 +25,7 @@ from rxollama._wire import (
 from rxollama.client._chats import Chats
 from rxollama.client._context_check import ContextCheck
 from rxollama.client._prefixes import prefix_hashes
+from rxollama.client._repeated import repeated
 from rxollama.client._settings import check_estimates, check_http_client, check_transport
 from rxollama.client._source import RequestPlan, source
 from rxollama.client._wait_estimates import WaitEstimates
@@ -124,6 +125,9 @@ class Ollama(Chats):
 
         .. versionadded:: 0.1
         """
+        return repeated(request, self._plan_of(request), self._plan_of)
+
+    def _plan_of(self, request: ChatRequest | GenerateRequest) -> RequestPlan[ChatChunk]:
         if isinstance(request, ChatRequest):
             kind, path, body = CHAT, "/api/chat", encode_chat(request)
         elif isinstance(request, GenerateRequest):
@@ -132,22 +136,22 @@ class Ollama(Chats):
             raise invalid_value("request", request, "a ChatRequest or a GenerateRequest", show=False)
         prefixes = partial(prefix_hashes, request.messages) if isinstance(request, ChatRequest) else None
         sent = Request(method="POST", path=path, body=body, model=request.model, prefixes=prefixes)
-        context = ContextCheck(request, self._transport, self._windows)
-        return self._observe(
-            sent, lambda: LineDecoder(kind, max_line=self._max_line), request.model, ChatChunk, context
+        return RequestPlan(
+            self._transport,
+            sent,
+            lambda: LineDecoder(kind, max_line=self._max_line),
+            self._streams,
+            request.model,
+            self._host,
+            ChatChunk,
+            ContextCheck(request, self._transport, self._windows),
+            self._waits,
         )
 
     def _observe(
-        self,
-        request: Request,
-        decoder: Callable[[], Decoder[T]],
-        model: str,
-        items: type[T] | None = None,
-        context: ContextCheck | None = None,
+        self, request: Request, decoder: Callable[[], Decoder[T]], model: str, items: type[T] | None = None
     ) -> Stream[T]:
-        waits = self._waits if items is ChatChunk else None
-        plan = RequestPlan(self._transport, request, decoder, self._streams, model, self._host, items, context, waits)
-        return source(plan)
+        return source(RequestPlan(self._transport, request, decoder, self._streams, model, self._host, items))
 
     def close(self) -> None:
         """

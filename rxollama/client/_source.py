@@ -73,12 +73,13 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
         return f"the stream of {self.request.path}" + (f" with model {self.model!r}" if self.model else "")
 
 
-def source(plan: RequestPlan[T]) -> Stream[T]:
+def source(plan: RequestPlan[T], *, wait: float = 0.0) -> Stream[T]:
     """
     Build the stream of a request.
 
     Args:
         plan: The request.
+        wait: The seconds before it is sent. They are a part of the stream, so disposing or closing the client ends it.
 
     Returns:
         A cold stream: each subscription sends the request once, on the running loop or else on the background loop.
@@ -87,7 +88,7 @@ def source(plan: RequestPlan[T]) -> Stream[T]:
     """
 
     def subscribe(observer: abc.ObserverBase[T], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-        stream = _Stream(plan, observer)
+        stream = _Stream(plan, observer, wait)
         stream.start()
         return Disposable(stream.dispose)
 
@@ -97,9 +98,10 @@ def source(plan: RequestPlan[T]) -> Stream[T]:
 class _Stream(Subscription[T]):
     """A subscription that reads an answer and emits its records."""
 
-    def __init__(self, plan: RequestPlan[T], observer: abc.ObserverBase[T]) -> None:
+    def __init__(self, plan: RequestPlan[T], observer: abc.ObserverBase[T], wait: float) -> None:
         super().__init__(observer, plan.streams, plan.name)
         self._plan = plan
+        self._wait = wait
         self._received = _Received(plan.host, plan.context)
         self._note: Callable[[Any], object] = self._received.add if plan.is_chat else _ignore
         self._has_warned = False
@@ -117,6 +119,8 @@ class _Stream(Subscription[T]):
 
     async def _stream(self) -> None:
         plan = self._plan
+        if self._wait:
+            await asyncio.sleep(self._wait)
         wait = None if plan.waits is None else plan.waits.begin(plan.model, plan.request.body or b"")
         try:
             await self._exchange(plan)

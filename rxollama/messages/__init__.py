@@ -29,6 +29,7 @@ from rxollama.messages._metrics import ClientTiming, Metrics
 from rxollama.messages._model_options import ModelOptions, Options, read_options
 from rxollama.messages._partial_json import PartialJson, partial_of
 from rxollama.messages._request import (
+    AfterBreak,
     ChatOptions,
     ChatRequest,
     Format,
@@ -45,6 +46,7 @@ from rxollama.messages._stream_total import StreamTotal
 from rxollama.messages._value import SupportsModelDump, Value
 
 __all__ = (
+    "AfterBreak",
     "Backlog",
     "Batch",
     "ChatChunk",

@@ -13,14 +13,19 @@ class ClientTiming(Value, frozen=True, kw_only=True, gc=False):
     """
     The times that the client measured for one answer, in nanoseconds since it sent the request.
 
+    If the answer took several requests, the times begin with the first of them. They are those of the text that stands:
+    after a restart the first chunk is the first one of the new attempt.
+
     Args:
         time_to_first_chunk: Until the first chunk of any kind.
         time_to_first_token: Until the first thinking, content or tool call; None before it.
         time_to_first_content: Until the first content; None before it.
         wall_duration: Until the last chunk.
-        chunk_count: The number of chunks.
+        chunk_count: The number of chunks that stand.
         context_length: The context window in tokens, as far as the client knows it. It knows `num_ctx` of the request.
-        host: The base URL of the host that answered; empty if it is not known.
+        host: The base URL of the host that answered; empty if it is not known. After several requests, the last one's.
+        repeat_count: The number of further requests that the answer took, since it broke or its thought was cut off.
+        thinking_cut_count: How often the thought was cut off, since it exceeded `max_thinking`.
 
     .. versionadded:: 0.1
     """
@@ -32,6 +37,8 @@ class ClientTiming(Value, frozen=True, kw_only=True, gc=False):
     chunk_count: int = 0
     context_length: int | None = None
     host: str = ""
+    repeat_count: int = 0
+    thinking_cut_count: int = 0
 
 
 class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
@@ -39,7 +46,8 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
     The numbers of an answer: Ollama's under Ollama's names, the client's, and rates computed from them.
 
     Durations are integer nanoseconds, as the server sends them
-    (https://github.com/ollama/ollama/blob/main/docs/api.md). A number that the server left out is 0.
+    (https://github.com/ollama/ollama/blob/main/docs/api.md). A number that the server left out is 0. If an answer took
+    several requests, the server's numbers are those of the last one: a request that broke has none.
 
     Args:
         total_duration: From the arrival of the request to the end of the answer.
@@ -56,6 +64,8 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
         chunk_count: See `ClientTiming`.
         context_length: See `ClientTiming`. In a sum of rounds it is the last one that is known.
         host: See `ClientTiming`. In a sum of rounds it is the last one's that is known.
+        repeat_count: See `ClientTiming`.
+        thinking_cut_count: See `ClientTiming`.
         tool_result_count: The number of tool results, including failures.
         tool_failure_count: The number of tools that failed: unknown, wrong arguments, denied, too slow, or an error.
         rounds: The metrics of each round, if these are a sum.
@@ -104,6 +114,8 @@ class Metrics(ClientTiming, frozen=True, kw_only=True, gc=False):
             chunk_count=self.chunk_count + other.chunk_count,
             context_length=self.context_length if other.context_length is None else other.context_length,
             host=other.host or self.host,
+            repeat_count=self.repeat_count + other.repeat_count,
+            thinking_cut_count=self.thinking_cut_count + other.thinking_cut_count,
             total_duration=self.total_duration + other.total_duration,
             load_duration=self.load_duration + other.load_duration,
             prompt_eval_count=self.prompt_eval_count + other.prompt_eval_count,

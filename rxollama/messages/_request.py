@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 import msgspec
 from msgspec.structs import force_setattr
 
-from rxollama._checks import check_flag, check_name, check_text
+from rxollama._checks import check_count, check_flag, check_name, check_text
 from rxollama._invalid_value import invalid_value
 from rxollama.messages._image import Image, encode_images
 from rxollama.messages._message import Message, Messages, read_messages
@@ -26,6 +26,7 @@ from rxollama.messages._request_checks import (
 from rxollama.messages._value import SupportsModelDump, Value, plain
 
 __all__ = (
+    "AfterBreak",
     "ChatOptions",
     "ChatRequest",
     "Format",
@@ -50,6 +51,9 @@ A number of seconds, a Go duration with units such as "5m", or a timedelta. 0 un
 time keeps it loaded without a limit.
 """
 
+AfterBreak: TypeAlias = 'Literal["raise", "restart", "continue"]'
+"""What happens if an answer breaks: the error, the same request again, or a request for the rest of the answer."""
+
 OnTruncated: TypeAlias = 'Literal["warn", "raise", "ignore"]'
 """What happens if the server cut the prompt: a warning, an error after the answer, or nothing."""
 
@@ -57,12 +61,8 @@ ToolSchemas: TypeAlias = "Iterable[Mapping[str, Any] | SupportsModelDump]"
 """Tools in Ollama's own shape, as dicts or as models of pydantic such as `ollama.Tool`."""
 
 
-class ChatOptions(TypedDict, total=False):
-    """
-    The arguments of a chat beside its model, messages and tools; see `ChatRequest`.
-
-    .. versionadded:: 0.1
-    """
+class _RequestOptions(TypedDict, total=False):
+    """The arguments that both kinds of request have."""
 
     format: Format | None
     options: Options | None
@@ -75,6 +75,17 @@ class ChatOptions(TypedDict, total=False):
     truncate: bool | None
     shift: bool | None
     on_truncated: OnTruncated | None
+
+
+class ChatOptions(_RequestOptions, total=False):
+    """
+    The arguments of a chat beside its model, messages and tools; see `ChatRequest`.
+
+    .. versionadded:: 0.1
+    """
+
+    after_break: AfterBreak | None
+    max_thinking: int | None
 
 
 class _Request(Value, frozen=True, kw_only=True):
@@ -147,6 +158,9 @@ class ChatRequest(_Request, frozen=True, kw_only=True):
         shift: Whether the server drops old tokens to make room while it answers. Another value reloads the model.
         on_truncated: What happens if the server cut the prompt to fit into the context: "warn", "raise" or "ignore". It
             is not sent. None means "warn".
+        after_break: What happens if the answer breaks, see `Ollama.chat`: "raise", "restart" or "continue". It is not
+            sent. None leaves it to the transport, and means "raise" for one server.
+        max_thinking: The most tokens that the model may think, see `Ollama.chat`. It is not sent. None for no limit.
         logprobs: Whether to return the log probability of each token.
         top_logprobs: How many alternatives to return for each token, 0 to 20. It needs *logprobs*.
         debug_render_only: Whether to return the rendered prompt instead of an answer.
@@ -159,6 +173,9 @@ class ChatRequest(_Request, frozen=True, kw_only=True):
 
     messages: tuple[Message, ...]
     tools: tuple[dict[str, Any], ...] = ()
+    # These two are never sent, as `on_truncated`.
+    after_break: AfterBreak | None = msgspec.field(default=None, name="(after_break)")
+    max_thinking: int | None = msgspec.field(default=None, name="(max_thinking)")
 
     if TYPE_CHECKING:
         # A caller may give more than the fields hold.
@@ -177,6 +194,11 @@ class ChatRequest(_Request, frozen=True, kw_only=True):
         super().__post_init__()
         force_setattr(self, "messages", read_messages(self.messages))
         force_setattr(self, "tools", check_tools(self.tools))
+        check_choice("after_break", self.after_break, ("raise", "restart", "continue"))
+        if self.max_thinking is not None:
+            check_count("max_thinking", self.max_thinking)
+            if not self.stream:
+                raise invalid_value("max_thinking", self.max_thinking, "None beside stream=False")
 
 
 class GenerateRequest(_Request, frozen=True, kw_only=True):
@@ -220,7 +242,7 @@ class GenerateRequest(_Request, frozen=True, kw_only=True):
             raw: bool | None = None,
             images: Iterable[Image] = (),
             debug_render_only: bool | None = None,
-            **options: Unpack[ChatOptions],
+            **options: Unpack[_RequestOptions],
         ) -> None: ...
 
     def __post_init__(self) -> None:

@@ -294,7 +294,7 @@ def _known(metrics: Metrics | None) -> dict[str, Any]:
     fields |= {name: getattr(metrics, name) for name in _DERIVED}
     # Without a client, as in a test or a replay, the log's own count is the only one.
     fields |= {"chunk_count": metrics.chunk_count or None, "round_count": len(rounds) or None}
-    fields["host"] = metrics.host or None
+    fields |= {name: getattr(metrics, name) or None for name in ("host", "repeat_count", "thinking_cut_count")}
     return {name: value for name, value in fields.items() if value is not None}
 
 
