@@ -94,7 +94,7 @@ class ContextCheck:
 
     def window(self, host: str) -> int | None:
         """Return the context window: what the request sets, or what a host last said. None if neither is known."""
-        return self._option("num_ctx") or self._windows.get((host, self._request.model))
+        return max(0, self._option("num_ctx")) or self._windows.get((host, self._request.model))
 
     async def run(self, last: ChatChunk) -> None:
         """
@@ -122,7 +122,7 @@ class ContextCheck:
     async def _cut_to(self, count: int, host: str) -> int | None:
         """Return the window to which the prompt was cut. None if it was not, or if that is not known."""
         num_keep = self._option("num_keep", _KEPT)
-        window = self._option("num_ctx") or None
+        window = max(0, self._option("num_ctx")) or None
         fits = is_cut(count, window, num_keep) if window else plausible_window(count, num_keep) is not None
         if not fits or not is_too_long_for(self._request, count):
             return None

@@ -70,8 +70,8 @@ class ContextWatch:
         self.raises = request.on_truncated == "raise"
         # The server refuses a prompt that it may not cut.
         self.is_off = request.on_truncated == "ignore" or request.truncate is False
-        num_ctx = (read_options(request.options, request.extra) or {}).get("num_ctx")
-        self._num_ctx = int(num_ctx) if num_ctx else None
+        num_ctx = (read_options(request.options, request.extra) or {}).get("num_ctx") or 0
+        self._num_ctx = int(num_ctx) if num_ctx > 0 else None
         self._window = self._num_ctx
         self._tools = len(msgspec.json.encode(tools)) if tools else 0
         self._has_through = has_through

@@ -16,7 +16,7 @@ from reactivex import operators as rx
 from rxollama import Conversation, Ollama, run
 from rxollama import operators as op
 from rxollama.errors import ContextTruncatedError, ContextTruncatedWarning, InvalidValueError
-from rxollama.messages import Message
+from rxollama.messages import ContextUse, Message
 from rxollama.testing import Reply, ScriptedOllama
 
 CTX: Any = {"options": {"num_ctx": 4096}}
@@ -280,6 +280,16 @@ class TestBefore:
         assert cut.startswith("the prompt was longer than the context window of 4096 tokens")
         assert talk(conversation, "Two") == []
         assert talk(conversation, long) == [too_long(2100 + 2500)]
+
+    @pytest.mark.parametrize("num_ctx", [0, -1, None])
+    def test_no_size(self, ollama: Ollama, server: ScriptedOllama, num_ctx: Any) -> None:
+        """A `num_ctx` that is not a size leaves the window to the server, so it is not known."""
+        server.enqueue(answer(100), answer(100), answer(100))
+        conversation = Conversation(ollama, "m", extra={"num_ctx": num_ctx})
+        assert talk(conversation, "One", THOUSAND) == []
+        assert run(ollama.chat("m", "Hi", extra={"num_ctx": num_ctx}).pipe(op.collect())).context == ContextUse(
+            prompt_tokens=100, answer_tokens=2
+        )
 
     def test_lone_surrogate(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """A text that cannot be sent is refused as ever."""
