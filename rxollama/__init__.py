@@ -31,6 +31,7 @@ from rxollama.messages import (
     Metrics,
     ToolCall,
 )
+from rxollama.pool import Host, Pool
 from rxollama.tools import Tool
 
 __all__ = (
@@ -40,9 +41,11 @@ __all__ = (
     "Conversation",
     "Function",
     "GenerateRequest",
+    "Host",
     "Message",
     "Metrics",
     "Ollama",
+    "Pool",
     "RxOllamaError",
     "Stream",
     "StreamError",

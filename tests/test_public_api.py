@@ -22,6 +22,7 @@ PUBLIC = (
     "rxollama.errors",
     "rxollama.messages",
     "rxollama.operators",
+    "rxollama.pool",
     "rxollama.testing",
     "rxollama.tools",
     "rxollama.transport",

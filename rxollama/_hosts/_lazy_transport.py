@@ -27,6 +27,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 from rxollama._runtime import call_on
+from rxollama.errors import ClientClosedError
 from rxollama.transport import Request, Response
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class LazyTransport:
         self._headers = headers
         self._client = client
         self._made: dict[None, HttpTransport] = {}
+        self._is_closed = False
 
     def open(self, request: Request) -> AbstractAsyncContextManager[Response]:
         """Send a request; see `rxollama.transport.Transport`."""
@@ -68,6 +70,8 @@ class LazyTransport:
     @asynccontextmanager
     async def _open_first(self, request: Request) -> AsyncGenerator[Response, None]:
         kind = await _http.imported()
+        if self._is_closed:
+            raise ClientClosedError("the client was closed: make a new one")
         fresh = kind(self._base_url, api_key=self._api_key, headers=self._headers, client=self._client)
         # A lock could stay locked in a forked child. `setdefault` is atomic, so two threads that are first share one.
         async with self._made.setdefault(None, fresh).open(request) as response:
@@ -75,11 +79,13 @@ class LazyTransport:
 
     def close(self) -> None:
         """Close the transport, if it was made."""
+        self._is_closed = True
         for made in list(self._made.values()):
             made.close()
 
     async def aclose(self) -> None:
         """Close the transport, if it was made."""
+        self._is_closed = True
         for made in list(self._made.values()):
             await made.aclose()
 

@@ -25,11 +25,13 @@ class HttpResponse:
 
     Args:
         response: The response of httpx.
+        host: The base URL of the server.
         translating: Returns a context manager that raises our own error for a fault of the network.
     """
 
-    def __init__(self, response: httpx.Response, translating: Translating) -> None:
+    def __init__(self, response: httpx.Response, host: str, translating: Translating) -> None:
         self._response = response
+        self.host = host
         self._translating = translating
         self._body: AsyncGenerator[bytes, None] | None = None
         self.status = response.status_code

@@ -105,7 +105,7 @@ class HttpTransport:
                 # As `content`, it would be wrapped in an async generator, which a request that is given up leaves open.
                 built.stream = large
             sent = await _send(client, built, is_own=self._given is None)
-        response = HttpResponse(sent, partial(self._translating, "body"))
+        response = HttpResponse(sent, self._base_url, partial(self._translating, "body"))
         try:
             yield response
         except asyncio.CancelledError:

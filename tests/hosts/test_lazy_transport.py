@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from textwrap import dedent
 
 import pytest
 from programs import Program
 
+from rxollama._hosts import LazyTransport
+from rxollama.errors import ClientClosedError
 from rxollama.testing import Reply, ScriptedOllama
+from rxollama.transport import Request
 
 Start = Callable[..., Program]
 
@@ -347,3 +351,16 @@ def test_fork_at_any_moment(program: Callable[[str], Program], seed: int) -> Non
     print(statuses())
     """
     assert program(code).end().splitlines() == ["Yes"] * 3 + [str([0] * 8)]
+
+
+def test_closed_before_it_was_used() -> None:
+    """A transport that was closed before its first request opens no connection."""
+
+    async def main() -> None:
+        transport = LazyTransport("http://127.0.0.1:9", "", None, None)
+        await transport.aclose()
+        async with transport.open(Request(method="GET", path="/api/version")):
+            raise AssertionError
+
+    with pytest.raises(ClientClosedError):
+        asyncio.run(main())
