@@ -31,6 +31,7 @@ Build: TypeAlias = Callable[[], Callable[[Any], Any]]
 
 _SECONDS = 1 / 30
 _QUIET = structlog.wrap_logger(structlog.ReturnLogger())
+_TOOL = {"type": "function", "function": {"name": "get_time"}}
 
 
 class _Row(NamedTuple):
@@ -141,6 +142,8 @@ _ROWS = (
         after=op.collect,
     ),
     _Row("extract_thinking()", op.extract_thinking, after=op.collect),
+    _Row("extract_tool_calls([tool])", partial(op.extract_tool_calls, [_TOOL]), after=op.collect),
+    _Row("stop_loops()", op.stop_loops, after=op.collect),
     _Row("accumulate()", op.accumulate, "scan, of the content", _scanned),
     _Row("collect()", op.collect, "to_list", rx.to_list),
     _Row(

@@ -315,6 +315,25 @@ def test_in_a_conversation(server: ScriptedOllama, ollama: Ollama) -> None:
     assert (told["role"], told["content"], told["tool_name"]) == ("tool", "12:00 in Oslo", "get_time")
 
 
+def test_several_in_a_conversation(server: ScriptedOllama, ollama: Ollama) -> None:
+    """Calls of the same tool are told apart by their places, and each has its result."""
+    texts = [f'{{"name": "get_time", "arguments": {{"city": "{city}"}}}}\n' for city in ("Oslo", "Rome", "Oslo")]
+    server.enqueue(Reply.answer(texts, thinking="Hm"), Reply.answer(["Noon."]))
+    stream = ollama.converse(
+        "m",
+        "What time is it?",
+        tools=[get_time],
+        through=reactivex.compose(op.extract_tool_calls([get_time]), op.log()),
+    )
+    response = run(stream.pipe(op.collect()))
+
+    assert [message.role for message in response.messages] == ["assistant", "tool", "tool", "tool", "assistant"]
+    assert response.messages[0].thinking == "Hm"
+    asked, *told = server.requests[1].json["messages"][1:]
+    assert [call["function"]["arguments"]["city"] for call in asked["tool_calls"]] == ["Oslo", "Rome", "Oslo"]
+    assert [each["content"] for each in told] == ["12:00 in Oslo", "12:00 in Rome", "12:00 in Oslo"]
+
+
 def test_missing_argument_in_a_conversation(server: ScriptedOllama, ollama: Ollama) -> None:
     """A call that lacks an argument is a call, and the model is told what is missing."""
     server.enqueue(Reply.answer(['{"name": "get_time", "arguments": {}}']), Reply.answer(["Sorry."]))

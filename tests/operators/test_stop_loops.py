@@ -221,3 +221,15 @@ def test_the_request_is_closed(server: ScriptedOllama, ollama: Ollama) -> None:
     assert error.partial.message.content == text_of(heard.items)
     assert text_of(heard.items).startswith("Hm. " + "wait a moment, " * 8)
     closed_at_once(server.requests[0])
+
+
+def test_in_a_conversation(server: ScriptedOllama, ollama: Ollama) -> None:
+    """A loop in a round ends the conversation, with what arrived."""
+    server.enqueue(Reply.answer(["wait a moment, "] * 20).stalled(20))
+    heard = Heard(ollama.converse("m", "Hi", through=op.stop_loops(120)))
+    error = heard.failure
+
+    assert isinstance(error, RepetitionError)
+    assert error.partial is not None
+    assert error.partial.message.content == text_of(heard.items)
+    closed_at_once(server.requests[0])
