@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,25 @@ __all__ = ("SentRequest", "full_name", "is_remote", "read_sent")
 # The server's own default: https://github.com/ollama/ollama/blob/main/envconfig/config.go.
 _KEEP_ALIVE = 300.0
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+# The beginning of a message, as the encoder writes it; thinking would come before the content.
+_ANSWER = b'{"role":"assistant","content":'
 _PART = re.compile(r"([0-9.]+)(ns|us|µs|μs|ms|s|m|h)")
+
+
+class Part(NamedTuple):
+    """
+    A message, without its text.
+
+    Args:
+        hash: The hash of its text.
+        length: The bytes of it, without images.
+        is_answer: Whether a model wrote it, and the server's cache holds it since then. Templates leave out what the
+            model thought, and what stands behind that is read again.
+    """
+
+    hash: int
+    length: int
+    is_answer: bool = False
 
 
 class SentRequest(msgspec.Struct, frozen=True):
@@ -24,14 +42,14 @@ class SentRequest(msgspec.Struct, frozen=True):
 
     Args:
         length: The bytes of its text.
-        parts: A hash and the length of each message, in order.
+        parts: The messages, in order.
         has_images: Whether there are images.
         keep_alive: How long the model stays loaded afterwards, in seconds.
         is_streamed: Whether the answer arrives as it is generated.
     """
 
     length: int
-    parts: tuple[tuple[int, int], ...] = ()
+    parts: tuple[Part, ...] = ()
     has_images: bool = False
     keep_alive: float = _KEEP_ALIVE
     is_streamed: bool = True
@@ -42,7 +60,7 @@ class SentRequest(msgspec.Struct, frozen=True):
 
         Args:
             before: The request that was sent before to the same model. The messages at the beginning that both have are
-                known to the server's cache, and with them what stands around the messages, such as tools.
+                known to the server's cache, with its answer, and with what stands around the messages, such as tools.
         """
         if before is None:
             return SentSize(self.length, None, self.has_images)
@@ -51,7 +69,9 @@ class SentRequest(msgspec.Struct, frozen=True):
             if part != other:
                 break
             count += 1
-        new = sum(length for _, length in self.parts[count:])
+        if 0 < count == len(before.parts) < len(self.parts) and self.parts[count].is_answer:
+            count += 1
+        new = sum(part.length for part in self.parts[count:])
         return SentSize(self.length, self.length - new if count else 0, self.has_images)
 
 
@@ -80,14 +100,14 @@ def read_sent(body: bytes) -> SentRequest:
     except (msgspec.DecodeError, RecursionError):
         return SentRequest(len(body))
     images = [len(memoryview(fields.images))]
-    parts: list[tuple[int, int]] = []
+    parts: list[Part] = []
     for raw in (*fields.messages, fields.prompt):
         text = bytes(raw)
         if not text:
             continue
         length = len(memoryview(_read_images(text).images)) if b'"images":' in text and text[:1] == b"{" else 0
         images.append(length)
-        parts.append((hash(text), len(text) - length))
+        parts.append(Part(hash(text), len(text) - length, text.startswith(_ANSWER)))
     return SentRequest(
         length=len(body) - sum(images),
         parts=tuple(parts),

@@ -43,11 +43,20 @@ def test_images() -> None:
 def test_known() -> None:
     """The messages at the beginning that the request before had are known, with what stands around them."""
     first, second = sent(SYSTEM, HELLO), sent(SYSTEM, HELLO, HI, BYE)
-    new = sum(length for _, length in second.parts[2:])
-    assert second.size_after(first) == SentSize(second.length, second.length - new)
+    assert second.size_after(first) == SentSize(second.length, second.length - second.parts[3].length)
     assert second.size_after(second).known == second.length
     other = sent(SYSTEM, BYE)
-    assert other.size_after(first).known == other.length - other.parts[1][1]
+    assert other.size_after(first).known == other.length - other.parts[1].length
+
+
+def test_answers() -> None:
+    """An answer is known as the reply to all of the request before, and without thinking."""
+    first = sent(SYSTEM, HELLO)
+    thoughtful = sent(SYSTEM, HELLO, Message("assistant", "Hi.", "A greeting."), BYE)
+    assert thoughtful.size_after(first).known == thoughtful.length - sum(part.length for part in thoughtful.parts[2:])
+    branched = sent(SYSTEM, HI, BYE)
+    assert branched.size_after(first).known == branched.length - sum(part.length for part in branched.parts[1:])
+    assert sent(HI, BYE).size_after(SentRequest(0)).known == 0
 
 
 def test_nothing_known() -> None:
