@@ -100,7 +100,7 @@ class ClientCase(NamedTuple):
             return Outcome([], ProtocolError.__name__)
         decoder = decoder_factory(self.path)()
         outcome = decode(decoder, [body], ends=self.ends)
-        return Outcome(outcome.records, outcome.failure if decoder.over else _LOST)
+        return Outcome(_named(outcome.records), outcome.failure if decoder.over else _LOST)
 
     def error_in(self, received: Outcome) -> str:
         """Return a description of an unexpected result, or an empty str."""
@@ -220,6 +220,21 @@ async def _play_way(case: ClientCase, chat: Observable[Any]) -> tuple[Outcome, s
         return Outcome([], "hang"), f"{case.way}: it did not end within {_PATIENCE:g} s"
     error = "" if wanted == got else f"{case.way}: one by one {wanted}, from a chat {got}"
     return expected, error
+
+
+def _named(records: list[Any]) -> list[Any]:
+    """Return the records of an answer, with the client's word for one that has neither content nor a call."""
+    last = records[-1] if records else None
+    if not isinstance(last, ChatChunk) or not last.done:
+        return records
+    messages = [record.message for record in records]
+    if any(message.content or message.tool_calls or message.images for message in messages):
+        return records
+    has_thinking = any(message.thinking for message in messages)
+    if last.done_reason not in ({"", "stop", "length"} if has_thinking else {"", "stop"}):
+        return records
+    word = "thinking_only" if has_thinking else "empty"
+    return [*records[:-1], msgspec.structs.replace(last, done_reason=word)]
 
 
 def _as_sent(record: Any) -> Any:

@@ -28,9 +28,10 @@ Observed: TypeAlias = list[Any]
 Way: TypeAlias = Callable[[Stream[ChatChunk]], Awaitable[Observed]]
 
 _QUIET = structlog.wrap_logger(structlog.ReturnLogger())
-# The client's own clock ends in these.
+# What the client adds to the last chunk.
 _TIMES = re.compile(
-    r"(?:, )?\b(?:client=(?:None|ClientTiming\([^)]*\))|(?:wall_duration|time_to_first_\w+|chunk_count)=\w+)"
+    r"(?:, )?\b(?:client=(?:None|ClientTiming\([^)]*\))"
+    r"|(?:wall_duration|time_to_first_\w+|chunk_count|context_length)=\w+|host='[^']*')"
 )
 
 

@@ -11,6 +11,12 @@ _LONGEST = 2**63
 _MINUTE = 60
 _LONG_LOAD = 1.0
 _LONG_WAIT = 5.0
+_ENDINGS = {
+    "length": "cut off: length limit reached (length)",
+    "empty": "the model gave no answer (empty)",
+    "thinking_only": "the model only thought, and gave no answer (thinking_only)",
+    "load": "the server only loaded the model (load)",
+}
 
 
 def format_duration(seconds: float) -> str:
@@ -68,7 +74,7 @@ def format_ending(reason: str) -> list[str]:
     """Return the text of a `done_reason`, or an empty list if the answer ended as usual."""
     if reason in {"", "stop"}:
         return []
-    return ["cut off: length limit reached (length)"] if reason == "length" else [f"ended with {reason!r}"]
+    return [_ENDINGS.get(reason, f"ended with {reason!r}")]
 
 
 def _rate(metrics: Metrics) -> list[str]:

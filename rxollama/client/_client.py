@@ -22,6 +22,7 @@ from rxollama._wire import (
     encode_generate,
     read_running,
 )
+from rxollama.client._answer_check import expects_answer
 from rxollama.client._chats import Chats
 from rxollama.client._context_check import ContextCheck
 from rxollama.client._prefixes import prefix_hashes
@@ -146,6 +147,7 @@ class Ollama(Chats):
             ChatChunk,
             ContextCheck(request, self._transport, self._windows),
             self._waits,
+            expects_answer(request),
         )
 
     def _observe(

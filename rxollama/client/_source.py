@@ -22,6 +22,7 @@ from reactivex.disposable import Disposable
 from rxollama._hosts import read_refusal
 from rxollama._runtime import Sink, Stream, Streams, Subscription, batch_path, warn
 from rxollama._wire import Decoder
+from rxollama.client._answer_check import checked_reason
 from rxollama.client._context_check import ContextCheck
 from rxollama.client._waits import Waits
 from rxollama.errors import SlowCallbackWarning, StreamError
@@ -50,6 +51,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
         items: The type of the records, if known. Errors of a stream of chunks carry a partial response.
         context: The check of a chat's answer against the context window.
         waits: What is known of the waits for first tokens; None if there are none.
+        expects_answer: Whether an answer without content gets a `done_reason` of the client.
     """
 
     transport: Transport
@@ -61,6 +63,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
     items: type[T] | None = None
     context: ContextCheck | None = None
     waits: Waits | None = None
+    expects_answer: bool = False
 
     @property
     def is_chat(self) -> bool:
@@ -102,7 +105,7 @@ class _Stream(Subscription[T]):
         super().__init__(observer, plan.streams, plan.name)
         self._plan = plan
         self._wait = wait
-        self._received = _Received(plan.host, plan.context)
+        self._received = _Received(plan.host, plan.context, expects_answer=plan.expects_answer)
         self._note: Callable[[Any], object] = self._received.add if plan.is_chat else _ignore
         self._has_warned = False
         self._on_next = observer.on_next
@@ -242,12 +245,25 @@ class _Received:
     Args:
         host: The base URL of the host, as far as it is known before it answers.
         context: The check that knows the context window.
+        expects_answer: Whether an answer without content gets a `done_reason` of the client.
     """
 
-    __slots__ = ("_began", "_builder", "_content", "_context", "_count", "_first", "_token", "host", "last")
+    __slots__ = (
+        "_began",
+        "_builder",
+        "_content",
+        "_context",
+        "_count",
+        "_expects_answer",
+        "_first",
+        "_token",
+        "host",
+        "last",
+    )
 
-    def __init__(self, host: str, context: ContextCheck | None) -> None:
+    def __init__(self, host: str, context: ContextCheck | None, *, expects_answer: bool) -> None:
         self.host = host
+        self._expects_answer = expects_answer
         self.last: ChatChunk | None = None
         self._context = context
         self._builder = ResponseBuilder()
@@ -262,13 +278,22 @@ class _Received:
 
     def add(self, chunks: list[ChatChunk] | ChunkBatch) -> None:
         """Add the chunks of a read. The last chunk of the answer gets the client's timing."""
-        self._builder.extend(chunks)
         self._count += len(chunks)
         if self._content is None:
             self._mark(chunks)
         # A batch has nothing but text.
         if isinstance(chunks, list) and chunks[-1].done:
-            self.last = chunks[-1] = msgspec.structs.replace(chunks[-1], client=self._timing())
+            self.last = chunks[-1] = self._ended(chunks)
+        self._builder.extend(chunks)
+
+    def _ended(self, chunks: list[ChatChunk]) -> ChatChunk:
+        """Return the last chunk of an answer, with the client's timing and its word for an answer without content."""
+        last = chunks[-1]
+        reason = last.done_reason
+        if self._content is None and self._expects_answer:
+            messages = (*self._builder.snapshot().messages, *(chunk.message for chunk in chunks))
+            reason = checked_reason(reason, messages)
+        return msgspec.structs.replace(last, client=self._timing(), done_reason=reason)
 
     def partial(self) -> ChatResponse:
         """Return the response so far."""

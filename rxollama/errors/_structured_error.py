@@ -18,7 +18,7 @@ class StructuredOutputError(StreamError):
         text: The answer, as far as it arrived.
         path: The place of the fault, such as `$.rows[2].price`. `$` is the whole answer.
         reason: The mismatch there. It may quote the answer.
-        truncated: Whether the answer was cut off, at `num_predict` or at the context limit.
+        truncated: Whether the answer was cut off, at `num_predict` or at the context limit, or is only thinking.
         request: As in `StreamTimeoutError`.
 
     .. versionadded:: 0.1

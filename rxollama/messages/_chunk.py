@@ -62,7 +62,10 @@ class ChatChunk(Value, frozen=True, kw_only=True, gc=False):
         created_at: The time at which the server made the record, as it wrote it.
         message: The part that this chunk adds. It reads as thinking, then content, then tool calls.
         done: Whether this chunk ends the message.
-        done_reason: Why it ended: `stop`, `length`, `load`, `unload`, or a word that newer servers use.
+        done_reason: Why it ended. The server's words are `stop`, `length` (at `num_predict` or the context limit),
+            `load` and `unload` (nothing was generated), or any that newer servers use. Where there was a prompt, the
+            client replaces `stop` with `empty` if there is neither thinking, content nor a tool call, and `stop` or
+            `length` with `thinking_only` if there is only thinking.
         logprobs: The log probabilities of tokens. They need not belong to the content of the same chunk.
         remote_model: The name at the remote host, if a cloud model was requested by its local name.
         remote_host: The remote host.

@@ -37,7 +37,8 @@ class ChatResponse:  # noqa: PLW1641 - Messages hold dicts, which have no hash e
         messages: Every message of the answer, to append to the history. Default: *message* alone.
         metrics: The numbers, summed over the rounds of a conversation with tools.
         done: Whether the message is complete.
-        done_reason: Why it ended; empty if it has not, or if the server does not say.
+        done_reason: Why it ended, as in `ChatChunk`: among others `empty` or `thinking_only`, if it has no answer. It
+            is an empty str if the message has not ended, or if the server does not say.
         model: The name of the model.
         logprobs: The log probabilities of the last message's tokens, if the request asked for them.
 

@@ -21,6 +21,8 @@ T = TypeVar("T")
 JsonPath = tuple[str | int, ...]
 """The keys and indexes that lead to a value."""
 
+# An answer with nothing but thinking mostly reached the limit in its thinking.
+_CUT_REASONS = ("length", "thinking_only")
 _CUT_OFF = "the answer was cut off at num_predict or the context limit: raise it"
 # A path of names and indexes. A key of a dict, as pydantic shows it, may hold any text of the model's own.
 _PATH = re.compile(r"\$(\.[^.\[\]]+|\[[0-9]+\]|\[\.\.\.\])*")
@@ -194,8 +196,10 @@ def _missing_reason(response: ChatResponse) -> str:
         return ""
     if response.done_reason == "length":
         return _CUT_OFF
+    if response.done_reason == "thinking_only":
+        return "there is thinking, but no answer: allow more tokens (num_predict), or less thinking (think=)"
     if response.done_reason in {"load", "unload"}:
-        return "nothing was asked: a request without messages only loads or unloads the model"
+        return "the server only loaded or unloaded the model, as it does for a request without messages"
     return "there is thinking, but no answer" if message.thinking else "the answer is empty"
 
 
@@ -209,7 +213,7 @@ def _error(response: ChatResponse, message: str, reason: str, path: str = "$") -
         text=response.message.content,
         path=path,
         reason=reason,
-        truncated=response.done_reason == "length",
+        truncated=response.done_reason in _CUT_REASONS,
         model=response.model,
         partial=response,
     )

@@ -22,6 +22,7 @@ from ._logger_check import check_logger
 __all__ = ("Logger", "log")
 
 _EMPTY = ChatChunk()
+_NO_ANSWER = ("empty", "load", "thinking_only", "unload")
 _DERIVED = ("tokens_per_second", "prompt_tokens_per_second", "queue_duration")
 
 
@@ -37,7 +38,7 @@ class Logger(Protocol):
         ...
 
     def warning(self, event: str, **fields: Any) -> Any:
-        """Log a cancelled chat, one that begins over, or a failed tool."""
+        """Log a chat that is cancelled, begins over or has no answer, or a failed tool."""
         ...
 
     def error(self, event: str, **fields: Any) -> Any:
@@ -53,7 +54,8 @@ def log(logger: Logger | None = None, *, content: bool = False) -> Operator[Chat
     `chat_started`; `chat_first_token`; `chat_tool_call` for each call; `chat_tool_result` or `chat_tool_failed` for
     each result; `chat_restarted` if the answer begins over, with the attempt and what was dropped; and at the end
     `chat_finished` with all metrics, `chat_failed` or `chat_cancelled`, with what was received and stands. Durations
-    are in nanoseconds. Unknown numbers are left out.
+    are in nanoseconds. Unknown numbers are left out. `chat_finished` is a warning if its `done_reason` shows that there
+    is no answer: `empty`, `thinking_only`, `load` or `unload`.
 
     .. marbles::
 
@@ -235,7 +237,8 @@ class _ChatLog:
     def write_finished(self) -> None:
         """Write the last line of a chat that completed."""
         counts = self._counts.now
-        self._write_end("info", "chat_finished", lambda: {"done_reason": counts.done_reason} | _known(counts.metrics))
+        level = "warning" if counts.done_reason in _NO_ANSWER else "info"
+        self._write_end(level, "chat_finished", lambda: {"done_reason": counts.done_reason} | _known(counts.metrics))
 
     def write_failed(self, error: Exception) -> None:
         """Write the last line of a chat that failed, with the error's message if it may be shown."""

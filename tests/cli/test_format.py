@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rxollama.cli._format import format_duration, format_summary, format_unfinished, format_waiting
+from rxollama.cli._format import format_duration, format_ending, format_summary, format_unfinished, format_waiting
 from rxollama.messages import ChatResponse, ClientTiming, Metrics
 
 SECOND = 1_000_000_000
@@ -94,3 +94,12 @@ def test_summary_of_numbers_that_no_float_holds() -> None:
     """The summary of an answer with impossible durations has the longest one."""
     metrics = Metrics(eval_count=1, eval_duration=10**400, load_duration=10**400)
     assert "1 token in 153722867 min 17 s" in format_summary(ChatResponse(metrics=metrics, done=True))
+
+
+@pytest.mark.parametrize("reason", ["empty", "thinking_only", "load"])
+def test_ending_without_an_answer(reason: str) -> None:
+    """An answer that is none ends with words that say so, and name the reason."""
+    [words] = format_ending(reason)
+
+    assert words.endswith(f" ({reason})")
+    assert "answer" in words or "loaded" in words

@@ -355,6 +355,10 @@ class TestParse:
             assert "kind" == caught.value.field
 
 
+_LOADED = "the server only loaded or unloaded the model"
+_ONLY_THOUGHT = "there is thinking, but no answer: allow more tokens (num_predict)"
+
+
 class TestReasons:
     """Each operator gives the reason why there is no answer when the source completes."""
 
@@ -365,9 +369,10 @@ class TestReasons:
             ([], "the answer is empty"),
             ([says(" \n"), done()], "the answer is empty"),
             ([done()], "the answer is empty"),
-            ([done("load")], "nothing was asked: a request without messages only loads or unloads the model"),
-            ([done("unload")], "nothing was asked: a request without messages only loads or unloads the model"),
+            ([done("load")], _LOADED),
+            ([done("unload")], _LOADED),
             ([says(thinking="Hm"), done()], "there is thinking, but no answer"),
+            ([says(thinking="Hm"), done("thinking_only")], _ONLY_THOUGHT),
             ([says(thinking="Hm"), done("length")], CUT),
             ([says("["), done("length")], CUT),
             ([says("["), done()], "the answer ends too early to be JSON (at position 1)"),
@@ -386,7 +391,7 @@ class TestReasons:
         assert error.reason.startswith(reason)
         assert str(error).startswith(error.reason)
         assert "$" == error.path
-        assert error.truncated == (chunks[-1:] == [done("length")])
+        assert error.truncated == (chunks[-1:] in ([done("length")], [done("thinking_only")]))
         assert error.partial is not None
         assert error.text == error.partial.message.content
         assert "Sorry" not in str(error)

@@ -102,7 +102,7 @@ def test_recorded_load(server: ScriptedOllama, ollama: Ollama, recordings: dict[
     error = Heard(ollama.chat("m", []).pipe(op.parse(Person))).failure
 
     assert isinstance(error, StructuredOutputError)
-    assert error.reason.startswith("nothing was asked")
+    assert error.reason.startswith("the server only loaded")
 
 
 def test_recorded_rounds(server: ScriptedOllama, ollama: Ollama, recordings: dict[str, Recording]) -> None:
