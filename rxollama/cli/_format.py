@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from rxollama.messages import ChatResponse, ClientTiming, Metrics
+from rxollama.messages import ChatResponse, ClientTiming, Metrics, Restart
 
-__all__ = ("format_duration", "format_ending", "format_summary", "format_unfinished", "format_waiting")
+__all__ = (
+    "format_duration",
+    "format_ending",
+    "format_restart",
+    "format_summary",
+    "format_unfinished",
+    "format_waiting",
+)
 
 _NANOSECONDS = 1e9
 _LONGEST = 2**63
@@ -75,6 +82,11 @@ def format_ending(reason: str) -> list[str]:
     if reason in {"", "stop"}:
         return []
     return [_ENDINGS.get(reason, f"ended with {reason!r}")]
+
+
+def format_restart(restart: Restart) -> str:
+    """Return the line before an answer that begins over."""
+    return f"the answer broke off and begins over, attempt {restart.attempt}"
 
 
 def _rate(metrics: Metrics) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Self
@@ -62,6 +63,12 @@ class PipeDisplay:
 
     def start_tool(self, call: ToolCall) -> None:
         """Show nothing, since the call is already shown."""
+
+    def begin_over(self, line: str, dropped: Iterable[ToolCall]) -> None:  # noqa: ARG002 - No call is drawn here.
+        """Show in a line that the answer begins over. What was written cannot be taken back."""
+        self._end_line()
+        self._last, self._after_call = "", False
+        self._output.note(line)
 
     def show_progress(self, chunk: ChatChunk) -> None:
         """Show nothing, since a file would keep what matters only for a moment."""

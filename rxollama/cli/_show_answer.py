@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter_ns
 from types import TracebackType
@@ -15,7 +16,7 @@ from reactivex import operators as rx
 from rxollama import RxOllamaError, iterate
 from rxollama import operators as op
 from rxollama.cli._consent import Consent, Prompter, Question
-from rxollama.cli._format import format_unfinished
+from rxollama.cli._format import format_restart, format_unfinished
 from rxollama.cli._keyboard import restored_terminal
 from rxollama.cli._output import Output
 from rxollama.cli._pipe_display import PipeDisplay
@@ -49,6 +50,10 @@ class Display(Prompter, Protocol):
 
     def start_tool(self, call: ToolCall) -> None:
         """Show that a tool runs."""
+        ...
+
+    def begin_over(self, line: str, dropped: Iterable[ToolCall]) -> None:
+        """Show in a line that the answer begins over, and end the calls that it dropped."""
         ...
 
     def show_progress(self, chunk: ChatChunk) -> None:
@@ -155,6 +160,10 @@ class Answer:
 
     def _show(self, chunk: ChatChunk) -> None:
         display = self._display
+        if chunk.restart is not None:
+            display.begin_over(format_restart(chunk.restart), self._calls)
+            self._calls.clear()
+            self._unshown.clear()
         if chunk.is_tool_progress:
             display.show_progress(chunk)
         elif self._calls and chunk.message.role == "tool":

@@ -8,7 +8,7 @@ thread of its own and never exceeds the screen: a terminal cannot move the curso
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from threading import Event, Lock, Thread
 from types import TracebackType
@@ -148,6 +148,15 @@ class TerminalDisplay:
     def start_tool(self, call: ToolCall) -> None:
         """Show that a tool runs."""
         self._running.start(call)
+        self._wait()
+
+    def begin_over(self, line: str, dropped: Iterable[ToolCall]) -> None:
+        """Show in a line that the answer begins over, and end the calls that it dropped."""
+        for call in dropped:
+            self._running.end(call)
+        # What was printed stays above the line. What was still growing was not.
+        self._part = None
+        self._print(Text(line, style="dim"))
         self._wait()
 
     def show_progress(self, chunk: ChatChunk) -> None:

@@ -32,6 +32,9 @@ class MeterReading(Value, frozen=True, kw_only=True, gc=False):
     - `done`: the answer is complete, and calls no tool. Another may begin after it.
     - `failed`: the stream ended with an error.
 
+    If the answer begins over, lengths, calls and rounds are those that stand. Chunks, times and rates include the
+    attempt that broke.
+
     Args:
         phase: The phase, as above.
         wall_duration: Since the subscription.

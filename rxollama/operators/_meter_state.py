@@ -12,7 +12,7 @@ from typing import NamedTuple, final
 
 from msgspec.structs import replace
 
-from ..messages import ChatChunk, ChunkBatch, MessageBoundary, MeterPhase, MeterReading, Metrics, metrics_of
+from ..messages import ChatChunk, ChunkBatch, MessageBoundary, MeterPhase, MeterReading, Metrics, Restart, metrics_of
 
 __all__ = ("MeterState",)
 
@@ -53,6 +53,7 @@ class MeterState:
         "_results",
         "_rounds",
         "_since",
+        "_stands",
         "_thinking",
         "_written",
         "phase",
@@ -71,6 +72,8 @@ class MeterState:
         # Whether a message of the model has something to see, and is not over.
         self._open = False
         self._metrics: Metrics | None = None
+        # The counts without the message that is not over yet.
+        self._stands = _Stands()
         # The moment at which the first token is expected.
         self._expected: float | None = None
 
@@ -89,6 +92,7 @@ class MeterState:
             or message.role != self._boundary.role
             or message.tool_calls
             or chunk.done
+            or chunk.restart is not None
         ):
             return False
         self._written += 1
@@ -120,15 +124,41 @@ class MeterState:
         if chunk.is_tool_progress:
             self._others += 1
             return not self._open and self._enter("calling_tools", now)
+        if chunk.restart is not None:
+            self._begin_over(chunk.restart)
         if self._boundary.changes(chunk):
             self._close(self._last)
-        role = self._boundary.role
+            self._stand()
+        if self._boundary.role == "tool":
+            self._others += 1
+            changed = self._returned(chunk, now)
+        else:
+            changed = self._spoken(chunk, now)
         if chunk.done:
             self._boundary.restart()
-        if role == "tool":
-            self._others += 1
-            return self._returned(chunk, now)
-        return self._spoken(chunk, now)
+            self._stand()
+        return changed
+
+    def _begin_over(self, restart: Restart) -> None:
+        """
+        Drop the lengths, calls and metrics of what no longer counts.
+
+        Chunks, times and paces stay: the model wrote those chunks. So do the calls of the rounds before, if only a
+        message begins over.
+        """
+        self._close(self._last)
+        self._boundary.restart()
+        stands = self._stands if restart.scope == "message" else _Stands()
+        self._content, self._thinking, self._calls, self._rounds = stands
+        self._pending = 0
+        if restart.scope == "answer":
+            self._results = self._failures = 0
+            self._metrics = None
+            self._stands = stands
+
+    def _stand(self) -> None:
+        """Let what was counted stand, whatever becomes of the next message."""
+        self._stands = _Stands(self._content, self._thinking, self._calls, self._rounds)
 
     def _returned(self, chunk: ChatChunk, now: float) -> bool:
         if not chunk.done:
@@ -237,6 +267,13 @@ class MeterState:
             return False
         self.phase, self._since, self._expected = phase, now, None
         return True
+
+
+class _Stands(NamedTuple):
+    content: int = 0
+    thinking: int = 0
+    calls: int = 0
+    rounds: int = 0
 
 
 class _Mark(NamedTuple):

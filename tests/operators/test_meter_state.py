@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 from guards import CALL, DONE, EMPTY, HEL, HM, LO, RESULT
@@ -22,6 +22,7 @@ from rxollama.messages import (
     MeterReading,
     Metrics,
     ResponseBuilder,
+    Restart,
     ToolCall,
 )
 from rxollama.operators._meter_state import MeterState
@@ -354,3 +355,54 @@ def test_tools_are_counted() -> None:
     assert (metrics.tool_result_count, metrics.tool_failure_count) == (2, 1)
     assert metrics == reduced(chunks).metrics
     assert state.read(now).round_count == len(metrics.rounds) == 2
+
+
+# An answer that begins over.
+
+AGAIN = ChatChunk(message=Message("assistant", "Again"), restart=Restart("lost"))
+
+
+def test_restart() -> None:
+    """Lengths, calls and rounds are those that stand; chunks are all that came."""
+    state, now = fed(HM, HEL, CALL, AGAIN, LO)
+    reading = state.read(now)
+
+    assert (reading.phase, reading.content_length, reading.thinking_length) == ("answering", len("Again") + 2, 0)
+    assert (reading.tool_call_count, reading.round_count, reading.chunk_count) == (0, 1, 5)
+
+
+def test_restart_is_a_change() -> None:
+    """An answer that begins over is not taken for one that goes on."""
+    state, now = fed(HEL, HEL)
+
+    assert not state.goes_on(AGAIN, now)
+
+
+@pytest.mark.parametrize(("scope", "rounds"), [("message", 2), ("answer", 1)])
+def test_restart_of_a_round(scope: Literal["message", "answer"], rounds: int) -> None:
+    """What the rounds before a message counted stays if only the message begins over."""
+    again = replace(AGAIN, restart=Restart("lost", scope=scope))
+    state, now = fed(HEL, replace(CALL, done=True), RETURNED, HEL, again)
+    reading = state.read(now)
+
+    assert reading.round_count == rounds
+    assert reading.tool_call_count == rounds - 1
+    assert reading.content_length == len("Again") + 3 * (rounds - 1)
+    assert (reading.metrics is not None) == (scope == "message")
+
+
+def test_restart_after_another_role() -> None:
+    """A message that has no end of its own stands when another begins."""
+    again = replace(AGAIN, restart=Restart("lost", scope="message"))
+    state, now = fed(HEL, RESULT, HEL, again)
+
+    assert state.read(now).content_length == len("Hel") + len("Again")
+
+
+def test_no_gap_over_a_restart() -> None:
+    """The time between two attempts is no silence within an answer."""
+    state = MeterState(0.0, 1.0)
+    count(state, HEL, 1.0)
+    count(state, AGAIN, 90.0)
+
+    assert state.read(90.0).longest_gap_duration == 0
