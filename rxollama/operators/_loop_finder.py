@@ -73,9 +73,17 @@ class LoopFinder:
         self._count = 0
         self._due = self._size
 
-    def is_due(self, more: str) -> bool:
-        """Return whether the text has to be looked at within its next part."""
-        return self._count + len(more) >= self._due
+    def look_ahead(self, more: str) -> Loop | None:
+        """Return the loop that would be complete within the next part of the text, and change nothing."""
+        count = self._count + len(more)
+        if count < self._due:
+            return None
+        text, length = "".join((*self._parts, more)), _FEWEST_TIMES * self._size
+        for place in range(self._due, count + 1, self._step):
+            end = len(text) - (count - place)
+            if loop := self._look(text[max(0, end - length) : end], self._size):
+                return loop
+        return None
 
     def add(self, more: str) -> Loop | None:
         """
@@ -87,19 +95,17 @@ class LoopFinder:
         Returns:
             The loop that is complete within this part; None if there is none.
         """
+        loop = self.look_ahead(more)
+        self.extend(more)
+        return loop
+
+    def extend(self, more: str) -> None:
+        """Add the next part of the text, at which somebody looked ahead."""
         self._parts.append(more)
         self._count += len(more)
-        return self._find() if self._count >= self._due else None
-
-    def _find(self) -> Loop | None:
-        text, length = "".join(self._parts), _FEWEST_TIMES * self._size
-        loop = None
-        while loop is None and self._due <= self._count:
-            end = len(text) - (self._count - self._due)
-            loop = self._look(text[max(0, end - length) : end], self._size)
-            self._due += self._step
-        self._parts = [text[-length:]]
-        return loop
+        if self._count >= self._due:
+            self._due += ((self._count - self._due) // self._step + 1) * self._step
+            self._parts = ["".join(self._parts)[-_FEWEST_TIMES * self._size :]]
 
 
 def loop_at_end(text: str, size: int) -> Loop | None:

@@ -81,7 +81,8 @@ def stop_loops(raise_after: int = 4096) -> Operator[ChatChunk, ChatChunk]:
                     observer.on_error(watch.error(loop))
 
             def ready(batch: ChunkBatch) -> bool:
-                return not failed and watch.is_within_text(batch) and ready_below(batch)
+                # The last question is the expensive one.
+                return not failed and watch.is_within_text and ready_below(batch) and not watch.has_loop(batch)
 
             def absorb(batch: ChunkBatch) -> None:
                 watch.extend(batch)
@@ -123,18 +124,23 @@ class _LoopWatch:
             self._restart()
         return loop
 
-    def is_within_text(self, batch: ChunkBatch) -> bool:
-        """Return whether a batch continues the message, and is too short for a look at its texts."""
-        is_due = self._thinking.is_due(batch.thinking) or self._content.is_due(batch.content)
-        return self._boundary.role == "assistant" and not is_due
+    @property
+    def is_within_text(self) -> bool:
+        """Whether a batch would continue the message."""
+        return self._boundary.role == "assistant"
+
+    def has_loop(self, batch: ChunkBatch) -> bool:
+        """Return whether a loop would be complete within a batch."""
+        found = self._thinking.look_ahead(batch.thinking) or self._content.look_ahead(batch.content)
+        return found is not None
 
     def extend(self, batch: ChunkBatch) -> None:
         """Add a batch within the message, in which there is no loop."""
         self._builder.extend(batch)
         if batch.thinking:
-            self._thinking.add(batch.thinking)
+            self._thinking.extend(batch.thinking)
         if batch.content:
-            self._content.add(batch.content)
+            self._content.extend(batch.content)
 
     def error(self, loop: Loop) -> RepetitionError:
         """Return the error of a loop."""
