@@ -52,6 +52,7 @@ from rxollama.messages import (
     AfterBreak,
     ChatChunk,
     ChatRequest,
+    ChatResponse,
     ClientTiming,
     GenerateRequest,
     Message,
@@ -223,7 +224,11 @@ class _Answer:
         if self._clock.requests > 1:
             builder = ResponseBuilder()
             builder.add(self._stands)
-            error.partial = builder.snapshot(self._clock.timing(ClientTiming(host=error.host)))
+            timing = self._clock.timing(ClientTiming(host=error.host))
+            if partial is not None and partial.done:
+                # The error is about what the model read, and came after the whole answer.
+                builder.add(_last_chunk(partial, timing))
+            error.partial = builder.snapshot(timing)
         return part.visible
 
     def _add(self, part: ChatChunk) -> None:
@@ -255,6 +260,22 @@ class _Answer:
             return 0.0
         shortened = 1 - _JITTER * random.random()  # noqa: S311 - It is not a secret.
         return _FIRST_WAIT * 2.0**repeats * shortened
+
+
+def _last_chunk(response: ChatResponse, timing: ClientTiming) -> ChatChunk:
+    metrics = response.metrics
+    return ChatChunk(
+        done=True,
+        done_reason=response.done_reason,
+        client=replace(timing, context_length=metrics.context_length),
+        total_duration=metrics.total_duration,
+        load_duration=metrics.load_duration,
+        prompt_eval_count=metrics.prompt_eval_count,
+        prompt_eval_cached_count=metrics.prompt_eval_cached_count,
+        prompt_eval_duration=metrics.prompt_eval_duration,
+        eval_count=metrics.eval_count,
+        eval_duration=metrics.eval_duration,
+    )
 
 
 def _asked_by(error: StreamError) -> float:

@@ -18,7 +18,7 @@ from rxollama import Ollama, run
 from rxollama import operators as op
 from rxollama.client._context_check import is_cut, is_too_long_for, plausible_window
 from rxollama.errors import ConnectionLostError, ContextTruncatedError, ContextTruncatedWarning
-from rxollama.messages import ChatRequest, ClientTiming, GenerateRequest, Message
+from rxollama.messages import ChatRequest, ClientTiming, ContextUse, GenerateRequest, Message
 from rxollama.testing import Recording, Reply, ScriptedOllama
 from rxollama.transport import Request, Response
 
@@ -258,7 +258,23 @@ class TestError:
         assert error.partial is not None
         assert error.partial.done
         assert error.partial.message.content == text_of(heard.items)
-        assert error.partial.metrics.prompt_eval_count == CUT
+        assert error.partial.metrics == heard.items[-1].metrics
+
+    def test_after_a_break(self, server: ScriptedOllama, ollama: Ollama) -> None:
+        """The response is whole and has its metrics, also if the answer took two requests."""
+        whole = Reply.answer("One two three.", prompt_eval_count=CUT, eval_count=4)
+        server.enqueue(whole.truncated(2), whole)
+        chat = ollama.chat("plain", LONG, options={"num_ctx": 4096}, on_truncated="raise", after_break="restart")
+        heard = Heard(chat).wait()
+
+        assert heard.items[-1].done
+        error = heard.error
+        assert isinstance(error, ContextTruncatedError)
+        assert error.partial is not None
+        assert (error.partial.done, error.partial.done_reason) == (True, "stop")
+        assert error.partial.message.content == "One two three."
+        assert error.partial.context == ContextUse(window=4096, prompt_tokens=CUT, answer_tokens=4)
+        assert error.partial.metrics.repeat_count == 1
 
     def test_not_repeated(self, real: Server, server: ScriptedOllama, ollama: Ollama) -> None:
         """`retry` passes it on, because the same request would be cut again."""

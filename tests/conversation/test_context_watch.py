@@ -159,11 +159,14 @@ class TestNoAlarm:
         assert talk(Conversation(ollama, "m", messages=thought), "One", "Two") == expected
 
     @pytest.mark.parametrize(("count", "texts"), [(2800, []), (2799, [dropped(2799, 2900)])])
-    def test_second_pass(self, ollama: Ollama, server: ScriptedOllama, count: int, texts: list[str]) -> None:
-        """A structured answer of a thinking model is counted with its thinking."""
+    @pytest.mark.parametrize("options", [{"format": "json"}, {"max_thinking": 1000}])
+    def test_second_pass(
+        self, ollama: Ollama, server: ScriptedOllama, count: int, texts: list[str], options: Any
+    ) -> None:
+        """A structured answer of a thinking model is counted with its thinking, and one after a closed thought."""
         first = Reply.answer(["{}"], thinking=["x" * 100], model="m", prompt_eval_count=3000, eval_count=2)
         server.enqueue(first, answer(count, cached=0))
-        assert talk(Conversation(ollama, "m", format="json"), "One", "Two") == texts
+        assert talk(Conversation(ollama, "m", **options), "One", "Two") == texts
 
     def test_rounds_of_tools(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """Only the first rounds of turns are compared."""
