@@ -16,7 +16,6 @@ this way, and only a word counts there.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 __all__ = ("PIECES", "ends_in_repetition")
@@ -24,9 +23,9 @@ __all__ = ("PIECES", "ends_in_repetition")
 PIECES = 31
 """How many equal pieces the guard lets through."""
 
-_WORD = 40
-# A word, which has a letter or a digit, many times in a row, with or without space between.
-_LOOP = re.compile(rf"((?=[^\s\w]*\w)\S{{1,{_WORD}}}?)(?:\s*\1){{{PIECES - 1}}}\s*\Z")
+_LONGEST_WORD = 40
+# White space between two words is mostly one character.
+_TAIL = PIECES * (_LONGEST_WORD + 1)
 
 
 def ends_in_repetition(texts: Sequence[str]) -> bool:
@@ -37,9 +36,23 @@ def ends_in_repetition(texts: Sequence[str]) -> bool:
         texts: The text of each record: the last 31, or all if there are fewer.
     """
     if len(texts) == 1:
-        # White space between the words is mostly one character.
-        return _LOOP.search(texts[0][-(PIECES + 1) * (_WORD + 1) :]) is not None
+        return _ends_in_words(texts[0])
     if not all(texts):
         return False
     pieces = {text.strip() for text in texts}
     return len(pieces) == 1 and len(texts) >= (PIECES if all(pieces) else PIECES - 1)
+
+
+def _ends_in_words(text: str) -> bool:
+    """Return whether one word, which has a letter or a digit, ends a text 31 times, with or without space between."""
+    tail = text[-_TAIL:].rstrip()
+    for length in range(1, _LONGEST_WORD + 1):
+        word = tail[-length:]
+        if word[:1].isspace():
+            break
+        rest, count = tail, 0
+        while rest.endswith(word) and count < PIECES:
+            rest, count = rest[:-length].rstrip(), count + 1
+        if count == PIECES and any(map(str.isalnum, word)):
+            return True
+    return False

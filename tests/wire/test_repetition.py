@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from good_answers import good_answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
 from msgspec import json
 from wire_cases import RECORDINGS, cut, decode, decoder_of, slices
 
@@ -124,6 +126,8 @@ def test_progress() -> None:
         ("no " * 30, "TruncatedError"),
         ("| a | b |\n|" + "-" * 80, "TruncatedError"),
         ("=" * 500, "TruncatedError"),
+        ("_" * 500, "TruncatedError"),
+        ("_a" * 31, "RepetitionError"),
         ("- - " * 40, "TruncatedError"),
         ("one two " * 31, "TruncatedError"),
         ("so " * 31 + "it ends", "TruncatedError"),
@@ -138,14 +142,14 @@ def test_in_one_record(text: str, name: str) -> None:
     assert (name, 1) == failure_after(slices(said("", text), 7))
 
 
-@given(
-    texts=st.lists(st.sampled_from(["so", " so", "so\n", "", " ", "well"]), max_size=12).flatmap(
-        lambda few: st.builds(
-            lambda more, piece: few + [piece] * more, st.integers(0, 40), st.sampled_from(["so", " "])
-        )
-    ),
-    places=st.lists(st.integers(0, 6000), max_size=8),
-)
+@st.composite
+def _pieces(draw: DrawFn) -> list[str]:
+    """Draw the pieces of an answer, with a run of equal ones at its end."""
+    few = draw(st.lists(st.sampled_from(["so", " so", "so\n", "", " ", "well"]), max_size=12))
+    return few + [draw(st.sampled_from(["so", " "]))] * draw(st.integers(0, 40))
+
+
+@given(texts=_pieces(), places=st.lists(st.integers(0, 6000), max_size=8))
 @settings(deadline=None)
 def test_law(texts: list[str], places: list[int]) -> None:
     """The failure is what the guard's own count gives, for any texts and any cut."""
@@ -159,6 +163,16 @@ def test_law(texts: list[str], places: list[int]) -> None:
 
     name, _ = failure_after(cut(body, places))
     assert name == ("RepetitionError" if is_repeated else "TruncatedError")
+
+
+def test_good_answers() -> None:
+    """No complete answer is taken for a repetition, whatever it repeats at its end."""
+    for place, text in enumerate(good_answers(5_000)):
+        size = 1 + place % 6
+        end = text[-60 * size :]
+        lines = [said(end[start : start + size]) for start in range(0, len(end), size)]
+
+        assert ("", len(lines) + 1) == failure_after([b"".join(lines), _END.encode()])
 
 
 @pytest.mark.parametrize("name", [name for name, recording in RECORDINGS.items() if recording.status == 200])
