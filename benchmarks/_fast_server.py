@@ -2,7 +2,8 @@
 An Ollama that only writes, in its own process, so that a benchmark measures only the client.
 
 It sends what a real server sends, one HTTP chunk per record. A request's model names the plan of its answer. The
-records are encoded before the first request.
+records are encoded before the first request. A request without a body, such as one for the loaded models, gets an empty
+list.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ A third thinking, then content; both in turn; the moment of sending as content; 
 
 _BLOCK = 64 * 1024
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+_NO_MODELS = b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"models":[]}'
 _WORDS = (" the", " sky", " is", " blue", ",", " because", " light", " scatters", ".\n\n", ' "so"', " über", " 光", "!")
 _CALL = {"id": "call_1", "function": {"index": 0, "name": "get_weather", "arguments": {"city": "Oslo"}}}
 _NUMBERS = {
@@ -206,7 +208,10 @@ class _Connection(asyncio.Protocol):
         self._received += data
         head, end, body = self._received.partition(b"\r\n\r\n")
         length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-        if end and len(body) == int(length):
+        if end and not length:
+            self._received = b""
+            self._transport.write(_NO_MODELS)
+        elif end and len(body) == int(length):
             self._received = b""
             self._model = orjson.loads(body)["model"]
             self._answering = asyncio.create_task(self._answer(_plan_of(self._model)))

@@ -38,6 +38,7 @@ _QUESTIONS = (
     "memory",
     "install",
     "partial_json",
+    "pool_routing",
 )
 _MARK = "<!-- Everything below is written by `all.py --write`. -->\n"
 _LIBRARIES = ("ollama", "reactivex", "httpx", "msgspec", "orjson")

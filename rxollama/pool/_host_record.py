@@ -79,7 +79,7 @@ class HostRecord:
             turn: The clock of its weight.
         """
         return Rank(
-            self._is_down or self._limited.get(model, 0.0) > now,
+            self._is_down or (bool(self._limited) and self._limited.get(model, 0.0) > now),
             self._has(model, now),
             self._busy_until > now,
             is_tried,

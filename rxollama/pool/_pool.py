@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from functools import partial
-from http import HTTPStatus
-from typing import Literal, Self, TypeAlias
+from typing import Self
 
-from msgspec.structs import replace
 from reactivex import abc
 from reactivex.disposable import Disposable
 
 from rxollama._checks import check_seconds
-from rxollama._hosts import LazyTransport, read_refusal
 from rxollama._invalid_value import invalid_value
-from rxollama._runtime import Job, Stream, run_jobs, run_jobs_blocking
-from rxollama.errors import ClientClosedError, StreamError
-from rxollama.pool._failover import is_declined, may_go_elsewhere, most_useful, none_offers
+from rxollama._runtime import Stream, run_jobs, run_jobs_blocking
+from rxollama.messages import AfterBreak
+from rxollama.pool._exchange import Exchange
 from rxollama.pool._host import Host
-from rxollama.pool._host_table import Claim, HostTable
 from rxollama.pool._host_watcher import HostWatcher, States
-from rxollama.pool._questions import ask_models
+from rxollama.pool._members import Members
 from rxollama.transport import Request, Response
 
 __all__ = ("Pool",)
-
-AfterBreak: TypeAlias = Literal["raise", "restart", "continue"]
 
 
 class Pool:
@@ -92,12 +83,8 @@ class Pool:
                 raise invalid_value("hosts", host.host, "each host once")
         if after_break not in (None, "raise", "restart", "continue"):
             raise invalid_value("after_break", after_break, "'raise', 'restart' or 'continue'")
-        self._connect_timeout = check_seconds("connect_timeout", connect_timeout)
         self._after_break: AfterBreak = after_break or "raise"
-        self._hosts = tuple(given)
-        self._table = HostTable(self._hosts)
-        self._transports = [LazyTransport(host.host, host.api_key, host.headers, None) for host in given]
-        self._is_closed = False
+        self._members = Members(given, check_seconds("connect_timeout", connect_timeout))
 
     @property
     def after_break(self) -> AfterBreak:
@@ -116,87 +103,16 @@ class Pool:
         """
 
         def subscribe(observer: abc.ObserverBase[States], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-            watcher = HostWatcher(observer, self._table.unwatch)
-            self._table.watch(watcher)
+            watcher = HostWatcher(observer, self._members.table.unwatch)
+            self._members.table.watch(watcher)
             watcher.begin()
             return Disposable(watcher.dispose)
 
         return Stream(subscribe)
 
-    @asynccontextmanager
-    async def open(self, request: Request) -> AsyncGenerator[Response, None]:
+    def open(self, request: Request) -> AbstractAsyncContextManager[Response]:
         """Send a request to a host; see `rxollama.transport.Transport`."""
-        if not self._is_closed:
-            self._ask_hosts()
-        if request.model and len(self._hosts) > 1 and not self._table.all_asked.done():
-            # `wait` does not cancel what it waits for, which others wait for, too.
-            await asyncio.wait([asyncio.wrap_future(self._table.all_asked)], timeout=self._connect_timeout)
-        if self._is_closed:
-            raise ClientClosedError("the pool was closed: make a new one")
-        failures: dict[int, StreamError] = {}
-        async with AsyncExitStack() as stack:
-            while True:
-                claim = self._table.claim(request, failures)
-                if claim is None:
-                    raise most_useful(failures.values()) if failures else none_offers(request.model)
-                try:
-                    response = await stack.enter_async_context(self._send(claim))
-                    break
-                except StreamError as error:
-                    failures[claim.place] = error
-                    is_stuck = not may_go_elsewhere(request, error)
-                if is_stuck:
-                    raise most_useful(failures.values())
-            yield response
-
-    @asynccontextmanager
-    async def _send(self, claim: Claim) -> AsyncGenerator[Response, None]:
-        """Send a request to the host that was chosen. A response by which the host declines it is an error."""
-        request, has_begun, is_refused, is_whole = claim.request, False, False, False
-        if not claim.is_last_hope:
-            request = replace(request, connect_timeout=self._connect_timeout)
-        try:
-            async with self._transports[claim.place].open(request) as response:
-                await _check_accepted(response)
-                self._table.answered(claim)
-                has_begun, is_refused = True, response.status >= HTTPStatus.BAD_REQUEST
-                yield response
-            is_whole = True
-        except StreamError as error:
-            error.host = error.host or self._hosts[claim.place].host
-            # A refusal that was passed on says that the request is wrong, and not the host.
-            if not is_refused and not isinstance(error, ClientClosedError):
-                self._table.failed(claim, error)
-            raise
-        except BaseException:
-            # A request that was given up before its answer began was given up for its silence, as by `timeouts`.
-            if not has_begun:
-                self._table.tried_in_vain(claim)
-            raise
-        finally:
-            self._table.release(claim, is_whole=is_whole)
-
-    def _ask_hosts(self) -> None:
-        """Ask the hosts whose last answer is old, in the background."""
-        for place, epoch in self._table.take_due():
-            asking = asyncio.get_running_loop().create_task(self._ask(place, epoch))
-            # Until it ends, nobody else holds it.
-            self._table.asking.add(asking)
-            asking.add_done_callback(self._table.asking.discard)
-
-    async def _ask(self, place: int, epoch: int) -> None:
-        table = self._table
-        try:
-            models = await ask_models(
-                self._transports[place], connect_timeout=self._connect_timeout, is_all=table.wants_models(place)
-            )
-        except (StreamError, TimeoutError, ImportError) as error:
-            table.kept_silent(place, error)
-        except BaseException:
-            table.kept_silent(place, None)
-            raise
-        else:
-            table.learned(place, models.present, models.loaded, epoch)
+        return Exchange(request, self._members)
 
     def close(self) -> None:
         """
@@ -204,20 +120,15 @@ class Pool:
 
         It works from any thread, and a second call does nothing. In a coroutine use `aclose`, which waits.
         """
-        run_jobs_blocking(self._closing())
-        for transport in self._transports:
+        run_jobs_blocking(self._members.closing())
+        for transport in self._members.transports:
             transport.close()
 
     async def aclose(self) -> None:
         """Close the connections to all hosts; requests that are open end with `ClientClosedError`."""
-        await run_jobs(self._closing())
-        for transport in self._transports:
+        await run_jobs(self._members.closing())
+        for transport in self._members.transports:
             await transport.aclose()
-
-    def _closing(self) -> list[Job]:
-        self._is_closed = True
-        self._table.close()
-        return [(task.get_loop(), partial(_cancelled, task)) for task in self._table.asking.copy()]
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -236,14 +147,4 @@ class Pool:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"Pool({', '.join(repr(host.host) for host in self._hosts)})"
-
-
-async def _check_accepted(response: Response) -> None:
-    if is_declined(response.status):
-        raise await read_refusal(response)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
+        return f"Pool({', '.join(map(repr, self._members.urls))})"

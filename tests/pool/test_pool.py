@@ -354,6 +354,46 @@ class TestFailover:
             run(Ollama(transport=pool).delete("m"))
 
 
+class TestBreaks:
+    """What follows if an answer breaks."""
+
+    def test_before_anything_is_visible(self) -> None:
+        """Another host answers, and nobody sees it, although breaks are raised."""
+        with hosts(2) as [one, two], Pool(one.url, Host(two.url, priority=2)) as pool:
+            one.always(Reply.answer(["a", "b"]).dropped(1))
+            heard = Heard(Ollama(transport=pool).chat("m", "Hello")).wait()
+
+        assert (text_of(heard.items), heard.error) == ("Host 1", None)
+        assert all(chunk.restart is None for chunk in heard.items)
+        assert heard.items[-1].client is not None
+        assert heard.items[-1].client.host == two.url
+
+    @pytest.mark.parametrize("of_the_request", [True, False])
+    def test_restart(self, *, of_the_request: bool) -> None:
+        """The answer begins over on another host, as the request or the pool says."""
+        mode: Any = "raise" if of_the_request else "restart"
+        with hosts(2) as [one, two], Pool(one.url, Host(two.url, priority=2), after_break=mode) as pool:
+            one.always(Reply.answer(["a", "b"], gap=0.05).dropped(150))
+            own: Any = "restart" if of_the_request else None
+            chunk = run(Ollama(transport=pool).chat("m", "Hello", after_break=own))
+            counts = [len(asked(server)) for server in (one, two)]
+
+        assert (content_of(chunk), counts) == ("Host 1", [1, 1])
+        assert chunk.restart is not None
+
+    def test_continue(self) -> None:
+        """Another host goes on from what there was."""
+        with hosts(2) as [one, two], Pool(one.url, Host(two.url, priority=2), after_break="continue") as pool:
+            one.always(Reply.answer(["Hello", " there", " you"], gap=0.05).dropped(350))
+            two.always(Reply.answer([" and", " you"]))
+            chunk = run(Ollama(transport=pool).chat("m", "Hello"))
+            sent = asked(two)[0].json["messages"]
+
+        assert content_of(chunk) == sent[-1]["content"] + " and you"
+        assert sent[-1]["role"] == "assistant"
+        assert sent[-1]["content"].startswith("Hello")
+
+
 class TestSecrets:
     """Keys and headers."""
 

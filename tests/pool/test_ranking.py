@@ -86,7 +86,7 @@ def two(**second: Any) -> Desk:
 
 
 def down(desk: Desk) -> None:
-    """Take the first host down."""
+    """Let the first host refuse connections."""
     desk.fail(0, ConnectionFailedError("refused"))
 
 
