@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from itertools import cycle
 from typing import Any
 
 import httpx
 import pytest
 from heard import PATIENCE, Heard, text_of
-from hypothesis import given
-from hypothesis import strategies as st
-from msgspec import json
 from scripted_answers import Answer, Scripted, record
-from virtual_loop import VirtualLoop
 
-from rxollama import ChatChunk, Message, Ollama, aiterate, run
+from rxollama import ChatChunk, Message, Ollama, run
 from rxollama import operators as op
 from rxollama._runtime import background
 from rxollama.errors import (
@@ -189,8 +184,8 @@ def test_tool_calls(ollama: Ollama, server: ScriptedOllama, pieces: int, after_b
 def test_not_continued(ollama: Ollama, server: ScriptedOllama, changes: dict[str, Any]) -> None:
     """A structured answer begins over, and so does one that already continues a message."""
     server.enqueue(WHOLE.truncated(6), WHOLE)
-    request = ChatRequest(**({"model": "m", "messages": "Why?", "after_break": "continue"} | changes))
-    heard = Heard(ollama.send(request)).wait()
+    options: dict[str, Any] = {"messages": "Why?", **changes}
+    heard = Heard(ollama.chat("m", after_break="continue", **options)).wait()
     assert restarts_of(heard.items) == [("TruncatedError", 2, "answer")]
     assert server.requests[0].body == server.requests[1].body
 
@@ -529,60 +524,3 @@ class TestOption:
         options: Any = {"after_break": "restart"}
         with pytest.raises(TypeError):
             GenerateRequest(model="m", **options)
-
-
-class Resuming:
-    """A transport in memory that goes on from a last message of the assistant, and breaks where it is told to."""
-
-    def __init__(self, thinking: str, content: str, sizes: list[int], breaks: list[int]) -> None:
-        self._thinking, self._content = thinking, content
-        self._sizes = sizes
-        self._breaks = [*breaks]
-
-    @asynccontextmanager
-    async def open(self, request: Request) -> AsyncGenerator[Response]:
-        """Answer a request."""
-        last = json.decode(request.body or b"")["messages"][-1]
-        goes_on = last["role"] == "assistant"
-        missing = self._content[len(last["content"]) :] if goes_on else self._content
-        texts = [] if goes_on else [record(thinking=each) for each in self._cut(self._thinking)]
-        texts += [record(each) for each in self._cut(missing)]
-        body = b"".join((*texts, record(done=True)))
-        end = self._breaks.pop(0) % len(body) if self._breaks else len(body)
-        pieces = tuple((0.0, body[place : min(end, place + 90)]) for place in range(0, end, 90))
-        async with Scripted((Answer(pieces, breaks=end < len(body)),)).open(request) as response:
-            yield response
-
-    def _cut(self, text: str) -> list[str]:
-        parts: list[str] = []
-        for size in cycle(self._sizes):
-            if not text:
-                return parts
-            parts.append(text[:size])
-            text = text[size:]
-        return parts
-
-
-@given(
-    st.text("abc ", max_size=30),
-    st.text("abc ", max_size=30).map(lambda text: f"Text: {text}"),
-    st.lists(st.integers(1, 7), min_size=1, max_size=4),
-    st.lists(st.integers(0, 5000), max_size=2),
-    st.sampled_from(["restart", "continue"]),
-)
-def test_any_break(thinking: str, content: str, sizes: list[int], breaks: list[int], after_break: AfterBreak) -> None:
-    """For any breaks at any byte, nothing is lost, nothing is doubled, and no sum holds text of two attempts."""
-    transport = Resuming(thinking, content, sizes, breaks)
-
-    async def ask() -> list[ChatChunk]:
-        async with Ollama(transport=transport) as ollama:
-            chat = ollama.chat("m", "Go.", after_break=after_break)
-            return [chunk async for chunk in aiterate(chat, overflow="keep")]
-
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        chunks = runner.run(ask())
-    assert sums(chunks)[-1] == (thinking, content)
-    assert all(thinking.startswith(one) and content.startswith(other) for one, other in sums(chunks))
-    last = chunks[-1].client
-    assert last is not None
-    assert last.repeat_count == len(breaks)

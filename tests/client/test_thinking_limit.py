@@ -129,10 +129,20 @@ class TestNotCut:
         assert (response.message.thinking, response.message.content) == ("abc", "Yes.")
         assert (response.metrics.thinking_cut_count, response.metrics.repeat_count) == (0, 0)
 
-    @pytest.mark.parametrize("first", [{"content": ["Well,"]}, {"tool_calls": [{"name": "f", "arguments": {}}]}])
-    def test_after_the_answer_began(self, ollama: Ollama, server: ScriptedOllama, first: dict[str, Any]) -> None:
+    @pytest.mark.parametrize("size", [100, 1500, 100_000])
+    def test_in_few_reads(self, ollama: Ollama, server: ScriptedOllama, size: int) -> None:
+        """A thought below the limit passes in whole reads, and so does the content behind it."""
+        words = [f"w{n} " for n in range(200)]
+        server.enqueue(Reply.answer(words, thinking=words).cut(size))
+        response = run(ollama.chat("m", "Is it?", max_thinking=300).pipe(op.collect()))
+        assert response.message.thinking == response.message.content == "".join(words)
+        assert (response.metrics.chunk_count, response.metrics.repeat_count) == (401, 0)
+
+    @pytest.mark.parametrize(
+        "begun", [Reply.answer(["Well,"]), Reply.answer(tool_calls=[{"name": "f", "arguments": {}}])]
+    )
+    def test_after_the_answer_began(self, ollama: Ollama, server: ScriptedOllama, begun: Reply) -> None:
         """Thinking that follows content or a call is not counted."""
-        begun = Reply.answer(**first)
         server.enqueue(Reply.records([piece.data for piece in (begun.pieces[0], *ENDLESS.pieces)]))
         run(ollama.chat("m", "Is it?", max_thinking=1))
         assert len(server.requests) == 1

@@ -45,7 +45,19 @@ _saved = st.builds(
     SavedConversation,
     st.sampled_from(["m", "qwen3:8b"]),
     texts(),
-    st.sampled_from([{}, {"think": "high", "options": {"num_ctx": 8}, "keep_alive": 5, "format": {"type": "object"}}]),
+    st.sampled_from(
+        [
+            {},
+            {
+                "after_break": "continue",
+                "max_thinking": 7,
+                "think": "high",
+                "options": {"num_ctx": 8},
+                "keep_alive": 5,
+                "format": {"type": "object"},
+            },
+        ]
+    ),
     st.lists(_turns, max_size=3).map(tuple),
 )
 
