@@ -6,8 +6,19 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
+from msgspec.structs import replace
 
-from rxollama.messages import ChatChunk, ClientTiming, Function, Logprob, Message, TokenLogprob, ToolCall
+from rxollama.messages import (
+    ChatChunk,
+    ClientTiming,
+    Function,
+    Logprob,
+    Message,
+    MessageBoundary,
+    Restart,
+    TokenLogprob,
+    ToolCall,
+)
 
 __all__ = (
     "answers",
@@ -17,6 +28,8 @@ __all__ = (
     "json_values",
     "logprobs",
     "messages",
+    "restarts",
+    "standing",
     "texts",
     "timings",
     "tool_calls",
@@ -51,6 +64,7 @@ _ENDS: SearchStrategy[dict[str, Any]] = st.sampled_from(
 _TEXTS = st.sampled_from(_TOLD) | st.text(max_size=8)
 _ROLES = st.sampled_from(["", "assistant", "tool", "user"])
 _NAMES = st.sampled_from([("", ""), ("get_time", ""), ("", "call_1"), ("get_weather", "call_2")])
+_RESTARTS = st.sampled_from([*[None] * 6, Restart("lost", 2), Restart("slow", 3), Restart("lost", 2, "message")])
 # One picture and one call are enough: it is the joining that counts.
 _THINGS: SearchStrategy[Any] = st.sampled_from(
     [
@@ -116,33 +130,65 @@ def messages(draw: DrawFn, role: str | None = None) -> Message:
     return Message(boundary, draw(_TEXTS), draw(_TEXTS), images, calls, name, call_id)
 
 
+def restarts() -> SearchStrategy[Restart | None]:
+    """Draw the mark of a chunk with which an answer begins over; mostly there is none."""
+    return _RESTARTS
+
+
 @st.composite
-def chunks(draw: DrawFn, *, done: bool | None = None, role: str | None = None) -> ChatChunk:
+def chunks(draw: DrawFn, *, done: bool | None = None, role: str | None = None, restarts: bool = True) -> ChatChunk:
     """Draw canonical chunks: the reason, the numbers and the client's view come with `done` only."""
     message, rest = draw(messages(role)), draw(_ENVELOPES)
+    restart = draw(_RESTARTS) if restarts else None
     if not (draw(st.booleans()) if done is None else done):
-        return ChatChunk(message=message, **rest)
-    return ChatChunk(message=message, done=True, eval_count=draw(_COUNTS), **rest, **draw(_ENDS))
+        return ChatChunk(message=message, restart=restart, **rest)
+    return ChatChunk(message=message, done=True, eval_count=draw(_COUNTS), restart=restart, **rest, **draw(_ENDS))
 
 
 @st.composite
-def answers(draw: DrawFn, *, ended: bool | None = None) -> list[ChatChunk]:
+def answers(draw: DrawFn, *, ended: bool | None = None, restarts: bool = True) -> list[ChatChunk]:
     """Draw the chunks of one assistant's message, with its end or cut off before it."""
-    said = draw(st.lists(chunks(done=False, role="assistant"), max_size=4))
+    said = draw(st.lists(chunks(done=False, role="assistant", restarts=restarts), max_size=4))
     if draw(st.booleans()) if ended is None else ended:
-        said.append(draw(chunks(done=True, role="assistant")))
+        said.append(draw(chunks(done=True, role="assistant", restarts=restarts)))
     return said
 
 
 @st.composite
-def conversations(draw: DrawFn) -> list[list[ChatChunk]]:
-    """Draw the messages of a conversation with tools, each as its chunks: assistant, tools, assistant and so on."""
+def conversations(draw: DrawFn, *, restarts: bool = True) -> list[list[ChatChunk]]:
+    """
+    Draw the messages of a conversation with tools, each as its chunks: assistant, tools, assistant and so on.
+
+    Args:
+        draw: Draws.
+        restarts: Whether the assistant's messages may begin over, or the whole conversation with them.
+    """
     spoken: list[list[ChatChunk]] = []
     for turn in range(draw(st.integers(0, 2))):
-        spoken.append(draw(answers(ended=True)))
+        spoken.append(draw(answers(ended=True, restarts=restarts)))
         for place in range(draw(st.integers(0, 2))):
             words = Message("tool", draw(texts()), tool_name="get_time", tool_call_id=f"call_{turn}_{place}")
             done, failed = draw(st.booleans()), draw(st.booleans())
             spoken.append([ChatChunk(message=words, done=done, tool_failed=failed)])
-    spoken.append(draw(answers()))
+    spoken.append(draw(answers(restarts=restarts)))
     return spoken
+
+
+def standing(items: list[ChatChunk]) -> list[ChatChunk]:
+    """Return the chunks that no restart absorbs, without their marks: the answer as if there had been one attempt."""
+    kept: list[ChatChunk] = []
+    boundary, start = MessageBoundary(), 0
+    for item in items:
+        restart, plain = item.restart, replace(item, restart=None)
+        if restart is not None:
+            in_message = restart.scope == "message" and boundary.role != "tool"
+            del kept[start if in_message else 0 if restart.scope == "answer" else len(kept) :]
+            boundary.restart()
+            start = len(kept)
+        if boundary.changes(plain):
+            start = len(kept)
+        kept.append(plain)
+        if item.done:
+            boundary.restart()
+            start = len(kept)
+    return kept

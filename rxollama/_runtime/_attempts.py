@@ -162,10 +162,10 @@ class Attempts:
             self.begin(following.source)
 
     def _prepare(self, following: Following, error: Exception) -> None:
-        if self._has_answered and isinstance(error, StreamError):
-            self._partial = error.partial
-        if self._has_delivered and following.how == "repeat":
-            self._restart = Restart(describe(error), len(self._failures) + 1)
+        if self._has_answered:
+            self._partial = error.partial if isinstance(error, StreamError) else None
+        begins_over = self._has_delivered and following.how == "repeat"
+        self._restart = Restart(describe(error), len(self._failures) + 1) if begins_over else None
         self._has_answered = False
         self._held.clear()
 
@@ -173,8 +173,8 @@ class Attempts:
         for failure in self._failures:
             add_note(error, failure)
         held = self._take_held()
-        if self._restart is not None:
-            # Nothing has replaced what was delivered, so that is what there is.
+        if self._has_delivered and not self._has_answered:
+            # Nothing was added to what was delivered, so that is what there is.
             held = ()
             if isinstance(error, StreamError):
                 error.partial = self._partial

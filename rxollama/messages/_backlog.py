@@ -114,21 +114,23 @@ class Backlog(Generic[T]):
         self._open[0] = item
 
     def _begin_over(self, chunk: ChatChunk, restart: Restart) -> ChatChunk:
-        """Remove what a chunk absorbs, and return the chunk with the widest scope among those removed."""
+        """
+        Remove what a chunk absorbs, and return the chunk with the widest scope among those removed.
+
+        Of an unfinished message only that is removed which surely belongs to it. What stays is absorbed downstream.
+        """
         kept: list[T] = []
         waiting = self.take()
         while waiting:
             last = waiting.pop()
-            if restart.scope == "message" and isinstance(last, ChatChunk):
-                if last.is_tool_progress:
-                    kept.append(last)
-                    continue
-                if last.done or last.message.role == "tool":
-                    kept.append(last)
-                    break
-            if isinstance(last, ChatChunk):
+            if isinstance(last, ChatChunk) and (restart.scope == "answer" or _is_unfinished(last)):
                 restart = restart.after(last.restart)
-        self._whole = [*waiting, *reversed(kept)]
+                continue
+            kept.append(last)
+            if restart.scope == "message" and not (isinstance(last, ChatChunk) and last.is_tool_progress):
+                break
+        waiting += reversed(kept)
+        self._whole = waiting
         self.has_finished = bool(self._whole)
         return replace(chunk, restart=restart)
 
@@ -226,6 +228,12 @@ class Latest(Generic[T]):
     def take_finished(self) -> list[T]:
         """Return nothing, since the latest item may yet be replaced."""
         return []
+
+
+def _is_unfinished(chunk: ChatChunk) -> bool:
+    """Return whether a chunk is the assistant's, and does not end its message."""
+    message = chunk.message
+    return message.role == "assistant" and not (chunk.done or message.tool_name or message.tool_call_id)
 
 
 def _sum_from(item: object) -> _Sum | None:

@@ -192,7 +192,7 @@ class ChunkSum:
     """
     The sum of chunks, in time linear in their text and in memory near its size.
 
-    The texts only grow, so their lengths are a snapshot of them.
+    The texts only grow, so their lengths are a snapshot of them, until a chunk with `restart` is added.
     """
 
     __slots__ = (

@@ -183,12 +183,14 @@ class ResponseBuilder:
     .. versionadded:: 0.1
     """
 
-    __slots__ = ("_current", "_end", "_failures", "_logprobs", "_metrics", "_results", "_whole")
+    __slots__ = ("_current", "_end", "_ended", "_failures", "_logprobs", "_metrics", "_model", "_results", "_whole")
 
     def __init__(self) -> None:
         self._whole: list[Message] = []
         self._current = ChunkSum()
-        self._end = _NOTHING
+        # The model's last chunk, and which one it was when the current message began; the model's name at that time.
+        self._end = self._ended = _NOTHING
+        self._model = ""
         self._logprobs: tuple[Logprob, ...] = ()
         self._metrics: Metrics | None = None
         self._results = self._failures = 0
@@ -230,11 +232,12 @@ class ResponseBuilder:
 
     def _append(self, chunk: ChatChunk) -> None:
         current = self._current
+        if chunk.restart is not None:
+            # What is absorbed is dropped here, so that snapshots, which hold its sum, stay as they were.
+            current, chunk = self._begin_over(chunk.restart), replace(chunk, restart=None)
         if chunk.is_tool_progress:
             return
-        if chunk.restart is not None:
-            current = self._begin_over(chunk.restart)
-        elif not current.speaks_for(chunk.message):
+        if not current.speaks_for(chunk.message):
             if chunk == _NOTHING:
                 return
             current = self._next()
@@ -249,15 +252,17 @@ class ResponseBuilder:
             self._failures += current.failed
 
     def _begin_over(self, restart: Restart) -> ChunkSum:
-        current, fresh = self._current, ChunkSum()
-        if restart.scope == "message" and (self._end.done or current.role == "tool"):
-            return self._next()
+        """Drop what a restart absorbs: it is as if that had never come."""
         if restart.scope == "answer":
             # Snapshots may still hold the list, which therefore is not cleared.
             self._whole, self._logprobs, self._metrics = [], (), None
             self._results = self._failures = 0
-        self._end = _NOTHING
-        self._current = fresh
+            self._model, self._ended = "", _NOTHING
+        elif self._current.role == "tool" or self._end.done:
+            return self._next()
+        self._end = self._ended
+        self._current = fresh = ChunkSum()
+        fresh.model = self._model
         return fresh
 
     def _next(self) -> ChunkSum:
@@ -266,7 +271,8 @@ class ResponseBuilder:
         self._whole.append(ended.message(mark))
         if ended.role != "tool":
             self._logprobs = ended.logprobs(mark)
-        fresh.model = ended.model
+        fresh.model = self._model = ended.model
+        self._ended = self._end
         self._current = fresh
         return fresh
 

@@ -62,9 +62,10 @@ class StreamTotal(Generic[T]):
         chunks = self._chunks
         if chunks is not None and chunks.goes_on(chunk):
             return
-        if chunk.is_tool_progress or chunk == _NOTHING:
+        begins_over = chunk.restart is not None
+        if not begins_over and (chunk.is_tool_progress or chunk == _NOTHING):
             return
-        if chunks is None or chunk.restart is not None or not chunks.speaks_for(chunk.message):
+        if chunks is None or begins_over or not chunks.speaks_for(chunk.message):
             chunks = self._chunks = ChunkSum()
         chunks.add(chunk)
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import answers, chunks, conversations, texts
+from msgspec.structs import replace
+from strategies import answers, chunks, conversations, standing, texts
 
-from rxollama.messages import ChatChunk, Latest, Message, Queue, ToolCall
+from rxollama.messages import ChatChunk, Latest, Message, Queue, Restart, ToolCall
 from rxollama.messages._backlog import Backlog, is_summable
 from rxollama.messages._response import ResponseBuilder
 
@@ -78,8 +79,25 @@ class TestLaws:
 
     @given(st.lists(chunks(), max_size=12), _MOVES)
     def test_keeps_the_order_of_reading(self, items: list[ChatChunk], moves: list[str]) -> None:
-        """Thinking, content and calls keep their reading order, letter by letter."""
-        assert _pieces(items) == _pieces(_played(items, moves))
+        """Thinking, content and calls of what stands keep their reading order, letter by letter."""
+        assert _pieces(standing(items)) == _pieces(standing(_played(items, moves)))
+
+    @given(st.lists(chunks(), max_size=12), chunks(restarts=False))
+    def test_keeps_no_chunk_that_is_absorbed(self, items: list[ChatChunk], last: ChatChunk) -> None:
+        """Once an answer begins over, nothing of the one before waits."""
+        begun = replace(last, restart=Restart("lost"))
+
+        assert _played([*items, begun], []) == [begun]
+
+    @given(conversations(restarts=False), answers(ended=False, restarts=False))
+    def test_keeps_no_unfinished_message_that_is_absorbed(
+        self, spoken: list[list[ChatChunk]], broken: list[ChatChunk]
+    ) -> None:
+        """Once a message begins over, nothing of it waits, and what was complete still does."""
+        whole = [chunk for message in spoken[:-1] for chunk in message]
+        begun = ChatChunk(message=Message("assistant", "So"), restart=Restart("lost", 2, "message"))
+
+        assert _played([*whole, *broken, begun], []) == [*_played(whole, []), begun]
 
     @given(conversations(), _MOVES)
     def test_keeps_the_response(self, spoken: list[list[ChatChunk]], moves: list[str]) -> None:

@@ -6,15 +6,16 @@ import copy
 import functools
 import operator
 import pickle
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from strategies import chunks, logprobs
 
-from rxollama.messages import ChatChunk, ClientTiming, Function, Logprob, Message, Metrics, ToolCall
+from rxollama.messages import ChatChunk, ClientTiming, Function, Logprob, Message, Metrics, Restart, ToolCall
 from rxollama.messages._chunk import ChunkSum, metrics_of
 
 _EMPTY = ChatChunk()
@@ -43,6 +44,22 @@ class TestSumLaws:
     def test_has_an_identity(self, chunk: ChatChunk) -> None:
         """The empty chunk adds nothing on either side."""
         assert chunk == chunk + _EMPTY == _EMPTY + chunk
+
+    @given(chunks(), chunks(restarts=False))
+    def test_drops_what_came_before_a_restart(self, a: ChatChunk, b: ChatChunk) -> None:
+        """A chunk with `restart` absorbs what came before it, and keeps its mark."""
+        begun = replace(b, restart=Restart("lost", 2))
+
+        assert replace(a, restart=None) + begun == begun
+        assert begun == _EMPTY + begun
+        assert replace(a + b, restart=begun.restart) == replace(a, restart=begun.restart) + b
+
+    @given(chunks(restarts=False), st.permutations(["answer", "message"]))
+    def test_keeps_the_wider_scope(self, chunk: ChatChunk, scopes: list[Literal["answer", "message"]]) -> None:
+        """Of two restarts the later one stays, with the wider scope of the two."""
+        first, second = (replace(chunk, restart=Restart(scope, place, scope)) for place, scope in enumerate(scopes))
+
+        assert (first + second).restart == Restart(scopes[1], 1, "answer")
 
     @given(st.lists(chunks(), max_size=6))
     def test_is_what_the_running_sum_says(self, items: list[ChatChunk]) -> None:
@@ -227,7 +244,7 @@ class TestAccepts:
 class TestMark:
     """A mark fixes the state of a sum at a moment."""
 
-    @given(st.lists(chunks(), max_size=4), st.lists(chunks(), max_size=4))
+    @given(st.lists(chunks(), max_size=4), st.lists(chunks(restarts=False), max_size=4))
     def test_is_not_moved_by_what_comes_later(self, early: list[ChatChunk], late: list[ChatChunk]) -> None:
         """The state at a mark can be read after any number of further chunks."""
         total = _summed(early)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from strategies import chunks
 
-from rxollama.messages import ChatChunk, Message, MessageBoundary, ResponseBuilder, ToolCall
+from rxollama.messages import ChatChunk, Message, MessageBoundary, ResponseBuilder, Restart, ToolCall
 
 _EMPTY = ChatChunk()
 _PROGRESS = ChatChunk(message=Message.tool("", name="a", call_id="1"), tool_progress="half")
@@ -67,7 +70,22 @@ class TestMessageBoundary:
         assert not boundary.changes(_chunk("", "b"))
         assert not boundary.changes(_chunk("assistant", "c"))
 
-    @given(st.lists(chunks(), max_size=8))
+    @pytest.mark.parametrize("first", [_EMPTY, _chunk("assistant", "a"), _chunk("tool", "a"), _chunk("", "a")])
+    @pytest.mark.parametrize("second", [_chunk("assistant", "b"), _chunk("", "b"), _PROGRESS])
+    @pytest.mark.parametrize("scope", ["answer", "message"])
+    def test_begins_a_message_with_a_restart(
+        self, first: ChatChunk, second: ChatChunk, scope: Literal["answer", "message"]
+    ) -> None:
+        """A restart begins a message with the role of its own chunk, and so of the answer alone that comes then."""
+        boundary, fresh = MessageBoundary(), MessageBoundary()
+        boundary.changes(first)
+        fresh.changes(second)
+
+        assert boundary.changes(replace(second, restart=Restart(scope=scope)))
+        assert boundary.role == fresh.role
+        assert boundary.changes(_chunk("tool", "c")) is fresh.changes(_chunk("tool", "c"))
+
+    @given(st.lists(chunks(restarts=False), max_size=8))
     def test_is_the_rule_of_the_response(self, items: list[ChatChunk]) -> None:
         """A response has as many messages as the boundary finds."""
         items = [item for item in items if item != _EMPTY]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from strategies import answers, conversations, timings
+from strategies import answers, chunks, conversations, standing, timings
 
 from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, Function, Logprob, Message, Metrics, ToolCall
 from rxollama.messages._response import ResponseBuilder
@@ -113,6 +113,18 @@ class TestLaws:
         assert [_reduced(chunks[: place + 1]) for place in range(len(chunks))] == snapshots
         assert snapshots[-1:] == [_reduced(chunks)][: len(chunks)]
 
+    @given(conversations())
+    def test_is_that_of_what_stands(self, spoken: list[list[ChatChunk]]) -> None:
+        """The response is as if what a restart absorbs had never come: texts, tools, metrics, model and reason."""
+        chunks = [chunk for message in spoken for chunk in message]
+
+        assert _reduced(chunks) == _reduced(standing(chunks))
+
+    @given(st.lists(chunks(), max_size=8))
+    def test_is_that_of_what_stands_of_anything(self, items: list[ChatChunk]) -> None:
+        """The same holds for chunks of any roles in any order."""
+        assert _reduced(items) == _reduced(standing(items))
+
     @given(conversations(), st.data())
     def test_asides(self, spoken: list[list[ChatChunk]], data: st.DataObject) -> None:
         """The progress of a tool does not change the response."""
@@ -124,7 +136,7 @@ class TestLaws:
 
         assert whole == _reduced(chunks)
 
-    @given(conversations())
+    @given(conversations(restarts=False))
     def test_counts_the_tools(self, spoken: list[list[ChatChunk]]) -> None:
         """Every complete result is counted, and so is every failure."""
         chunks = [chunk for message in spoken for chunk in message]
@@ -134,7 +146,7 @@ class TestLaws:
 
         assert (len(results), len(failures)) == (metrics.tool_result_count, metrics.tool_failure_count)
 
-    @given(conversations())
+    @given(conversations(restarts=False))
     def test_keeps_every_message(self, spoken: list[list[ChatChunk]]) -> None:
         """All messages of a conversation are kept in order, and so are the rounds of its metrics."""
         ended = [message for message in spoken if message]
