@@ -13,6 +13,7 @@ from ..messages import (
     ContentStarted,
     Finished,
     ResponseBuilder,
+    Restarted,
     ThinkingDelta,
     ThinkingEnded,
     ThinkingStarted,
@@ -43,8 +44,15 @@ class EventBuilder:
         self._open: tuple[ChatEvent, ChatEvent] | None = None
 
     def add(self, chunk: ChatChunk) -> list[ChatEvent]:
-        """Add a chunk and return its events, in the order thinking, content, tool calls."""
+        """Add a chunk and return its events, in the order restart, thinking, content, tool calls."""
         self._builder.add(chunk)
+        restart = chunk.restart
+        if restart is None:
+            return self._events_of(chunk)
+        begun = [*self.close(), Restarted(restart.reason, restart.attempt, restart.scope)]
+        return begun + self._events_of(chunk)
+
+    def _events_of(self, chunk: ChatChunk) -> list[ChatEvent]:
         message = chunk.message
         if chunk.is_tool_progress:
             return [ToolProgressed(message.tool_name, chunk.tool_progress, message.tool_call_id)]

@@ -30,7 +30,8 @@ def extract_thinking(
 
     Only the tags are removed. Text that may become a tag is held back until that is decided; a chunk whose text is
     held back as a whole is emitted with empty texts. Thinking that is never closed stays thinking. Tool results are
-    not changed. Each message starts from the beginning.
+    not changed. Each message starts from the beginning, and so does an answer that begins over, see `ChatChunk`: text
+    of the attempt that broke is dropped if it was held back.
 
     .. marbles::
 
@@ -58,8 +59,8 @@ def extract_thinking(
             an answer may write about tags.
 
     Returns:
-        An operator from a chat to a chat. If one chunk becomes several, the first has the logprobs, the last has the
-        tool calls, `done` and the numbers.
+        An operator from a chat to a chat. If one chunk becomes several, the first has the logprobs and `restart`, the
+        last has the tool calls, `done` and the numbers.
 
     Raises:
         InvalidValueError: If a tag is empty or not a `str`; in `pipe`, if the source does not carry chunks.
@@ -124,6 +125,8 @@ class _Extraction:
         """Add a chunk and return the chunks that replace it."""
         boundary = self._boundary
         rest = self.end() if boundary.changes(chunk) else ()
+        if chunk.restart is not None:
+            rest = ()
         self._last = chunk
         extracted = (chunk,) if boundary.role == "tool" else _replaced(chunk, self._pieces(chunk))
         if chunk.done:
@@ -163,7 +166,8 @@ def _replaced(chunk: ChatChunk, pieces: list[Piece]) -> tuple[ChatChunk, ...]:
     if len(texts) == 1:
         return (replace(chunk, message=message),)
     first, *between = (_part(chunk, pair) for pair in texts[:-1])
-    return (replace(first, logprobs=chunk.logprobs), *between, replace(chunk, message=message, logprobs=()))
+    begin = replace(first, logprobs=chunk.logprobs, restart=chunk.restart)
+    return (begin, *between, replace(chunk, message=message, logprobs=(), restart=None))
 
 
 def _texts_of(pieces: list[Piece]) -> list[tuple[str, str]]:

@@ -37,7 +37,7 @@ class JsonAnswer:
     The content of the assistant's current message, read as JSON.
 
     The last message counts: text beside tool calls, and what is wrong with it, is forgotten when the next message
-    begins.
+    begins, or when the answer begins over.
 
     Args:
         watched: The path of a list whose items are taken out as they become whole; None for none.
@@ -65,7 +65,8 @@ class JsonAnswer:
             self._is_over = True
         # A chunk without text and role, or with only tool progress, does not begin a message.
         is_answer = boundary.role != "tool" and not chunk.is_tool_progress
-        if self._is_over and is_answer and (chunk.visible or chunk.message.role):
+        begins = self._is_over and is_answer and (chunk.visible or chunk.message.role)
+        if begins or chunk.restart is not None:
             self._begin()
         changed = is_answer and bool(chunk.message.content) and self._read(chunk.message.content)
         if chunk.done:
@@ -96,7 +97,7 @@ class JsonAnswer:
         """Return the value so far; only once it has changed."""
         return self._reader.snapshot()
 
-    def elements(self, reader: TypeReader[T]) -> tuple[list[T], Exception | None]:
+    def elements(self, reader: TypeReader[T]) -> tuple[list[tuple[int, T]], Exception | None]:
         """
         Remove and return the elements that have become complete.
 
@@ -104,13 +105,15 @@ class JsonAnswer:
             reader: The type of an element.
 
         Returns:
-            The elements, up to the first that does not fit or whose type raises, and the error of that one.
+            The elements, each with a hash of its JSON value, up to the first that does not fit or whose type raises;
+            and the error of that one.
         """
-        ready: list[T] = []
+        ready: list[tuple[int, T]] = []
         found = self._reader.found or []
         for index, value in enumerate(found, self._count):
             try:
-                ready.append(reader.convert(value))
+                # Equal values have equal reprs, also those that cannot be hashed. 64 bits hardly ever meet by chance.
+                ready.append((hash(repr(value)), reader.convert(value)))
             except Misfit as misfit:
                 return ready, self._misfit_error(misfit, reader, (*(self._watched or ()), index))
             except Exception as error:  # noqa: BLE001 - A type's own code may raise anything; it is passed on.

@@ -10,6 +10,7 @@ from reactivex import Observable, abc
 
 from .._runtime import Operator, Sink, Stream, batch_path, chunks_of, emit_and_end
 from ..messages import Batch, ChatChunk, ChatEvent, ChunkBatch, TextBatch, Value
+from ._delivered import DeliveredTexts, EarlyEnd
 from ._event_builder import EventBuilder
 from ._share import share
 
@@ -20,7 +21,8 @@ def content() -> Operator[ChatChunk, str]:
     """
     Emit the assistant's content, delta by delta.
 
-    Thinking and tool results are left out.
+    Thinking and tool results are left out. If the answer begins over, see `ChatChunk`, the text that the new attempt
+    repeats is skipped.
 
     .. marbles::
 
@@ -42,7 +44,8 @@ def content() -> Operator[ChatChunk, str]:
         InvalidValueError: In `pipe`, if the source does not carry chunks.
 
     Completes: with the source.
-    Errors: with the source.
+    Errors: with the source; with `RestartedError`, once the source was disposed, if the answer begins over and its text
+        differs from what was emitted, or ends earlier.
     Disposed: the source is disposed.
 
     .. versionadded:: 0.1
@@ -54,7 +57,8 @@ def thinking() -> Operator[ChatChunk, str]:
     """
     Emit the assistant's thinking, delta by delta.
 
-    Content and tool results are left out.
+    Content and tool results are left out. If the answer begins over, see `ChatChunk`, the text that the new attempt
+    repeats is skipped.
 
     .. marbles::
 
@@ -76,7 +80,8 @@ def thinking() -> Operator[ChatChunk, str]:
         InvalidValueError: In `pipe`, if the source does not carry chunks.
 
     Completes: with the source.
-    Errors: with the source.
+    Errors: with the source; with `RestartedError`, once the source was disposed, if the answer begins over and its text
+        differs from what was emitted, or ends earlier.
     Disposed: the source is disposed.
 
     .. versionadded:: 0.1
@@ -95,30 +100,77 @@ def _texts(field: Literal["content", "thinking"]) -> Operator[ChatChunk, str]:
         def subscribe(
             observer: abc.ObserverBase[str], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            emit = observer.on_next
+            state = _TextState(observer, field, read)
+            keep, emit = state.delivered.pieces.append, observer.on_next
             ready_below, absorb_below = batch_path(observer)
 
             def on_next(chunk: ChatChunk) -> None:
                 message = chunk.message
-                text = read(message)
-                if text and message.role != "tool":
-                    emit(text)
+                if state.goes_on and message.role == "assistant" and not chunk.done and chunk.restart is None:
+                    # Nearly every chunk is like this.
+                    text = read(message)
+                    if text:
+                        keep(text)
+                        emit(text)
+                else:
+                    state.add(chunk)
 
             def ready(batch: ChunkBatch) -> bool:
                 texts = read_batch(batch)
-                return not texts.text or ready_below(texts)
+                return state.goes_on and (not texts.text or ready_below(texts))
 
             def absorb(batch: ChunkBatch) -> None:
                 texts = read_batch(batch)
                 if texts.text:
+                    keep(texts.text)
                     absorb_below(texts)
 
-            sink = Sink(on_next, observer.on_error, observer.on_completed, ready, absorb)
-            return source.subscribe(sink, scheduler=scheduler)
+            sink = Sink(on_next, observer.on_error, state.end, ready, absorb)
+            state.ended.upstream.disposable = source.subscribe(sink, scheduler=scheduler)
+            return state.ended.upstream
 
         return Stream(subscribe, items=str, deltas=True)
 
     return apply
+
+
+class _TextState:
+    """The state of one `content` or `thinking` stream."""
+
+    __slots__ = ("_observer", "_read", "delivered", "ended", "goes_on")
+
+    def __init__(self, observer: abc.ObserverBase[str], field: str, read: Callable[[object], str]) -> None:
+        self._observer = observer
+        self._read = read
+        self.delivered = DeliveredTexts()
+        self.ended = EarlyEnd(observer, f"{field}()")
+        self.goes_on = False
+        """Whether text of the assistant would continue the current message, and all of it is new."""
+
+    def add(self, chunk: ChatChunk) -> None:
+        """Add a chunk of any kind."""
+        if self.ended.has_ended:
+            return
+        self.goes_on = False
+        delivered = self.delivered
+        if not (delivered.before(chunk) and self._emit_new(chunk) and delivered.after(chunk)):
+            self.ended.differ(chunk.model)
+        else:
+            self.goes_on = delivered.role == "assistant" and not delivered.repeats
+
+    def _emit_new(self, chunk: ChatChunk) -> bool:
+        """Emit what goes beyond the text that was emitted, and return whether it begins with that."""
+        text = self._read(chunk.message)
+        if not text or chunk.message.role == "tool":
+            return True
+        new = self.delivered.take(text)
+        if new:
+            self._observer.on_next(new)
+        return new is not None
+
+    def end(self) -> None:
+        """Complete."""
+        self.ended.complete(self.delivered)
 
 
 def split() -> Callable[[Observable[ChatChunk]], tuple[Stream[str], Stream[str]]]:
@@ -149,7 +201,7 @@ def split() -> Callable[[Observable[ChatChunk]], tuple[Stream[str], Stream[str]]
         InvalidValueError: In `pipe`, if the source does not carry chunks.
 
     Completes: both streams with the source.
-    Errors: both streams with the source.
+    Errors: both streams with the source. Each has its own `RestartedError`, see `content`.
     Disposed: the source is disposed once neither stream has a subscriber.
 
     .. versionadded:: 0.1
@@ -167,8 +219,9 @@ def events() -> Operator[ChatChunk, ChatEvent]:
     Emit a chat as typed events, made for `match`.
 
     Thinking and content each have a started, delta and ended event. Starts and ends always come in pairs. Either may
-    start again after the other, and after a tool call. `Finished` comes once, with all rounds of a conversation with
-    tools, if the last message is done when the source completes.
+    start again after the other, and after a tool call. `Restarted` comes where the answer begins over: what came before
+    it counts no longer. `Finished` comes once, with all rounds of a conversation with tools, if the last message is
+    done when the source completes.
 
     .. marbles::
 

@@ -12,6 +12,7 @@ from .._invalid_value import invalid_value
 from .._runtime import Operator, Stream, chunks_of, emit_and_end
 from .._schema import TypeReader
 from ..messages import ChatChunk, PartialJson
+from ._delivered import DeliveredValues, EarlyEnd
 from ._json_answer import JsonAnswer, JsonPath
 
 __all__ = ("elements", "parse", "partial_json")
@@ -28,7 +29,8 @@ def parse(kind: type[T] | UnionType) -> Operator[ChatChunk, T]:
     Emit the answer as one value of a type, once the source completes.
 
     The answer is the content of the assistant's last message: in a conversation with tools, text beside the calls does
-    not count. White space and one Markdown fence around the JSON are skipped.
+    not count. White space and one Markdown fence around the JSON are skipped. An answer that begins over, see
+    `ChatChunk`, is read from its beginning.
 
     .. marbles::
 
@@ -87,7 +89,8 @@ def partial_json() -> Operator[ChatChunk, PartialJson]:
 
     A snapshot takes the same time however long the answer is. Its value is built when it is first read, so behind
     `throttle` only the values that are shown are built. Each message of the assistant is a new value; the last one is
-    the answer. White space and one Markdown fence around the JSON are skipped.
+    the answer. White space and one Markdown fence around the JSON are skipped. An answer that begins over, see
+    `ChatChunk`, is a new value, too.
 
     .. marbles::
 
@@ -149,8 +152,9 @@ def elements(kind: type[T] | UnionType, path: str | Sequence[str | int] = ()) ->
     """
     Emit each element of a list in the answer, as soon as it is whole.
 
-    Emitted elements are not kept in memory. Each message of the assistant is a new value; the last one is the answer.
-    White space and one Markdown fence around the JSON are skipped.
+    Emitted elements are not kept in memory, only a hash of each. Each message of the assistant is a new value; the last
+    one is the answer. White space and one Markdown fence around the JSON are skipped. If the answer begins over, see
+    `ChatChunk`, the elements that the new attempt repeats are skipped.
 
     .. marbles::
 
@@ -181,7 +185,8 @@ def elements(kind: type[T] | UnionType, path: str | Sequence[str | int] = ()) ->
     Completes: with the source.
     Errors: with the source; with `StructuredOutputError` at once if an element does not fit its type, or if the source
         completes and the answer is not whole JSON or has no list there. See `parse` for what the type's own code
-        raises.
+        raises. With `RestartedError`, once the source was disposed, if the answer begins over and its elements differ
+        from those that were emitted, or are fewer.
     Disposed: the source is disposed.
 
     .. versionadded:: 0.1
@@ -194,26 +199,32 @@ def elements(kind: type[T] | UnionType, path: str | Sequence[str | int] = ()) ->
 
         def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             answer, emit = JsonAnswer(steps), observer.on_next
-            failed = False
+            delivered: DeliveredValues[int] = DeliveredValues()
+            ended = EarlyEnd(observer, "elements()")
 
             def on_next(chunk: ChatChunk) -> None:
-                nonlocal failed
-                # A source may send more before its subscription can be disposed.
-                if failed:
+                if ended.has_ended:
                     return
                 answer.add(chunk)
+                fits = delivered.before(chunk) and emit_new() and delivered.after(chunk)
+                if not (fits or ended.has_ended):
+                    ended.differ(chunk.model)
+
+            def emit_new() -> bool:
+                """Emit the elements that have become complete, and return whether all is as it was before."""
                 ready, error = answer.elements(reader)
-                for element in ready:
-                    emit(element)
-                if error is not None:
-                    failed = True
-                    observer.on_error(error)
+                fits = delivered.emit_new(ready, emit)
+                if fits and error is not None:
+                    ended.fail(error)
+                return fits and error is None
 
             def on_completed() -> None:
                 answer.end()
-                emit_and_end(observer, (), answer.failure())
+                ended.complete(delivered, (), answer.failure())
 
-            return source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
+            subscription = source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
+            ended.upstream.disposable = subscription
+            return ended.upstream
 
         return Stream(subscribe, items=_class_of(kind))
 

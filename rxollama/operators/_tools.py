@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reactivex import Observable, abc
 
-from .._runtime import Operator, Sink, Stream, always_ready, chunks_of, emit_and_end
+from .._runtime import Operator, Sink, Stream, always_ready, chunks_of
 from ..messages import ChatChunk, MessageBoundary, ToolCall
+from ._delivered import DeliveredValues, EarlyEnd
 
 __all__ = ("gather_tool_calls", "tool_calls")
 
 _EMPTY = ChatChunk()
 
 
+_CallKey = tuple[str, dict[str, Any]]
+
+
 def _drop(_: object) -> None:
     """Absorb a batch without a tool call."""
+
+
+def _key(call: ToolCall) -> _CallKey:
+    """Return what makes two calls equal. Ids are left out, because each attempt has its own."""
+    return call.name, call.arguments
+
+
+def _keyed(calls: tuple[ToolCall, ...]) -> tuple[tuple[_CallKey, ...], tuple[ToolCall, ...]]:
+    return tuple(map(_key, calls)), calls
 
 
 def tool_calls() -> Operator[ChatChunk, ToolCall]:
     """
     Emit each tool call as it arrives.
 
-    Tool calls are only reported; `converse` runs them.
+    Tool calls are only reported; `converse` runs them. If the answer begins over, see `ChatChunk`, the calls that the
+    new attempt repeats are skipped: those with the same name and arguments, in the same order.
 
     .. marbles::
 
@@ -41,7 +57,9 @@ def tool_calls() -> Operator[ChatChunk, ToolCall]:
         InvalidValueError: In `pipe`, if the source does not carry chunks.
 
     Completes: with the source.
-    Errors: with the source; a call that was received was emitted before, since a chunk holds whole calls.
+    Errors: with the source; a call that was received was emitted before, since a chunk holds whole calls. With
+        `RestartedError`, once the source was disposed, if the answer begins over and its calls differ from those that
+        were emitted, or are fewer.
     Disposed: the source is disposed.
 
     .. versionadded:: 0.1
@@ -53,15 +71,28 @@ def tool_calls() -> Operator[ChatChunk, ToolCall]:
         def subscribe(
             observer: abc.ObserverBase[ToolCall], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            emit = observer.on_next
+            delivered: DeliveredValues[_CallKey] = DeliveredValues()
+            ended, emit = EarlyEnd(observer, "tool_calls()"), observer.on_next
 
             def on_next(chunk: ChatChunk) -> None:
-                for call in chunk.message.tool_calls:
-                    emit(call)
+                if not (ended.has_ended or fits(chunk)):
+                    ended.differ(chunk.model)
+
+            def fits(chunk: ChatChunk) -> bool:
+                message = chunk.message
+                is_text = not (message.tool_calls or chunk.done or chunk.restart is not None)
+                if is_text and message.role == delivered.role == "assistant":
+                    return True
+                calls = zip(map(_key, message.tool_calls), message.tool_calls, strict=True)
+                return delivered.before(chunk) and delivered.emit_new(calls, emit) and delivered.after(chunk)
+
+            def on_completed() -> None:
+                ended.complete(delivered)
 
             # A batch has nothing but text.
-            sink = Sink(on_next, observer.on_error, observer.on_completed, always_ready, _drop)
-            return source.subscribe(sink, scheduler=scheduler)
+            sink = Sink(on_next, observer.on_error, on_completed, always_ready, _drop)
+            ended.upstream.disposable = source.subscribe(sink, scheduler=scheduler)
+            return ended.upstream
 
         return Stream(subscribe, items=ToolCall)
 
@@ -73,7 +104,8 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
     Emit all tool calls of a message as one tuple, when the message ends.
 
     Each message of the assistant gives one tuple, which is empty if the message calls no tool. Calls keep their order.
-    Calls with the same index, or without an id, stay separate.
+    Calls with the same index, or without an id, stay separate. If an answer begins over, see `ChatChunk`, the calls of
+    the attempt that broke are dropped, and equal tuples that were emitted before are skipped.
 
     .. marbles::
 
@@ -98,7 +130,8 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
 
     Completes: with the source, after the tuple of a message that is not done.
     Errors: with the source. The calls of an unfinished message are not emitted, because they should not be run; they
-        are in the error's `partial`.
+        are in the error's `partial`. With `RestartedError`, once the source was disposed, if the answer begins over and
+        differs from the tuples that were emitted, or has fewer.
     Disposed: the source is disposed.
 
     .. versionadded:: 0.1
@@ -111,18 +144,30 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
             observer: abc.ObserverBase[tuple[ToolCall, ...]], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
             gathered = _GatheredCalls()
-            add, emit = gathered.add, observer.on_next
+            delivered: DeliveredValues[tuple[_CallKey, ...]] = DeliveredValues()
+            ended, emit = EarlyEnd(observer, "gather_tool_calls()"), observer.on_next
 
             def on_next(chunk: ChatChunk) -> None:
-                for calls in add(chunk):
-                    emit(calls)
+                if ended.has_ended:
+                    return
+                messages = gathered.add(chunk)
+                if chunk.restart is not None and chunk.restart.scope == "answer":
+                    # Of an unfinished message nothing was emitted, so no other scope repeats anything.
+                    delivered.begin_over("answer")
+                if not delivered.emit_new(map(_keyed, messages), emit):
+                    ended.differ(chunk.model)
 
             def on_completed() -> None:
-                emit_and_end(observer, gathered.end())
+                new: list[tuple[ToolCall, ...]] = []
+                if delivered.emit_new(map(_keyed, gathered.end()), new.append):
+                    ended.complete(delivered, new)
+                else:
+                    ended.differ()
 
             # A batch has nothing but text, which changes nothing within a message of the assistant.
             sink = Sink(on_next, observer.on_error, on_completed, lambda _: gathered.goes_on, _drop)
-            return source.subscribe(sink, scheduler=scheduler)
+            ended.upstream.disposable = source.subscribe(sink, scheduler=scheduler)
+            return ended.upstream
 
         return Stream(subscribe, items=tuple)
 
@@ -147,9 +192,13 @@ class _GatheredCalls:
     def add(self, chunk: ChatChunk) -> tuple[tuple[ToolCall, ...], ...]:
         """Add a chunk and return the calls of each message that ends before it or with it."""
         boundary, message = self._boundary, chunk.message
-        if self._begun and message.role == boundary.role == "assistant" and not (chunk.done or message.tool_calls):
+        is_text = not (chunk.done or message.tool_calls or chunk.restart is not None)
+        if is_text and self._begun and message.role == boundary.role == "assistant":
             return ()
         ended = self.end() if boundary.changes(chunk) else ()
+        if chunk.restart is not None:
+            # Nobody may run the calls of an attempt that broke.
+            ended = ()
         # An empty chunk does not begin a message.
         self._begun = boundary.role != "tool" and (self._begun or chunk != _EMPTY)
         self._calls += message.tool_calls

@@ -141,7 +141,11 @@ class TestToDict:
     def test_is_the_way_of_msgspec(self, chunk: ChatChunk) -> None:
         """A value is read back by msgspec."""
         fields = chunk.to_dict()
-        own = {f"({name})": fields.pop(name) for name in ("client", "tool_failed", "tool_progress", "restart") if name in fields}
+        own = {
+            f"({name})": fields.pop(name)
+            for name in ("client", "tool_failed", "tool_progress", "restart")
+            if name in fields
+        }
 
         assert msgspec.convert({**fields, **own}, ChatChunk) == chunk
 
