@@ -17,7 +17,10 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 DOCS = [
     ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("calls", "conversations", "structured", "when-things-go-wrong")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("calls", "conversations", "hosts", "structured", "when-things-go-wrong")
+    ),
 ]
 BLOCKS = [
     pytest.param(block, id=f"{path.name}-{place}")

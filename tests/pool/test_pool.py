@@ -656,8 +656,9 @@ class TestArguments:
     )
     def test_wrong_hosts(self, options: dict[str, Any], field: str) -> None:
         """A wrong argument is named."""
+        given: dict[str, Any] = {"host": "a", **options}
         with pytest.raises(InvalidValueError) as caught:
-            Host(**{"host": "a"} | options)
+            Host(**given)
         assert caught.value.field == field
 
     def test_what_they_hold(self) -> None:
