@@ -41,7 +41,7 @@ class RoundCalls:
         for place, made in enumerate(self._dropped):
             if (made.call.name, made.call.arguments) == (call.name, call.arguments):
                 del self._dropped[place]
-                self._made.append(made._replace(call=call))
+                self._made.append(_Made(made.first_id, call, made.task))
                 self._new_ids[made.first_id] = call.id
                 return
         if runs:
