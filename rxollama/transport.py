@@ -28,6 +28,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
             requests with an equal hash begin alike, so that a server that answered one has the beginning in its cache.
             None for a request without messages.
         connect_timeout: The limit for connecting, in seconds. None leaves it to the transport.
+        continues: The request whose answer broke, if this one asks for the rest of it. A transport with several hosts
+            treats both as one request. None for any other.
 
     .. versionadded:: 0.1
     """
@@ -38,6 +40,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     model: str = ""
     prefixes: Callable[[], tuple[int, ...]] | None = None
     connect_timeout: float | None = None
+    continues: Request | None = None
 
 
 class Response(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter_ns
+from typing import TypeVar
 
 from msgspec.structs import replace
 from reactivex import abc
@@ -11,6 +12,8 @@ from rxollama._runtime import Sink, batch_path
 from rxollama.messages import ChatChunk, ChunkBatch, ClientTiming
 
 __all__ = ("AnswerClock",)
+
+T = TypeVar("T", bound=ClientTiming)
 
 
 class AnswerClock:
@@ -39,12 +42,12 @@ class AnswerClock:
         self._token: int | None = None
         self._content: int | None = None
 
-    def timing(self, last: ClientTiming) -> ClientTiming:
+    def timing(self, last: T) -> T:
         """
         Return the measurements of the answer.
 
         Args:
-            last: Those of the last request, which knows the host.
+            last: Those of the last request, which knows the host. Everything else of it is kept.
         """
         return replace(
             last,

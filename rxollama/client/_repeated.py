@@ -16,17 +16,18 @@ At most 3 attempts in a row may bring nothing new, and an answer takes at most 3
 part of the next request, so that `dispose` and the client's `close` end them as they end a request.
 
 What is sent. A request is encoded once, and every repetition sends the same `Request`, by which a transport with
-several hosts knows which of them failed. A continuation is another request: its last message is the assistant's, with
-the thinking and the content that stand. The same serves for a thought that exceeds `max_thinking`
-(https://github.com/ollama/ollama/issues/17978): its content is a line break. Templates close a thought in front of any
-content, and strip the break. A model that thinks on nevertheless gets a second such request, with `think=False`, and is
-then left alone.
+several hosts knows which of them failed. A continuation is another request, which names the first one. Its last message
+is the assistant's, with the thinking and the content that stand. The same serves for a thought that exceeds
+`max_thinking` (https://github.com/ollama/ollama/issues/17978): its content is a line break. Templates close a thought
+in front of any content, and strip the break. A model that thinks on nevertheless gets a second such request, with
+`think=False`, and is then left alone.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import cast
 
 from msgspec.structs import replace
@@ -56,7 +57,7 @@ from rxollama.messages import (
     ClientTiming,
     GenerateRequest,
     Message,
-    ResponseBuilder,
+    Metrics,
     Restart,
 )
 from rxollama.transport import Transport
@@ -72,8 +73,6 @@ _MOST_CUTS = 2
 
 _BREAKS = (ConnectionLostError, TruncatedError)
 _BREAKS_MEANWHILE = (BusyError, ConnectionFailedError, ServerFailureError, StreamTimeoutError)
-# A server or a template that does not take a last message of the assistant answers with one of these.
-_REFUSALS = (BadRequestError, ServerFailureError)
 
 PlanOf = Callable[[ChatRequest], RequestPlan[ChatChunk]]
 
@@ -161,19 +160,18 @@ class _Answer:
 
     def follow(self, error: Exception, has_delivered: bool) -> Following | None:
         """Return the stream of the next request after an error; None for none."""
-        if isinstance(error, ThoughtTooLongError):
-            self._add(ChatChunk(message=Message("assistant", thinking=error.thinking)))
-            return self._close_thought()
         if not isinstance(error, StreamError):
             return None
         is_new = self._read_partial(error)
+        if isinstance(error, ThoughtTooLongError):
+            return self._close_thought()
         if isinstance(error, BadRequestError) and self._sent == "":
             add_note(error, _NOT_CLOSED)
         mode = self._mode if has_delivered or not self._has_hosts else "restart"
-        if mode == "raise" or not self._is_break(error, has_delivered) or not self._is_worth_it(error):
+        if mode == "raise" or not self._is_break(error, has_delivered) or not self._is_worth_it(error, is_new=is_new):
             return None
         wait = max(self._next_wait(), _asked_by(error))
-        if self._sent and isinstance(error, _REFUSALS):
+        if self._sent and _is_refusal(error):
             self._may_continue = False
         elif not is_new:
             return Following(self._source(wait), "repeat" if self._replaces or not has_delivered else "continue")
@@ -194,10 +192,11 @@ class _Answer:
             return found
         if clock.thinking_cuts == _MOST_CUTS or clock.requests == _MOST_REQUESTS:
             return found
-        return limit_thinking(found, 0 if clock.thinking_cuts else chat.max_thinking)
+        # A thought that was closed must not go on. One in front of content that was sent is that of a new answer.
+        return limit_thinking(found, 0 if self._sent == "" else chat.max_thinking)
 
     def _begin_over(self) -> Restart:
-        self._replaces, self._may_continue = True, False
+        self._replaces, self._may_continue, self._clock.thinking_cuts = True, False, 0
         return Restart(_BEGAN_OVER, self._clock.requests)
 
     def _close_thought(self) -> Following:
@@ -210,7 +209,8 @@ class _Answer:
         chat = cast("ChatRequest", self._chat)
         last = Message("assistant", content, self._stands.message.thinking)
         think = False if self._clock.thinking_cuts == _MOST_CUTS else chat.think
-        self._plan = self._plan_of(replace(chat, messages=(*chat.messages, last), think=think))
+        plan = self._plan_of(replace(chat, messages=(*chat.messages, last), think=think))
+        self._plan = replace(plan, request=replace(plan.request, continues=self._whole_plan.request))
         self._sent = sent
         return Following(self._source(wait), "continue")
 
@@ -221,14 +221,17 @@ class _Answer:
             part = ChatChunk(model=partial.model, message=partial.message, logprobs=partial.logprobs)
         if part.visible:
             self._add(part)
-        if self._clock.requests > 1:
-            builder = ResponseBuilder()
-            builder.add(self._stands)
-            timing = self._clock.timing(ClientTiming(host=error.host))
-            if partial is not None and partial.done:
-                # The error is about what the model read, and came after the whole answer.
-                builder.add(_last_chunk(partial, timing))
-            error.partial = builder.snapshot(timing)
+        if self._clock.requests > 1 and self._stands.visible:
+            # An error about a complete answer, such as that of a cut prompt, leaves it complete.
+            ended = partial or ChatResponse(metrics=Metrics(host=error.host))
+            error.partial = ChatResponse(
+                message=self._stands.message,
+                metrics=self._clock.timing(ended.metrics),
+                done=ended.done,
+                done_reason=ended.done_reason,
+                model=self._stands.model,
+                logprobs=self._stands.logprobs,
+            )
         return part.visible
 
     def _add(self, part: ChatChunk) -> None:
@@ -242,12 +245,13 @@ class _Answer:
             return True
         return self._clock.requests > 1 and isinstance(error, _BREAKS_MEANWHILE)
 
-    def _is_worth_it(self, error: StreamError) -> bool:
+    def _is_worth_it(self, error: StreamError, *, is_new: bool) -> bool:
         """Count a request that broke, and return whether another one may help."""
         message = self._stands.message
         length = len(message.thinking) + len(message.content) + len(message.tool_calls)
-        if length > self._longest:
-            self._longest, self._fruitless, self._repeats = length, 0, 0
+        # A continued answer may be shorter than one that was dropped.
+        if length > self._longest or (is_new and self._sent is not None):
+            self._longest, self._fruitless, self._repeats = max(length, self._longest), 0, 0
         else:
             self._fruitless += 1
         has_left = self._fruitless < _MOST_FRUITLESS and self._clock.requests < _MOST_REQUESTS
@@ -276,6 +280,12 @@ def _last_chunk(response: ChatResponse, timing: ClientTiming) -> ChatChunk:
         eval_count=metrics.eval_count,
         eval_duration=metrics.eval_duration,
     )
+
+
+def _is_refusal(error: StreamError) -> bool:
+    """Return whether a server or a template may refuse a last message of the assistant in this way."""
+    is_failure = isinstance(error, ServerFailureError) and error.status == HTTPStatus.INTERNAL_SERVER_ERROR
+    return is_failure or isinstance(error, BadRequestError)
 
 
 def _asked_by(error: StreamError) -> float:

@@ -13,24 +13,16 @@ from reactivex import Observable, abc
 from reactivex.disposable import SingleAssignmentDisposable
 
 from rxollama._runtime import Sink, Stream, batch_path
-from rxollama.messages import ChatChunk, ChunkBatch
+from rxollama.errors import StreamError
+from rxollama.messages import ChatChunk, ChatResponse, ChunkBatch, Message
 
 __all__ = ("ThoughtTooLongError", "limit_thinking")
 
 _CHARACTERS_PER_TOKEN = 4
 
 
-class ThoughtTooLongError(Exception):
-    """
-    The end of a thought that exceeded its limit. Nobody outside sees it.
-
-    Args:
-        thinking: The thought.
-    """
-
-    def __init__(self, thinking: str) -> None:
-        super().__init__("the thought exceeded max_thinking")
-        self.thinking = thinking
+class ThoughtTooLongError(StreamError):
+    """The end of a thought that exceeded its limit, which is its `partial`. Nobody outside sees it."""
 
 
 def limit_thinking(source: Observable[ChatChunk], limit: int) -> Stream[ChatChunk]:
@@ -81,7 +73,8 @@ class _Counter:
         if self._texts and self._exceeds(0, 0):
             self._counts = False
             self.request.dispose()
-            self._observer.on_error(ThoughtTooLongError("".join(self._texts)))
+            thought = ChatResponse(message=Message("assistant", "", "".join(self._texts)), model=chunk.model)
+            self._observer.on_error(ThoughtTooLongError("the thought exceeded max_thinking", partial=thought))
 
     def is_ready(self, batch: ChunkBatch) -> bool:
         """Return whether a batch changes nothing but the count."""

@@ -67,6 +67,11 @@ class _Trail:
         self.failed: set[int] = set()
 
 
+def _origin(request: Request) -> Request:
+    """Return the request that a request continues, or else itself."""
+    return request if request.continues is None else request.continues
+
+
 class HostTable:
     """
     What a pool knows of its hosts.
@@ -185,7 +190,7 @@ class HostTable:
             if is_whole:
                 trail.failed.clear()
             if not trail.holding and not trail.failed:
-                self._trails.pop(id(claim.request), None)
+                self._trails.pop(id(_origin(claim.request)), None)
             self._note(self._clock())
         self._wake()
 
@@ -262,7 +267,7 @@ class HostTable:
 
     def _ranks(self, request: Request, model: str, prefixes: Sequence[int], now: float) -> list[Rank | None]:
         home = self._home_of(model, prefixes)
-        trail = self._trails.get(id(request))
+        trail = self._trails.get(id(_origin(request)))
         tried: Collection[int] = () if trail is None else (*trail.holding, *trail.failed)
         turn = self._turns.at
         return [
@@ -279,6 +284,7 @@ class HostTable:
         return None
 
     def _trail_of(self, request: Request) -> _Trail:
+        request = _origin(request)
         key = id(request)
         trail = self._trails.get(key)
         if trail is None:

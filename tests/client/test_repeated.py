@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from rxollama.errors import (
     ClientClosedError,
     ConnectionFailedError,
     ConnectionLostError,
+    ContextTruncatedError,
     InvalidValueError,
     ProtocolError,
     ReportedError,
@@ -59,7 +60,7 @@ def rest_of(seen: SeenRequest) -> Reply:
 
 
 @contextmanager
-def impatient(seconds: float) -> Iterator[httpx.AsyncClient]:
+def impatient(seconds: float) -> Generator[httpx.AsyncClient]:
     """Yield a client of httpx that waits only so long for each read."""
     client = httpx.AsyncClient(timeout=seconds)
     yield client
@@ -228,6 +229,16 @@ def test_refused_continuation(ollama: Ollama, server: ScriptedOllama, status: in
     assert [words_sent(seen) is None for seen in server.requests] == [True, False, True]
 
 
+def test_proxy_before_a_server(ollama: Ollama, server: ScriptedOllama) -> None:
+    """A proxy whose server is down refuses nothing: the continuation is sent again."""
+    server.enqueue(WHOLE.truncated(6), Reply.error(502, "bad gateway"))
+    server.always(rest_of)
+    heard = Heard(ollama.chat("m", "Why?", after_break="continue")).wait()
+    assert sums(heard.items)[-1] == ("".join(THOUGHT), "".join(WORDS))
+    assert restarts_of(heard.items) == []
+    assert server.requests[1].body == server.requests[2].body
+
+
 def test_several_parts(ollama: Ollama, server: ScriptedOllama) -> None:
     """An answer may be continued again and again: only a few requests in a row may bring nothing."""
     parts = [Reply.answer([word]).truncated(1) for word in ["One two", " three", " four", " five"]]
@@ -272,6 +283,19 @@ class TestGivingUp:
         assert heard.failure.partial.message.content == "One two three" == text_of(heard.items)
         metrics = heard.failure.partial.metrics
         assert (metrics.chunk_count, metrics.repeat_count, metrics.host) == (2, 1, server.url)
+
+    def test_about_the_whole(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """An error about a complete answer carries it as complete, with the measurements of all requests."""
+        rest = Reply.answer([" three."], prompt_eval_count=2050, eval_count=7)
+        server.enqueue(Reply.answer(["One two"]).truncated(1), rest)
+        heard = Heard(
+            ollama.chat("m", "word " * 3000, options={"num_ctx": 4096}, on_truncated="raise", after_break="continue")
+        )
+        assert type(heard.failure) is ContextTruncatedError
+        partial = heard.failure.partial
+        assert partial is not None
+        assert (partial.message.content, partial.done, partial.done_reason) == ("One two three.", True, "stop")
+        assert (partial.metrics.eval_count, partial.metrics.repeat_count, partial.metrics.chunk_count) == (7, 1, 3)
 
     def test_the_same_place(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """A server that always breaks at the same place is asked four times."""
@@ -482,7 +506,7 @@ class TestSeveralHosts:
             heard = Heard(ollama.chat("m", "Why?")).wait()
         assert text_of(heard.items) == "Blue light is scattered."
         assert restarts_of(heard.items) == []
-        assert hosts.sent[0] is not hosts.sent[1]
+        assert hosts.sent[1].continues is hosts.sent[0]
 
     def test_the_request_decides(self) -> None:
         """What the request says comes before what the transport says."""

@@ -189,6 +189,18 @@ class TestAfterBreak:
         assert heard.items[-1].client is not None
         assert (heard.items[-1].client.thinking_cut_count, heard.items[-1].client.repeat_count) == (1, 3)
 
+    def test_began_over(self, ollama: Ollama, server: ScriptedOllama) -> None:
+        """A server that begins over instead of going on thinks within the whole limit."""
+        server.enqueue(ENDLESS, Reply.answer(["Yes it"]).truncated(1), ENDLESS, Reply.answer("It is."))
+        heard = Heard(ollama.chat("m", "Is it?", max_thinking=5, after_break="continue")).wait()
+        [place] = [place for place, chunk in enumerate(heard.items) if chunk.restart is not None]
+        thought = "".join(f"t{n} " for n in range(6))
+        assert "".join(chunk.message.thinking for chunk in heard.items[place:]) == thought
+        assert text_of(heard.items[place:]) == "It is."
+        assert closing_of(server.requests[3]) == (thought, "\n")
+        assert heard.items[-1].client is not None
+        assert (heard.items[-1].client.thinking_cut_count, heard.items[-1].client.repeat_count) == (1, 3)
+
     def test_raised(self, ollama: Ollama, server: ScriptedOllama) -> None:
         """Without an option for breaks, the error has the thought and the content."""
         server.enqueue(ENDLESS, Reply.answer(["Yes it"]).truncated(1))
@@ -228,7 +240,8 @@ def test_any_thought(texts: list[tuple[str, str]], limit: int) -> None:
         assert len(heard.items) == len(chunks)
     else:
         assert type(heard.failure) is ThoughtTooLongError
-        assert heard.failure.thinking == thinking
+        assert heard.failure.partial is not None
+        assert heard.failure.partial.message.thinking == thinking
         assert thinking
         assert text_of(heard.items) == ""
         assert max(len(heard.items), len(thinking) // 4) > limit
