@@ -17,13 +17,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, Literal, TypeAlias, TypeVar, get_args
+from typing import Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
+from msgspec.structs import replace
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from .._invalid_value import invalid_value
 from .._runtime import Operator, Stream
+from ..messages import ChatChunk
 from ._timing.outlet import Outlet
 
 __all__ = ("Policy", "ask")
@@ -53,7 +55,8 @@ def ask(send: Callable[[P], Observable[A]], policy: Policy = "switch") -> Operat
     while the subscriber is being called waits for its turn, and `switch` drops what waits of an answer that is left.
 
     The items are not treated as deltas, since the texts of several answers are not one text: `iterate` and `for` give
-    every item, `run` and `await` the last one. To get each answer whole, reduce it within the answer:
+    every item, `run` and `await` the last one. If an answer begins over, see `ChatChunk`, the answers before it stay,
+    as long as it is in its first message. To get each answer whole, reduce it within the answer:
     `ask(lambda prompt: conversation.send(prompt).pipe(collect()))`.
 
     .. marbles::
@@ -117,16 +120,25 @@ class _Slot:
 
     Attributes:
         place: Its subscription.
+        has_message: Whether one of its messages is complete.
         left: Whether its items are no longer wanted.
         is_half_over: Whether it has been subscribed, or has ended: with both it is over. If it ends while it is being
             subscribed, the next one follows only after that, so that a long queue of such answers needs no deep stack.
     """
 
-    __slots__ = ("is_half_over", "left", "place")
+    __slots__ = ("has_message", "is_half_over", "left", "place")
 
     def __init__(self) -> None:
         self.place = SingleAssignmentDisposable()
-        self.left = self.is_half_over = False
+        self.left = self.is_half_over = self.has_message = False
+
+    def follow(self, chunk: ChatChunk) -> ChatChunk:
+        """Return the next chunk. If the first message begins over, the answers before this one stay."""
+        restart = chunk.restart
+        if restart is not None and not self.has_message:
+            chunk = replace(chunk, restart=replace(restart, scope="message"))
+        self.has_message = self.has_message or chunk.done
+        return chunk
 
 
 class _PromptQueue(Generic[P, A]):
@@ -196,6 +208,8 @@ class _PromptQueue(Generic[P, A]):
     def _subscribe(self, answer: _Slot, source: Observable[A]) -> None:
         def on_next(item: A) -> None:
             if not answer.left:
+                if isinstance(item, ChatChunk):
+                    item = cast("A", answer.follow(item))
                 self._outlet.on_next((answer, item))
 
         def on_error(error: Exception) -> None:

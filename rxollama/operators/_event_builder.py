@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import final
 
+from msgspec.structs import replace
+
 from ..messages import (
     ChatChunk,
     ChatEvent,
@@ -45,14 +47,12 @@ class EventBuilder:
 
     def add(self, chunk: ChatChunk) -> list[ChatEvent]:
         """Add a chunk and return its events, in the order restart, thinking, content, tool calls."""
-        self._builder.add(chunk)
         restart = chunk.restart
-        if restart is None:
-            return self._events_of(chunk)
-        begun = [*self.close(), Restarted(restart.reason, restart.attempt, restart.scope)]
-        return begun + self._events_of(chunk)
-
-    def _events_of(self, chunk: ChatChunk) -> list[ChatEvent]:
+        if restart is not None:
+            begun = [*self.close(), Restarted(restart.reason, restart.attempt, restart.scope)]
+            self._builder.add(ChatChunk(restart=restart))
+            return begun + self.add(replace(chunk, restart=None))
+        self._builder.add(chunk)
         message = chunk.message
         if chunk.is_tool_progress:
             return [ToolProgressed(message.tool_name, chunk.tool_progress, message.tool_call_id)]

@@ -75,15 +75,15 @@ def tool_calls() -> Operator[ChatChunk, ToolCall]:
             ended, emit = EarlyEnd(observer, "tool_calls()"), observer.on_next
 
             def on_next(chunk: ChatChunk) -> None:
+                message = chunk.message
+                if message.role == "assistant" and not (message.tool_calls or chunk.done or chunk.restart is not None):
+                    # Nearly every chunk is like this. Text begins no message whose calls would count otherwise.
+                    return
                 if not (ended.has_ended or fits(chunk)):
                     ended.differ(chunk.model)
 
             def fits(chunk: ChatChunk) -> bool:
-                message = chunk.message
-                is_text = not (message.tool_calls or chunk.done or chunk.restart is not None)
-                if is_text and message.role == delivered.role == "assistant":
-                    return True
-                calls = zip(map(_key, message.tool_calls), message.tool_calls, strict=True)
+                calls = ((_key(call), call) for call in chunk.message.tool_calls)
                 return delivered.before(chunk) and delivered.emit_new(calls, emit) and delivered.after(chunk)
 
             def on_completed() -> None:
@@ -151,6 +151,8 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
                 if ended.has_ended:
                     return
                 messages = gathered.add(chunk)
+                if not messages and chunk.restart is None:
+                    return
                 if chunk.restart is not None and chunk.restart.scope == "answer":
                     # Of an unfinished message nothing was emitted, so no other scope repeats anything.
                     delivered.begin_over("answer")

@@ -20,6 +20,7 @@ from rxollama.errors import ConnectionLostError, InvalidValueError, NotFoundErro
 from rxollama.messages import ChatChunk, ChatResponse, Message, Restart
 from rxollama.operators import (
     accumulate,
+    ask,
     coalesce,
     collect,
     content,
@@ -378,6 +379,22 @@ def test_operators_on_the_way(name: str, place: int, gap: int) -> None:
     [expected] = seen(reactivex.from_iterable(said).pipe(collect()))
 
     assert response == expected
+
+
+def test_answers_before_stay() -> None:
+    """Behind `ask` an answer that begins over drops nothing of the answers before it, and `content` goes on."""
+    answers = {"p": [HEL, LO, DONE], "q": [HEL, over(HEL), LO, DONE], "r": [CALL, DONE, HEL, over(LO)]}
+
+    def send(prompt: str) -> Observable[ChatChunk]:
+        return reactivex.from_iterable(answers[prompt])
+
+    asked, whole = (reactivex.of("p", prompt).pipe(ask(send, "queue")) for prompt in "qr")
+
+    [response] = seen(asked.pipe(collect()))
+    assert [message.content for message in response.messages] == ["Hello", "Hello"]
+    assert "".join(seen(asked.pipe(content()))) == "HelloHello"
+    [response] = seen(whole.pipe(collect()))
+    assert [message.content for message in response.messages] == ["lo"]
 
 
 def test_values_that_begin_over() -> None:
