@@ -61,9 +61,6 @@ class Exchange(AbstractAsyncContextManager[Response]):
         """End the response, and record how it ended."""
         try:
             return await self._context.__aexit__(kind, error, traceback)
-        except BaseException as raised:
-            error = raised
-            raise
         finally:
             self._end(error)
 

@@ -14,9 +14,9 @@ from rxollama.errors import (
     UsageLimitError,
 )
 from rxollama.pool._host import Host, HostState, Situation, tagged
-from rxollama.pool._ranking import Has, Rank
+from rxollama.pool._ranking import LONG_QUEUE, Has, Rank
 
-__all__ = ("HostRecord",)
+__all__ = ("HostRecord", "is_unreachable")
 
 _FRESH_SECONDS = 5.0
 # A refresh whose loop was closed does not end.
@@ -78,13 +78,14 @@ class HostRecord:
             is_home: Whether the host answered the conversation so far.
             turn: The clock of its weight.
         """
+        queue = 0.0 if self.in_flight < self.slots else self.in_flight / self.slots
         return Rank(
             self._is_down or (bool(self._limited) and self._limited.get(model, 0.0) > now),
             self._has(model, now),
             self._busy_until > now,
             is_tried,
-            bool(model) and model not in self._loaded,
-            0.0 if self.in_flight < self.slots else self.in_flight / self.slots,
+            bool(model) and (model not in self._loaded or queue >= LONG_QUEUE),
+            queue,
             not is_home,
             self.priority,
             turn,
@@ -108,7 +109,7 @@ class HostRecord:
     def failed(self, error: StreamError, model: str, now: float) -> None:
         """Record the failure of a request."""
         self._error = str(error)
-        if _is_unreachable(error):
+        if is_unreachable(error):
             # Many streams break at once when a host goes down. Together they are one failure.
             if not self._is_down:
                 self._go_down(now)
@@ -159,7 +160,7 @@ class HostRecord:
     def kept_silent(self, error: Exception, now: float) -> None:
         """Record that the host did not say what it was asked."""
         self._asked(now)
-        if _is_unreachable(error):
+        if is_unreachable(error):
             self._error = str(error)
             self._go_down(now)
 
@@ -201,7 +202,8 @@ class HostRecord:
         self._loaded = frozenset()
 
 
-def _is_unreachable(error: Exception) -> bool:
+def is_unreachable(error: Exception) -> bool:
+    """Return whether an error says that the host is down."""
     if isinstance(error, StreamTimeoutError):
         return error.phase == "connect"
     return isinstance(error, (ConnectionFailedError, ConnectionLostError))

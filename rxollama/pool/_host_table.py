@@ -22,7 +22,7 @@ from weakref import WeakSet, ref
 from rxollama._runtime import never_collect
 from rxollama.errors import StreamError
 from rxollama.pool._host import Host, HostState, tagged
-from rxollama.pool._host_record import HostRecord
+from rxollama.pool._host_record import HostRecord, is_unreachable
 from rxollama.pool._host_watcher import HostWatcher
 from rxollama.pool._ranking import Has, Rank, Turns
 from rxollama.transport import Request
@@ -162,7 +162,10 @@ class HostTable:
         """Record that a host failed a request, before its answer or within it."""
         with self._lock:
             now = self._clock()
-            self._trail_of(claim.request).failed.add(claim.place)
+            # A host that is down is out until it is back, and then as good as any. If it counted as one that failed the
+            # request, hosts that restart one after another would be tried in just that order.
+            if not is_unreachable(error):
+                self._trail_of(claim.request).failed.add(claim.place)
             self._records[claim.place].failed(error, claim.model, now)
             self._note(now)
         self._wake()

@@ -32,7 +32,7 @@ class Pool:
     1. it can be reached, and no usage limit for the model is used up;
     2. it has the model (`models=`, or `/api/tags`), and has not refused a request a moment ago because it was busy;
     3. it does not have this very request already, and has not failed it: so `hedge` and a retry reach another host;
-    4. it has the model loaded (`/api/ps`, or an earlier answer);
+    4. it has the model loaded (`/api/ps`, or an earlier answer), and fewer than two requests per slot;
     5. it has a free slot, or else the fewest requests per slot;
     6. it answered this conversation before, so that its cache holds the beginning;
     7. its priority, and among equals its weight;

@@ -10,6 +10,10 @@ already would gain nothing. A model that must be loaded costs up to minutes, a q
 conversation whose beginning is not in the cache the time to read it. Only then do the wishes of the user count, and
 last what was measured.
 
+A model that is loaded counts only while few requests wait for it. Else a host that was restarted would stay cold, and
+idle, for as long as another one has the model loaded, however long the queue is there. To wait for one more answer per
+slot is about as long as to load the model, so a longer queue (`LONG_QUEUE`) outweighs it.
+
 "The same request" is before "loaded" although it says nothing about the model: a second request of `hedge`, and the
 repetition of one that failed, must reach another host even if that host has to load the model first.
 
@@ -26,7 +30,10 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ("Has", "Rank", "Turns")
+__all__ = ("LONG_QUEUE", "Has", "Rank", "Turns")
+
+LONG_QUEUE = 2.0
+"""The requests per slot from which on a loaded model is no advantage."""
 
 
 class Has(IntEnum):
@@ -45,8 +52,8 @@ class Rank(NamedTuple):
         is_out: Whether the host could not be reached, or a usage limit for the model is used up.
         has_model: Whether the host has the model.
         is_busy: Whether it refused a request a moment ago because it had too many.
-        is_tried: Whether it has this very request already, or failed it.
-        is_cold: Whether it must load the model first.
+        is_tried: Whether it has this very request already, or failed it otherwise than by being out.
+        is_slow: Whether it must load the model first, or a long queue waits for it.
         queue: 0.0 if a slot is free, else the requests in flight per slot.
         is_stranger: Whether another host answered the conversation so far.
         priority: The priority that the user gave to the host.
@@ -58,7 +65,7 @@ class Rank(NamedTuple):
     has_model: Has
     is_busy: bool
     is_tried: bool
-    is_cold: bool
+    is_slow: bool
     queue: float
     is_stranger: bool
     priority: int

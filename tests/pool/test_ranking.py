@@ -155,6 +155,20 @@ def test_a_failure_counts_for_its_request(error: StreamError) -> None:
     assert [desk.serve(ask()), desk.serve(request), desk.serve(request)] == [0, 1, 0]
 
 
+def test_a_host_that_is_back() -> None:
+    """A host that broke an answer is as good as any when it is back, also for the request that it broke."""
+    desk, request = two(priority=2), ask()
+    claim = desk.claim(request)
+    desk.table.failed(claim, ConnectionLostError("lost"))
+    desk.table.release(claim, is_whole=False)
+    assert desk.claim(request).place == 1
+    desk.now += 0.5
+    [(place, epoch)] = desk.table.take_due()
+    desk.table.learned(place, ["m"], ["m"], epoch)
+
+    assert desk.claim(request).place == 0
+
+
 def test_priority() -> None:
     """The lower priority is preferred."""
     desk = Desk(Host("a", priority=3), Host("b"), Host("c", priority=2))
@@ -264,6 +278,15 @@ def test_fewest_per_slot() -> None:
     places = [desk.claim(request).place for request in requests]
 
     assert Counter(places) == {0: 2, 1: 8}
+
+
+def test_a_cold_host_warms_up() -> None:
+    """A host that must load the model is used as soon as two requests per slot are where it is loaded."""
+    desk = Desk(Host("a"), Host("b", priority=2))
+    desk.learn(0, ["m"], ["m"])
+    desk.learn(1, ["m"], [])
+
+    assert [desk.claim(request).place for request in [ask() for _ in range(5)]] == [0, 0, 1, 1, 0]
 
 
 def test_a_busy_host_comes_back() -> None:
@@ -522,7 +545,7 @@ def test_the_order_of_the_criteria() -> None:
         "has_model",
         "is_busy",
         "is_tried",
-        "is_cold",
+        "is_slow",
         "queue",
         "is_stranger",
         "priority",
