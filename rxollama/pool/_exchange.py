@@ -46,6 +46,8 @@ class Exchange(AbstractAsyncContextManager[Response]):
         failures: dict[int, StreamError] = {}
         while (claim := self._table.claim(self._request, failures)) is not None:
             self._claim = claim
+            if self._table.has_down:
+                self._members.wait_for_down()
             try:
                 return await self._send(claim)
             except StreamError as error:
@@ -93,6 +95,7 @@ class Exchange(AbstractAsyncContextManager[Response]):
             # A request that was given up before its answer began was given up for its silence, as by `timeouts`.
             table.tried_in_vain(claim)
         table.release(claim, is_whole=error is None)
+        self._members.settle()
 
 
 async def _decline(context: AbstractAsyncContextManager[Response], response: Response) -> None:

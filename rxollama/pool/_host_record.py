@@ -21,7 +21,8 @@ __all__ = ("HostRecord", "is_unreachable")
 _FRESH_SECONDS = 5.0
 # A refresh whose loop was closed does not end.
 _LOST_SECONDS = 30.0
-_FIRST_WAIT_SECONDS = 0.5
+_FIRST_WAIT_SECONDS = 0.25
+_GROWTH = 1.5
 _LONGEST_WAIT_SECONDS = 30.0
 _BUSY_SECONDS = 5.0
 _MISSING_SECONDS = 60.0
@@ -57,6 +58,16 @@ class HostRecord:
         self._limited: dict[str, float] = {}
         self._pace: float | None = None
         self._error = ""
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the host could not be reached when it was last tried."""
+        return self._is_down
+
+    @property
+    def retry_at(self) -> float:
+        """The time at which to try again a host that is down."""
+        return self._retry_at
 
     @property
     def has_fixed_models(self) -> bool:
@@ -194,7 +205,7 @@ class HostRecord:
         self._is_down, self._failures, self._error = False, 0, ""
 
     def _go_down(self, now: float) -> None:
-        self._retry_at = now + min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**self._failures)
+        self._retry_at = now + min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * _GROWTH**self._failures)
         # A host that is down for a week would otherwise have a wait that no float holds.
         self._failures = min(self._failures + 1, 16)
         self._is_down = True

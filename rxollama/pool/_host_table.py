@@ -30,6 +30,8 @@ from rxollama.transport import Request
 __all__ = ("Claim", "HostTable")
 
 _CONVERSATIONS = 4096
+# A host that is being asked is due already.
+_SHORTEST_WAIT_SECONDS = 0.05
 # What loads a model, and what says how fast a host begins to answer a chat.
 _RUNS_MODEL = {"/api/chat", "/api/generate", "/api/embed"}
 _IS_CHAT = {"/api/chat", "/api/generate"}
@@ -95,7 +97,10 @@ class HostTable:
         self.all_asked: Future[None] = Future()
         """Whether every host was asked for its models once."""
         self.asking: set[asyncio.Task[None]] = set()
-        """The tasks that ask a host."""
+        """The tasks that ask hosts."""
+        self.has_down = False
+        """Whether a host is down."""
+        self._is_awaited = False
         _tables.add(self)
 
     def claim(self, request: Request, failed: Collection[int]) -> Claim | None:
@@ -150,6 +155,7 @@ class HostTable:
             now = self._clock()
             seconds = now - claim.began if claim.model and path in _IS_CHAT else None
             self._records[claim.place].answered(claim.model if path in _RUNS_MODEL else "", seconds)
+            self._find_down()
             if claim.conversation is not None:
                 self._conversations[claim.conversation] = claim.place
                 self._conversations.move_to_end(claim.conversation)
@@ -167,6 +173,7 @@ class HostTable:
             if not is_unreachable(error):
                 self._trail_of(claim.request).failed.add(claim.place)
             self._records[claim.place].failed(error, claim.model, now)
+            self._find_down()
             self._note(now)
         self._wake()
 
@@ -197,6 +204,29 @@ class HostTable:
             self._note(self._clock())
         self._wake()
 
+    def begin_waiting(self) -> bool:
+        """Return whether the caller is to wait for the hosts that are down, which one task does at a time."""
+        with self._lock:
+            is_new, self._is_awaited = not self._is_awaited, True
+            return is_new
+
+    def end_waiting(self) -> None:
+        """Record that nobody waits for the hosts that are down."""
+        self._is_awaited = False
+
+    def seconds_to_wait(self) -> float | None:
+        """Return the time until a host that is down is to be tried; None if no host is down or no request is open."""
+        with self._lock:
+            if not self.has_down or not self.is_in_use:
+                return None
+            at = min(record.retry_at for record in self._records if record.is_down)
+            return max(_SHORTEST_WAIT_SECONDS, at - self._clock())
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a request is open."""
+        return any(record.in_flight for record in self._records)
+
     def take_due(self) -> list[tuple[int, int]]:
         """Return the places and epochs of the hosts that are to be asked now, and count them as being asked."""
         with self._lock:
@@ -214,6 +244,7 @@ class HostTable:
             now = self._clock()
             self._records[place].learned(models, loaded, epoch, now)
             self._note(now)
+            self._find_down()
             is_first = self._is_first_end()
         self._end_asking(is_first=is_first)
 
@@ -226,6 +257,7 @@ class HostTable:
             else:
                 self._records[place].kept_silent(error, now)
             self._note(now)
+            self._find_down()
             is_first = self._is_first_end()
         self._end_asking(is_first=is_first)
 
@@ -261,7 +293,7 @@ class HostTable:
         self._lock = threading.Lock()
         never_collect(self.asking)
         self.all_asked, self.asking = Future(), set()
-        self._has_asked_all = False
+        self._has_asked_all = self._is_awaited = False
         self._watchers = ()
         self._trails.clear()
         for record in self._records:
@@ -294,6 +326,9 @@ class HostTable:
             # The callback may run within any statement, also under the lock, so it takes none.
             trail = self._trails[key] = _Trail(ref(request, lambda _: self._trails.pop(key, None)))
         return trail
+
+    def _find_down(self) -> None:
+        self.has_down = any(record.is_down for record in self._records)
 
     def _states(self, now: float) -> tuple[HostState, ...]:
         return tuple(record.state(now) for record in self._records)

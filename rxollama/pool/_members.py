@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 from rxollama._hosts import LazyTransport
-from rxollama._runtime import Job
+from rxollama._runtime import Job, call_on
 from rxollama.errors import ClientClosedError, StreamError
 from rxollama.pool._host import Host
 from rxollama.pool._host_table import HostTable
@@ -32,6 +33,7 @@ class Members:
         self.table = HostTable(hosts)
         self.transports = [LazyTransport(host.host, host.api_key, host.headers, None) for host in hosts]
         self._is_closed = False
+        self._waiting: asyncio.Task[None] | None = None
 
     async def prepare(self, request: Request) -> None:
         """
@@ -48,6 +50,19 @@ class Members:
         if self._is_closed:
             raise ClientClosedError("the pool was closed: make a new one")
 
+    def wait_for_down(self) -> None:
+        """Try the hosts that are down again, in the background, for as long as requests are open."""
+        if not self._is_closed and self.table.begin_waiting():
+            self._waiting = self._start(self._wait_for_down())
+            # A task that is cancelled before its first step runs none of its code.
+            self._waiting.add_done_callback(lambda _: self.table.end_waiting())
+
+    def settle(self) -> None:
+        """End the waiting if no request is open, so that nothing remains of the last one."""
+        waiting = self._waiting
+        if waiting is not None and not self.table.is_in_use:
+            call_on(waiting.get_loop(), waiting.cancel)
+
     def closing(self) -> list[Job]:
         """Let no other request begin, and return the jobs that end the questions."""
         self._is_closed = True
@@ -56,10 +71,19 @@ class Members:
 
     def _ask_due(self) -> None:
         for place, epoch in self.table.take_due():
-            asking = asyncio.get_running_loop().create_task(self._ask(place, epoch))
-            # Until it ends, nobody else holds it.
-            self.table.asking.add(asking)
-            asking.add_done_callback(self.table.asking.discard)
+            self._start(self._ask(place, epoch))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        # Until it ends, nobody else holds it.
+        self.table.asking.add(task)
+        task.add_done_callback(self.table.asking.discard)
+        return task
+
+    async def _wait_for_down(self) -> None:
+        while (seconds := self.table.seconds_to_wait()) is not None:
+            await asyncio.sleep(seconds)
+            self._ask_due()
 
     async def _ask(self, place: int, epoch: int) -> None:
         table, is_all = self.table, self.table.wants_models(place)

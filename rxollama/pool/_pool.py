@@ -46,8 +46,8 @@ class Pool:
 
     The hosts are asked for their models while requests are sent: in the background, if the last answer is older than
     some seconds. The first request waits for these answers, up to *connect_timeout*. A host that is down is tried again
-    in the background, after a wait that grows from half a second to half a minute, when the next request is sent. So a
-    pool that is not used sends nothing.
+    in the background while requests are open, after waits that grow from a quarter of a second to half a minute. A pool
+    that is not used sends nothing.
 
     Calls that manage models (`pull`, `push`, `create`, `copy`, `delete`) and those that ask (`models`, `running`,
     `show`, `version`) act on one host, chosen in the same way. Use `Ollama(host)` to manage a certain host.

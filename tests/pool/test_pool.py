@@ -252,6 +252,18 @@ class TestFailover:
             two.stop()
             assert content_of(run(ollama.chat("m", "Hello"))) == "Host 0"
 
+    def test_back_while_a_stream_is_open(self) -> None:
+        """A host that is down is tried again while a stream is open, without another request."""
+        with hosts(2) as [one, two], Pool(one.url, two.url) as pool:
+            one.stop()
+            two.always(Reply.answer(["a", "b"]).stalled(1))
+            heard = Heard(Ollama(transport=pool).chat("m", "Hello")).wait_items(1)
+            until(pool, lambda states: states[0].situation == "down")
+            one.start()
+            until(pool, lambda states: states[0].situation == "ready")
+            assert heard.error is None
+            heard.dispose()
+
     def test_reset_before_the_head(self) -> None:
         """A connection that is reset before the response goes to the next host."""
         with listening(reset) as url, hosts(1) as [server], Pool(url, server.url) as pool:

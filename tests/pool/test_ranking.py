@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -428,13 +429,15 @@ class TestAsking:
         """A host that is down is asked after waits that grow to half a minute, and is back when it answers."""
         desk, waits = Desk(Host("a")), list[float]()
         down(desk)
-        for _ in range(9):
+        for _ in range(15):
             began = desk.now
             while not desk.table.take_due():
                 desk.now += 0.25
             waits.append(desk.now - began)
             desk.table.kept_silent(0, ConnectionFailedError("refused"))
-        assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+        assert waits == sorted(waits)
+        assert (waits[0], waits[-1]) == (0.25, 30.0)
+        assert all(later <= max(2 * wait, 1.0) for wait, later in pairwise(waits))
         assert desk.places()[0].situation == "down"
         desk.now += 30
         [(place, epoch)] = desk.table.take_due()
@@ -462,6 +465,27 @@ class TestAsking:
         desk.table.learned(place, ["m"], ["m"], epoch)
 
         assert (desk.places()[0].situation, desk.places()[0].loaded) == ("down", ())
+
+
+class TestWaiting:
+    """How long to wait for hosts that are down."""
+
+    def test_only_while_a_request_is_open(self) -> None:
+        """The next try of a host that is down is waited for as long as a request is open, by one task at a time."""
+        desk = two()
+        assert desk.table.seconds_to_wait() is None
+        down(desk)
+        assert desk.table.seconds_to_wait() is None
+        claim = desk.claim(ask())
+        assert desk.table.seconds_to_wait() == 0.25
+        desk.now += 1
+        assert desk.table.seconds_to_wait() == 0.05
+        assert [desk.table.begin_waiting(), desk.table.begin_waiting()] == [True, False]
+        desk.table.end_waiting()
+        assert desk.table.begin_waiting()
+        desk.table.release(claim, is_whole=True)
+
+        assert desk.table.seconds_to_wait() is None
 
 
 class TestTurns:
