@@ -164,7 +164,8 @@ class Chats(Endpoints):
             through: An operator for the request of each round, such as `op.retry()`, or several in a
                 `reactivex.compose`.
             raise_on: The errors of tools that end the stream, instead of going to the model. `ToolError` means all.
-            options: The other arguments of `chat`, for each round.
+            options: The other arguments of `chat`, for each round. With *after_break*, only the round that broke begins
+                over: its restart has the scope "message". A tool whose call the model repeats does not run again.
 
         Returns:
             A cold stream of the chunks of all rounds. The assistant's chunks arrive as they are generated. Then follows

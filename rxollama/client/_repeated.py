@@ -54,7 +54,6 @@ from rxollama.messages import (
     ChatChunk,
     ChatRequest,
     ChatResponse,
-    ClientTiming,
     GenerateRequest,
     Message,
     Metrics,
@@ -264,22 +263,6 @@ class _Answer:
             return 0.0
         shortened = 1 - _JITTER * random.random()  # noqa: S311 - It is not a secret.
         return _FIRST_WAIT * 2.0**repeats * shortened
-
-
-def _last_chunk(response: ChatResponse, timing: ClientTiming) -> ChatChunk:
-    metrics = response.metrics
-    return ChatChunk(
-        done=True,
-        done_reason=response.done_reason,
-        client=replace(timing, context_length=metrics.context_length),
-        total_duration=metrics.total_duration,
-        load_duration=metrics.load_duration,
-        prompt_eval_count=metrics.prompt_eval_count,
-        prompt_eval_cached_count=metrics.prompt_eval_cached_count,
-        prompt_eval_duration=metrics.prompt_eval_duration,
-        eval_count=metrics.eval_count,
-        eval_duration=metrics.eval_duration,
-    )
 
 
 def _is_refusal(error: StreamError) -> bool:

@@ -9,6 +9,7 @@ import reactivex
 from heard import Heard, text_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted_answers import Answer, Scripted, record
 from structlog.testing import capture_logs
 
 from rxollama import ChatChunk, Conversation, Message, Ollama, run
@@ -129,14 +130,17 @@ class TestNotCut:
         assert (response.message.thinking, response.message.content) == ("abc", "Yes.")
         assert (response.metrics.thinking_cut_count, response.metrics.repeat_count) == (0, 0)
 
-    @pytest.mark.parametrize("size", [100, 1500, 100_000])
-    def test_in_few_reads(self, ollama: Ollama, server: ScriptedOllama, size: int) -> None:
+    @pytest.mark.parametrize("texts", [("t", "c"), ("t", "tc", "c"), ("t", "ct"), ("c",), ("tt", "cc", "tt")])
+    def test_in_whole_reads(self, texts: tuple[str, ...]) -> None:
         """A thought below the limit passes in whole reads, and so does the content behind it."""
-        words = [f"w{n} " for n in range(200)]
-        server.enqueue(Reply.answer(words, thinking=words).cut(size))
-        response = run(ollama.chat("m", "Is it?", max_thinking=300).pipe(op.collect()))
-        assert response.message.thinking == response.message.content == "".join(words)
-        assert (response.metrics.chunk_count, response.metrics.repeat_count) == (401, 0)
+        lines = {"c": record(content=9 * "c"), "t": record(thinking=9 * "t")}
+        reads = [b"".join(lines[each] for each in 8 * text) for text in texts]
+        pieces = tuple((0.0, each) for each in (*reads, record(done=True)))
+        with Ollama(transport=Scripted((Answer(pieces),))) as ollama:
+            response = run(ollama.chat("m", "Is it?", max_thinking=40).pipe(op.collect()))
+        assert response.message.thinking.count("t") == 72 * "".join(texts).count("t")
+        assert response.message.content.count("c") == 72 * "".join(texts).count("c")
+        assert response.metrics.repeat_count == 0
 
     @pytest.mark.parametrize(
         "begun", [Reply.answer(["Well,"]), Reply.answer(tool_calls=[{"name": "f", "arguments": {}}])]
