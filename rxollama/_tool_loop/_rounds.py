@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 from msgspec.structs import replace
 from reactivex import Observable, abc
@@ -111,8 +112,7 @@ class ToolLoop(Subscription[ChatChunk]):
 
                 def on_chunk(chunk: ChatChunk) -> None:
                     if chunk.restart is not None:
-                        # The rounds before it stand.
-                        chunk = replace(chunk, restart=replace(chunk.restart, scope="message"))
+                        chunk = replace(chunk, restart=replace(chunk.restart, scope=self._scope(request)))
                         calls.begin_over()
                     self._emit(chunk)
                     for call in chunk.message.tool_calls:
@@ -132,6 +132,12 @@ class ToolLoop(Subscription[ChatChunk]):
         else:
             return bool(calls.calls)
         raise failure
+
+    def _scope(self, request: ChatRequest) -> Literal["answer", "message"]:
+        """Return what begins over: the message, so that the rounds before it stand."""
+        # An operator may begin over after the message is complete. A restart of the message would then keep it.
+        is_complete = request is self._request and self._builder.snapshot().done
+        return "answer" if is_complete else "message"
 
     def _sent(self, request: ChatRequest) -> Observable[ChatChunk]:
         try:

@@ -7,13 +7,15 @@ import threading
 from typing import Any
 
 import pytest
+import reactivex
 from heard import PATIENCE, Heard
+from reactivex import Observable
 from talks import calls, results_of
 
-from rxollama import ChatChunk, Conversation, Ollama, ToolCall, run
+from rxollama import ChatChunk, Conversation, Message, Ollama, ToolCall, run
 from rxollama import operators as op
 from rxollama.errors import TooManyRoundsError, TruncatedError
-from rxollama.messages import ResponseBuilder
+from rxollama.messages import ResponseBuilder, Restart
 from rxollama.testing import Reply, ScriptedOllama
 from rxollama.tools import ToolProgress
 
@@ -213,6 +215,24 @@ def test_a_later_round(ollama: Ollama, server: ScriptedOllama, way: dict[str, An
         "tool",
         *(["assistant"] if goes_on else []),
     ]
+
+
+def test_after_the_message(ollama: Ollama, server: ScriptedOllama) -> None:
+    """An operator may begin over after a complete message, as after an error about a prompt that was cut."""
+    server.enqueue(answer(call("sea", "1"), content="Let me see."), Reply.answer("Not there."))
+    again = [
+        ChatChunk(message=Message("assistant", "It is"), restart=Restart("of no use")),
+        ChatChunk(message=Message("assistant", " blue."), done=True),
+    ]
+    tool = Look()
+
+    def through(source: Observable[ChatChunk]) -> Observable[ChatChunk]:
+        return reactivex.concat(source, reactivex.from_iterable(again))
+
+    heard = Heard(ollama.converse("m", "Go", tools=[tool.look], through=through)).wait()
+    assert scopes_of(heard.items) == ["answer"]
+    assert messages_of(heard.items) == [("assistant", "It is blue.")]
+    assert len(server.requests) == 1
 
 
 def test_given_up(ollama: Ollama, server: ScriptedOllama) -> None:
