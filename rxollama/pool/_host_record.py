@@ -131,13 +131,13 @@ class HostRecord:
         elif isinstance(error, NotFoundError) and model:
             self._missing[model] = now + _MISSING_SECONDS
 
-    def is_due(self, now: float) -> bool:
-        """Return whether the host should be asked for its models now."""
-        if self._asking_since is not None and now - self._asking_since < _LOST_SECONDS:
-            return False
+    def due_at(self) -> float:
+        """Return the time from which on the host should be asked for its models."""
+        if self._asking_since is not None:
+            return self._asking_since + _LOST_SECONDS
         if self._is_down:
-            return now >= self._retry_at
-        return self.asked_at is None or now - self.asked_at >= _FRESH_SECONDS
+            return self._retry_at
+        return 0.0 if self.asked_at is None else self.asked_at + _FRESH_SECONDS
 
     def begin_asking(self, now: float) -> int:
         """Record that the host is being asked, and return the epoch of the question."""

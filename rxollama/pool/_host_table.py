@@ -101,6 +101,7 @@ class HostTable:
         self.has_down = False
         """Whether a host is down."""
         self._is_awaited = False
+        self._quiet_until = 0.0
         _tables.add(self)
 
     def claim(self, request: Request, failed: Collection[int]) -> Claim | None:
@@ -155,7 +156,8 @@ class HostTable:
             now = self._clock()
             seconds = now - claim.began if claim.model and path in _IS_CHAT else None
             self._records[claim.place].answered(claim.model if path in _RUNS_MODEL else "", seconds)
-            self._find_down()
+            if self.has_down:
+                self._find_down()
             if claim.conversation is not None:
                 self._conversations[claim.conversation] = claim.place
                 self._conversations.move_to_end(claim.conversation)
@@ -229,10 +231,15 @@ class HostTable:
 
     def take_due(self) -> list[tuple[int, int]]:
         """Return the places and epochs of the hosts that are to be asked now, and count them as being asked."""
+        now = self._clock()
+        # Nearly every request comes here before the time.
+        if now < self._quiet_until:
+            return []
         with self._lock:
-            now = self._clock()
-            due = [place for place, record in enumerate(self._records) if record.is_due(now)]
-            return [(place, self._records[place].begin_asking(now)) for place in due]
+            due = [place for place, record in enumerate(self._records) if record.due_at() <= now]
+            epochs = [self._records[place].begin_asking(now) for place in due]
+            self._quiet_until = min(record.due_at() for record in self._records)
+        return list(zip(due, epochs, strict=True))
 
     def wants_models(self, place: int) -> bool:
         """Return whether a host is to be asked for the models that it has."""
@@ -294,6 +301,7 @@ class HostTable:
         never_collect(self.asking)
         self.all_asked, self.asking = Future(), set()
         self._has_asked_all = self._is_awaited = False
+        self._quiet_until = 0.0
         self._watchers = ()
         self._trails.clear()
         for record in self._records:
@@ -328,6 +336,7 @@ class HostTable:
         return trail
 
     def _find_down(self) -> None:
+        self._quiet_until = 0.0
         self.has_down = any(record.is_down for record in self._records)
 
     def _states(self, now: float) -> tuple[HostState, ...]:

@@ -60,7 +60,7 @@ class Members:
     def settle(self) -> None:
         """End the waiting if no request is open, so that nothing remains of the last one."""
         waiting = self._waiting
-        if waiting is not None and not self.table.is_in_use:
+        if waiting is not None and not waiting.done() and not self.table.is_in_use:
             call_on(waiting.get_loop(), waiting.cancel)
 
     def closing(self) -> list[Job]:
