@@ -20,8 +20,9 @@ from virtual_loop import VirtualLoop
 
 from rxollama import ChatChunk, ChatResponse, Ollama, aiterate
 from rxollama import operators as op
+from rxollama.errors import ConnectionLostError
 from rxollama.messages import AfterBreak, ResponseBuilder
-from rxollama.transport import Request, Response
+from rxollama.transport import Request, Response, Transport
 
 
 def sums(chunks: Iterable[ChatChunk]) -> list[tuple[str, str]]:
@@ -70,7 +71,7 @@ class Resuming:
             yield response
 
 
-def received(transport: Resuming, **options: Any) -> list[ChatChunk]:
+def received(transport: Transport, **options: Any) -> list[ChatChunk]:
     """Return the chunks of an answer, in virtual time."""
 
     async def ask() -> list[ChatChunk]:
@@ -123,6 +124,17 @@ def test_any_thought(thinking: str, sizes: list[int], breaks: list[int], after_b
     last = chunks[-1].client
     assert last is not None
     assert last.thinking_cut_count == (max(len(kept), len(thought) // 4) > limit)
+
+
+def test_many_requests() -> None:
+    """An answer takes at most 32 requests, also if each of them brings something."""
+    begun, more = (Answer(((0.0, record(text)),), breaks=True) for text in ("Begin", " on"))
+    transport = Scripted((begun, more))
+    with pytest.raises(ConnectionLostError) as caught:
+        received(transport, after_break="continue")
+    assert caught.value.partial is not None
+    assert caught.value.partial.message.content == "Begin" + 31 * " on"
+    assert len(transport.requests) == 32
 
 
 class Recorded:

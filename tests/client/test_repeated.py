@@ -306,18 +306,6 @@ class TestGivingUp:
         assert heard.failure.partial.message.content == "".join(WORDS[:3])
         assert len(server.requests) == 4
 
-    def test_many_requests(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """An answer takes at most 32 requests."""
-        server.enqueue(Reply.answer(["Begin"]).truncated(1))
-        server.always(Reply.answer([" on"]).truncated(1))
-        with pytest.MonkeyPatch.context() as patch:
-            # All jitter: the shortest waits.
-            patch.setattr("random.random", lambda: 1.0)
-            heard = Heard(ollama.chat("m", "Go on.", after_break="continue"))
-            assert type(heard.failure) is TruncatedError
-        assert text_of(heard.items) == "Begin" + 31 * " on"
-        assert len(server.requests) == 32
-
     @pytest.mark.parametrize(
         ("reply", "error"),
         [
