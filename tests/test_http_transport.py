@@ -782,6 +782,7 @@ class TestRefused:
             ("http_client", {"http_client": object()}),
             ("http_client", {"http_client": httpx.AsyncClient(), "transport": HttpTransport("http://h:1")}),
             ("transport", {"transport": object()}),
+            ("transport", {"transport": HttpTransport}),
             ("max_line", {"max_line": 0}),
             ("max_line", {"max_line": "1"}),
         ],

@@ -20,7 +20,7 @@ def check_http_client(client: object) -> None:
 
 def check_transport(transport: object) -> None:
     """Refuse anything but a transport or None."""
-    if transport is not None and not callable(getattr(transport, "open", None)):
+    if transport is not None and (isinstance(transport, type) or not callable(getattr(transport, "open", None))):
         raise invalid_value("transport", transport, "a rxollama.transport.Transport", show=False)
 
 

@@ -54,7 +54,8 @@ class Exchange(AbstractAsyncContextManager[Response]):
                 failures[claim.place] = error
                 may_go_on = may_go_elsewhere(self._request, error)
             if not may_go_on:
-                break
+                # It comes first among equals: this is where the request ended.
+                raise most_useful({claim.place: failures[claim.place], **failures}.values())
         raise most_useful(failures.values()) if failures else none_offers(self._request.model)
 
     async def __aexit__(

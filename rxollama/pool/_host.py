@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import isfinite
+from sys import float_info
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
@@ -66,7 +66,7 @@ class Host(msgspec.Struct, frozen=True):
         force_setattr(self, "host", base_url(check_text("host", self.host)))
         check_count("priority", self.priority)
         check_count("slots", self.slots)
-        if not _is_number(self.weight) or not self.weight > 0 or not isfinite(self.weight):
+        if not _is_number(self.weight) or not 0 < self.weight <= float_info.max:
             raise invalid_value("weight", self.weight, "a positive number")
         if self.models is not None:
             names = check_several("models", self.models, "a list or tuple of model names")

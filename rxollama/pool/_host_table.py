@@ -268,6 +268,12 @@ class HostTable:
             is_first = self._is_first_end()
         self._end_asking(is_first=is_first)
 
+    def wait_no_more(self) -> None:
+        """Let no further request wait for the hosts that have not answered yet."""
+        with self._lock:
+            is_first, self._has_asked_all = not self._has_asked_all, True
+        self._end_asking(is_first=is_first)
+
     def watch(self, watcher: HostWatcher) -> None:
         """Add a subscriber of the states, which first receives those of now."""
         with self._lock:

@@ -46,7 +46,9 @@ class Members:
             self._ask_due()
         if request.model and len(self.urls) > 1 and not self.table.all_asked.done():
             # `wait` does not cancel what it waits for, which others wait for, too.
-            await asyncio.wait([asyncio.wrap_future(self.table.all_asked)], timeout=self.connect_timeout)
+            _, late = await asyncio.wait([asyncio.wrap_future(self.table.all_asked)], timeout=self.connect_timeout)
+            if late:
+                self.table.wait_no_more()
         if self._is_closed:
             raise ClientClosedError("the pool was closed: make a new one")
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from itertools import pairwise
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -659,6 +660,7 @@ class TestArguments:
             ({"weight": float("inf")}, "weight"),
             ({"weight": float("nan")}, "weight"),
             ({"weight": "2"}, "weight"),
+            ({"weight": 10**400}, "weight"),
             ({"weight": True}, "weight"),
             ({"models": "qwen3"}, "models"),
             ({"models": [""]}, "models"),
@@ -681,6 +683,32 @@ class TestArguments:
         assert repr(Pool(host, "b")) == "Pool('http://gpu:11434', 'http://b:11434')"
         assert [Pool("a").after_break, Pool("a", after_break=None).after_break] == ["raise", "raise"]
         assert Pool("a", after_break="restart").after_break == "restart"
+
+
+def test_a_host_that_says_nothing() -> None:
+    """Only the first request waits for a host that accepts a question and never answers it."""
+    with hosts(2) as [silent, server]:
+        silent.always(Reply.answer("").stalled(0), "/api/tags")
+        with Pool(silent.url, server.url) as pool, Ollama(transport=pool) as ollama:
+            times: list[float] = []
+            for _ in range(2):
+                began = monotonic()
+                assert run(ollama.chat("m", "Hello").pipe(op.collect())).metrics.host == server.url
+                times.append(monotonic() - began)
+    first, second = times
+    assert second < first / 2
+
+
+def test_closed_within_a_failover() -> None:
+    """A request whose pool is closed ends with that error, and the failure of another host is a note."""
+    with hosts(2) as [broken, silent], Pool(broken.url, silent.url) as pool, Ollama(transport=pool) as ollama:
+        broken.always(Reply.error(500, {"error": "no"}), "/api/chat")
+        silent.always(Reply.answer("").stalled(0), "/api/chat")
+        heard = Heard(ollama.chat("m", "Hello"))
+        assert silent.wait_for(3)[-1].path == "/api/chat"
+        pool.close()
+        assert type(heard.failure) is ClientClosedError
+        assert any(broken.url in note for note in heard.failure.__notes__)
 
 
 def test_the_client_tells_the_pool() -> None:
