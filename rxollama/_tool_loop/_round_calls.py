@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from rxollama._checks import is_mapping
 from rxollama.messages import ChatChunk, ToolCall
 
 __all__ = ("RoundCalls", "with_id")
@@ -39,7 +40,7 @@ class RoundCalls:
         """Add a call, and make it if it is new and *runs* is true."""
         self.calls.append(call)
         for place, made in enumerate(self._dropped):
-            if (made.call.name, made.call.arguments) == (call.name, call.arguments):
+            if made.call.name == call.name and _is_same(made.call.arguments, call.arguments):
                 del self._dropped[place]
                 self._made.append(_Made(made.first_id, call, made.task))
                 self._new_ids[made.first_id] = call.id
@@ -75,6 +76,17 @@ class _Made(NamedTuple):
     first_id: str
     call: ToolCall
     task: Task
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Return whether two JSON values are the same. To Python, `1`, `1.0` and `true` are equal."""
+    if type(one) is not type(other):
+        return False
+    if is_mapping(one) and is_mapping(other):
+        return one.keys() == other.keys() and all(_is_same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return one == other
 
 
 def with_id(chunk: ChatChunk, call_id: str) -> ChatChunk:

@@ -109,6 +109,32 @@ def test_equal_calls(ollama: Ollama, server: ScriptedOllama) -> None:
     assert results_of(heard.items) == ["seen sea"] * 3
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "count"),
+    [
+        (1, True, 2),
+        ([0], [False], 2),
+        ({"a": 1}, {"a": True}, 2),
+        ([1], [1, 1], 2),
+        ({"a": 1}, {"b": 1}, 2),
+        ({"a": [1], "b": "x"}, {"b": "x", "a": [1]}, 1),
+    ],
+)
+def test_equal_arguments(ollama: Ollama, server: ScriptedOllama, first: Any, second: Any, count: int) -> None:
+    """A result is taken over only for the same arguments: `true` is not 1, though Python says that they are equal."""
+    given: list[Any] = []
+
+    def note(value: Any) -> str:
+        given.append(value)
+        return repr(value)
+
+    begun, again = ({"name": "note", "arguments": {"value": value}} for value in (first, second))
+    server.enqueue(answer(begun).truncated(1), answer(again), Reply.answer("Noted."))
+    heard = Heard(ollama.converse("m", "Go", tools=[note], after_break="restart")).wait()
+    assert len(given) == count
+    assert results_of(heard.items) == [repr(given[-1])]
+
+
 def test_still_running(ollama: Ollama, server: ScriptedOllama) -> None:
     """A tool that runs while its round breaks goes on, and reports its progress under the new id."""
     server.enqueue(answer(call("sea", "old")).truncated(1), answer(call("sea", "new")), Reply.answer("Blue."))
