@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from strategies import answers, chunks, conversations, standing, timings
 
-from rxollama.messages import ChatChunk, ChatResponse, ClientTiming, Function, Logprob, Message, Metrics, ToolCall
+from rxollama.messages import (
+    ChatChunk,
+    ChatResponse,
+    ClientTiming,
+    Function,
+    Logprob,
+    Message,
+    Metrics,
+    Restart,
+    ToolCall,
+)
 from rxollama.messages._response import ResponseBuilder
 
 _CALL = ToolCall(Function("get_time"), "call_1")
@@ -120,10 +130,14 @@ class TestLaws:
 
         assert _reduced(chunks) == _reduced(standing(chunks))
 
-    @given(st.lists(chunks(), max_size=8))
-    def test_is_that_of_what_stands_of_anything(self, items: list[ChatChunk]) -> None:
-        """The same holds for chunks of any roles in any order."""
-        assert _reduced(items) == _reduced(standing(items))
+    @given(st.lists(chunks(), max_size=6), chunks(), st.lists(chunks(restarts=False), max_size=4))
+    def test_is_that_of_the_last_answer(
+        self, before: list[ChatChunk], begun: ChatChunk, after: list[ChatChunk]
+    ) -> None:
+        """Chunks of any roles in any order leave nothing behind once the answer begins over."""
+        begun = replace(begun, restart=Restart("lost"))
+
+        assert _reduced([*before, begun, *after]) == _reduced([begun, *after])
 
     @given(conversations(), st.data())
     def test_asides(self, spoken: list[list[ChatChunk]], data: st.DataObject) -> None:
