@@ -237,7 +237,7 @@ class TestTools:
 
 
 def test_texts_are_a_batch_of_their_own() -> None:
-    """Of a batch without content nothing is absorbed behind `content`, and nobody is asked."""
+    """Within a message, of a batch without content nothing is absorbed behind `content`, and nobody is asked."""
     reads = Reads()
     asked: list[Batch[Any]] = []
 
@@ -248,6 +248,8 @@ def test_texts_are_a_batch_of_their_own() -> None:
     items: list[Any] = []
     reads.stream.pipe(op.content()).subscribe(Sink(items.append, items.append, list[Any], refuse, items.append))
 
+    # The first chunk begins the message.
+    reads.item("")
     assert reads.is_absorbed(batch_of([""], ["t"]))
     assert ([], []) == (asked, items)
     assert not reads.is_absorbed(batch_of(["", "c"], ["t", ""]))
