@@ -125,10 +125,10 @@ class _CallExtraction:
     def add(self, chunk: ChatChunk) -> tuple[ChatChunk, ...]:
         """Add a chunk, and return the chunks that are decided by now."""
         boundary = self._boundary
-        if chunk.is_tool_progress:
-            return (chunk,)
         if chunk.restart is not None:
             chunk = self._begin_over(chunk, chunk.restart)
+        if chunk.is_tool_progress:
+            return (chunk,)
         ended = self.end() if boundary.changes(chunk) else ()
         is_text = self._is_text or boundary.role not in {"", "assistant"}
         added = (chunk,) if is_text else self._add(chunk)

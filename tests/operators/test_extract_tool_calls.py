@@ -367,3 +367,16 @@ def test_batches(server: ScriptedOllama, ollama: Ollama) -> None:
     response = run(ollama.chat("m", "Hi").pipe(op.extract_tool_calls([get_time]), op.collect()))
 
     assert response.message.content == "".join(words)
+
+
+def test_begins_over_with_tool_progress() -> None:
+    """What was held back of the attempt that broke is dropped, even if the new one begins with tool progress."""
+    progress = Message.tool("", call=OWN)
+    begins = ChatChunk(message=progress, tool_progress="Half", restart=Restart("lost"))
+
+    assert received([says("Yes"), says(done=True), says(HEAD), begins, says("No")]) == [
+        says("Yes"),
+        says(done=True),
+        begins,
+        says("No"),
+    ]
