@@ -22,7 +22,8 @@ from rxollama._schema import inlined, schema_of
 from rxollama.tools import Tool
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "tools.md").read_text("utf-8")
-ROWS = [re.split(r"(?<!\\) \| ", line.strip("| "))[:2] for line in DOCS.splitlines() if line.startswith("| `")]
+TABLE = DOCS.partition("## Side by side")[0]
+ROWS = [re.split(r"(?<!\\) \| ", line.strip("| "))[:2] for line in TABLE.splitlines() if line.startswith("| `")]
 
 
 class Colour(Enum):
