@@ -149,7 +149,8 @@ class MeterState:
         self._close(self._last)
         self._boundary.restart()
         stands = self._stands if restart.scope == "message" else _Stands()
-        self._content, self._thinking, self._calls, self._rounds = stands
+        self._content, self._thinking = stands.content, stands.thinking
+        self._calls, self._rounds = stands.calls, stands.rounds
         self._pending = 0
         if restart.scope == "answer":
             self._results = self._failures = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -269,7 +270,7 @@ def test_a_restart_of_the_source_passes_through(apply: Apply, scope: Literal["an
 
 
 @pytest.mark.parametrize("after_first", ["continue", "", None, True])
-@pytest.mark.parametrize("build", [retry, lambda **more: fallback(reactivex.of(HEL), **more)])
+@pytest.mark.parametrize("build", [retry, functools.partial(fallback, reactivex.of(HEL))])
 def test_wrong_values(build: Callable[..., Any], after_first: Any) -> None:
     """A wrong `after_first` is refused at the call."""
     with pytest.raises(InvalidValueError, match='after_first: expected "raise" or "restart"'):
