@@ -59,6 +59,11 @@ class MeterState:
         "phase",
     )
 
+    _content: int
+    _thinking: int
+    _calls: int
+    _rounds: int
+
     def __init__(self, now: float, seconds: float) -> None:
         self.phase: MeterPhase = "waiting"
         self._began = self._since = now
