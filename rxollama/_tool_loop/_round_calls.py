@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
@@ -85,7 +85,8 @@ def _is_same(one: object, other: object) -> bool:
     if is_mapping(one) and is_mapping(other):
         return one.keys() == other.keys() and all(_is_same(value, other[name]) for name, value in one.items())
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_is_same, one, other))
+        ours, theirs = cast("list[object]", one), cast("list[object]", other)
+        return len(ours) == len(theirs) and all(map(_is_same, ours, theirs))
     return one == other
 
 
