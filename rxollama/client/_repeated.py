@@ -12,8 +12,9 @@ abort that. While the request is repeated, a server that is down or busy counts,
 error record, a repetition guard or a closed client is not a break: the same request would end in the same way, or
 nobody asks for it any more.
 
-At most 3 attempts in a row may bring nothing new, and an answer takes at most 32 requests. The waits between them are a
-part of the next request, so that `dispose` and the client's `close` end them as they end a request.
+At most 3 attempts in a row may bring nothing new, and an answer takes at most 32 requests. With several hosts, 12 may
+break before they bring more than was there: a host that dies tells nothing about the next one. The waits between
+requests are a part of the next request, so that `dispose` and the client's `close` end them as they end a request.
 
 What is sent. A request is encoded once, and every repetition sends the same `Request`, by which a transport with
 several hosts knows which of them failed. A continuation is another request, which names the first one. Its last message
@@ -65,6 +66,7 @@ __all__ = ("repeated",)
 
 _MOST_REQUESTS = 32
 _MOST_FRUITLESS = 3
+_MOST_SETBACKS = 12
 _FIRST_WAIT = 0.25
 _JITTER = 0.5
 _LONGEST_ASKED = 60.0
@@ -151,7 +153,7 @@ class _Answer:
         self._sent: str | None = None
         # Whether the current request replaces what stands as soon as it brings something.
         self._replaces = False
-        self._longest = self._fruitless = self._repeats = 0
+        self._longest = self._fruitless = self._setbacks = self._repeats = 0
 
     def first(self) -> Observable[ChatChunk]:
         """Return the stream of the first request."""
@@ -250,11 +252,14 @@ class _Answer:
         length = len(message.thinking) + len(message.content) + len(message.tool_calls)
         # A continued answer may be shorter than one that was dropped.
         if length > self._longest or (is_new and self._sent is not None):
-            self._longest, self._fruitless, self._repeats = max(length, self._longest), 0, 0
+            self._longest = max(length, self._longest)
+            self._fruitless = self._setbacks = self._repeats = 0
+        elif is_new and self._has_hosts:
+            self._setbacks, self._repeats = self._setbacks + 1, 0
         else:
             self._fruitless += 1
-        has_left = self._fruitless < _MOST_FRUITLESS and self._clock.requests < _MOST_REQUESTS
-        return has_left and _asked_by(error) <= _LONGEST_ASKED
+        has_left = self._fruitless < _MOST_FRUITLESS and self._setbacks < _MOST_SETBACKS
+        return has_left and self._clock.requests < _MOST_REQUESTS and _asked_by(error) <= _LONGEST_ASKED
 
     def _next_wait(self) -> float:
         """Return the seconds to wait: none if another host can answer at once."""

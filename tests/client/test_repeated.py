@@ -476,6 +476,16 @@ class TestSeveralHosts:
         assert restarts_of(heard.items) == [("ConnectionLostError", 2, "answer")]
         assert hosts.sent[0] is hosts.sent[1]
 
+    @pytest.mark.parametrize(("breaks", "survives"), [(12, True), (13, False)])
+    def test_hosts_that_die_in_a_row(self, breaks: int, survives: bool) -> None:
+        """One dying host after another may begin the answer, without a wait, up to a limit."""
+        hosts = Hosts("restart", *[BEGUN] * breaks, FULL)
+        with Ollama(transport=hosts) as ollama:
+            heard = Heard(ollama.chat("m", "Why?")).wait()
+        assert (heard.error is None) == survives
+        assert len(hosts.sent) == 13
+        assert sums(heard.items)[-1] == ("", "Blue light is scattered." if survives else "Blue light")
+
     @pytest.mark.parametrize("after_break", ["restart", "continue"])
     def test_generation(self, after_break: AfterBreak) -> None:
         """A generation cannot be continued, so it restarts."""
