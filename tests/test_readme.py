@@ -19,7 +19,7 @@ DOCS = [
     ROOT / "README.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("calls", "conversations", "hosts", "structured", "when-things-go-wrong")
+        for name in ("calls", "conversations", "hosts", "structured", "waiting", "when-things-go-wrong")
     ),
 ]
 BLOCKS = [

@@ -100,8 +100,8 @@ class Chats(Endpoints):
 
         Returns:
             A cold stream: each subscription sends the request once, and again only as *after_break* and *max_thinking*
-            say. Chunks arrive as the server sends them. The last
-            one is `done`, and holds the metrics. Disposing closes the request at once, from any thread.
+            say. Chunks arrive as the server sends them. The last one is `done`, and holds the metrics. Disposing closes
+            the request at once, from any thread.
 
         Raises:
             InvalidValueError: At the call, if an argument is wrong.

@@ -1,4 +1,4 @@
-"""Answers that break at any byte, or at every chunk of a real server's answer, in virtual time."""
+"""Answers that break at any byte, in virtual time."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ from itertools import cycle
 from typing import Any
 
 import pytest
-from heard import Heard
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json
-from recorded import recorded
 from scripted_answers import Answer, Scripted, record
-from structlog.testing import capture_logs
 from virtual_loop import VirtualLoop
 
-from rxollama import ChatChunk, ChatResponse, Ollama, aiterate
-from rxollama import operators as op
+from rxollama import ChatChunk, Ollama, aiterate
 from rxollama.errors import ConnectionLostError
 from rxollama.messages import AfterBreak, ResponseBuilder
 from rxollama.transport import Request, Response, Transport
@@ -135,86 +131,3 @@ def test_many_requests() -> None:
     assert caught.value.partial is not None
     assert caught.value.partial.message.content == "Begin" + 31 * " on"
     assert len(transport.requests) == 32
-
-
-class Recorded:
-    """
-    A transport that sends a recorded answer, and breaks once.
-
-    Asked to go on, it sends the chunks that are missing.
-
-    Args:
-        chunks: The recorded chunks.
-        place: The number of chunks before the break.
-    """
-
-    def __init__(self, chunks: list[ChatChunk], place: int) -> None:
-        self._chunks = chunks
-        self._place: int | None = place
-
-    @asynccontextmanager
-    async def open(self, request: Request) -> AsyncGenerator[Response]:
-        """Answer a request."""
-        place, self._place = self._place, None
-        chunks = self._chunks[:place]
-        last = json.decode(request.body or b"")["messages"][-1]
-        if last["role"] == "assistant":
-            sent = (last.get("thinking", ""), last["content"])
-            chunks = self._chunks[sums(self._chunks).index(sent) + 1 :]
-        pieces = tuple((0.0, json.encode(chunk.to_dict()) + b"\n") for chunk in chunks)
-        async with Scripted((Answer(pieces, breaks=place is not None),)).open(request) as response:
-            yield response
-
-
-class Seen:
-    """Everybody who reads one answer."""
-
-    def __init__(self) -> None:
-        self.chunks: list[ChatChunk] = []
-        self.late: Heard[ChatChunk] = Heard()
-        self.snapshots: list[ChatResponse] = []
-        self.response: ChatResponse | None = None
-        self.logs: list[Any] = []
-
-    async def ask(self, ollama: Ollama, place: int, after_break: AfterBreak) -> None:
-        """Read the answer in four ways. One reader subscribes at the first chunk after the break."""
-        shared = ollama.chat("m", "Why?", after_break=after_break).pipe(op.log(), op.share())
-
-        def each(chunk: ChatChunk) -> None:
-            self.chunks.append(chunk)
-            if len(self.chunks) == place + 1:
-                shared.subscribe(self.late.on_next, self.late.on_error, self.late.on_completed)
-
-        with capture_logs() as self.logs:
-            shared.subscribe(each)
-            shared.pipe(op.accumulate()).subscribe(self.snapshots.append)
-            self.response = await shared.pipe(op.collect())
-
-
-@pytest.mark.parametrize("after_break", ["restart", "continue"])
-@pytest.mark.parametrize("name", ["sky-thinking", "sky"])
-def test_every_token(name: str, after_break: AfterBreak) -> None:
-    """A break at every token of a recorded answer: all readers have the whole answer, and never two beginnings."""
-    chunks = recorded(name).chunks
-    whole = sums(chunks)[-1]
-    for place in range(len(chunks)):
-        seen = Seen()
-
-        async def play(place: int = place, seen: Seen = seen) -> None:
-            async with Ollama(transport=Recorded(chunks, place)) as ollama:
-                await seen.ask(ollama, place, after_break)
-
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            runner.run(play())
-        assert seen.response is not None
-        assert (seen.response.message.thinking, seen.response.message.content) == whole
-        assert seen.snapshots[-1] == seen.response
-        assert sums(seen.late.items)[-1] == whole
-        views = [*sums(seen.chunks), *((each.message.thinking, each.message.content) for each in seen.snapshots)]
-        assert all(whole[0].startswith(thinking) and whole[1].startswith(content) for thinking, content in views)
-        assert seen.response.metrics.repeat_count == 1
-        events = [line["event"] for line in seen.logs]
-        restarts = sum(chunk.restart is not None for chunk in seen.chunks)
-        assert events.count("chat_restarted") == restarts <= 1
-        assert seen.logs[-1]["event"] == "chat_finished"
-        assert seen.logs[-1]["repeat_count"] == 1
