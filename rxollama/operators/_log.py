@@ -149,7 +149,6 @@ class _ChatLog:
         self._start = perf_counter_ns()
         self._first_token: int | None = None
         self._boundary = MessageBoundary()
-        self._model = ""
         self._write("info", "chat_started", {})
 
     @property
@@ -163,15 +162,15 @@ class _ChatLog:
         counts.chunk_count += len(batch)
         counts.content_length += len(batch.content)
         counts.thinking_length += len(batch.thinking)
-        self._model = batch.model
+        counts.model = batch.model
 
     def add(self, chunk: ChatChunk) -> None:
         """Add a chunk, and write the lines of its events."""
-        self._model = chunk.model or self._model
         message, boundary, counts = chunk.message, self._boundary, self._counts.now
         continues = self._first_token is not None and message.role == boundary.role == "assistant"
         if continues and not (self._shows_content or chunk.done or message.tool_calls or chunk.restart is not None):
             # Nearly every chunk is like this: only its length counts.
+            counts.model = chunk.model or counts.model
             counts.chunk_count += 1
             counts.content_length += len(message.content)
             counts.thinking_length += len(message.thinking)
@@ -180,7 +179,9 @@ class _ChatLog:
             self._begin_over(chunk.restart)
         if not chunk.is_tool_progress and boundary.changes(chunk):
             self._counts.begin_message()
-        self._counts.now.chunk_count += 1
+        counts = self._counts.now
+        counts.model = chunk.model or counts.model
+        counts.chunk_count += 1
         if chunk.is_tool_progress:
             return
         if boundary.role == "tool":
@@ -192,9 +193,12 @@ class _ChatLog:
             self._counts.begin_message()
 
     def _begin_over(self, restart: Restart) -> None:
+        if self._boundary.role == "tool":
+            # A result is not a part of the message that begins over, even if it does not say that it is done.
+            self._counts.begin_message()
         self._boundary.restart()
         kind, _, _ = restart.reason.partition(":")
-        fields: dict[str, Any] = {"model": self._model, "attempt": restart.attempt, "scope": restart.scope}
+        fields: dict[str, Any] = {"model": self._counts.now.model, "attempt": restart.attempt, "scope": restart.scope}
         # The reason may quote what the model wrote.
         fields |= {"error": kind} | ({"error_message": restart.reason} if self._shows_content else {})
         self._write("warning", "chat_restarted", fields | self._counts.begin_over(restart))
@@ -207,7 +211,7 @@ class _ChatLog:
         self._counts.now.tool_result_count += 1
         self._counts.now.tool_failure_count += failed
         fields: dict[str, Any] = {
-            "model": self._model,
+            "model": self._counts.now.model,
             "tool_name": message.tool_name,
             "tool_call_id": message.tool_call_id,
             "result_length": len(message.content),
@@ -222,11 +226,11 @@ class _ChatLog:
         if self._first_token is None and chunk.visible:
             self._first_token = perf_counter_ns() - self._start
             kind = "thinking" if message.thinking else "content" if message.content else "tool_call"
-            fields = {"model": self._model, "kind": kind, "time_to_first_token": self._first_token}
+            fields = {"model": self._counts.now.model, "kind": kind, "time_to_first_token": self._first_token}
             self._write("info", "chat_first_token", fields)
         for call in message.tool_calls:
             counts.tool_call_count += 1
-            self._write("info", "chat_tool_call", {"model": self._model, **self._call_fields(call)})
+            self._write("info", "chat_tool_call", {"model": self._counts.now.model, **self._call_fields(call)})
         if chunk.done:
             counts.done_reason = chunk.done_reason
             metrics = metrics_of(chunk)
@@ -260,7 +264,7 @@ class _ChatLog:
     def _received(self) -> dict[str, Any]:
         counts, texts = self._counts.now, self._counts
         fields: dict[str, Any] = {
-            "model": self._model,
+            "model": self._counts.now.model,
             "chunk_count": counts.chunk_count,
             "content_length": counts.content_length,
             "thinking_length": counts.thinking_length,

@@ -17,6 +17,7 @@ class ReceivedCounts(msgspec.Struct):
     The numbers of what was received, and its end.
 
     Args:
+        model: The model of the latest chunk that names one.
         chunk_count: The number of chunks.
         content_length: The characters of content.
         thinking_length: The characters of thinking.
@@ -27,6 +28,7 @@ class ReceivedCounts(msgspec.Struct):
         done_reason: Why the last message ended; empty if it has not.
     """
 
+    model: str = ""
     chunk_count: int = 0
     content_length: int = 0
     thinking_length: int = 0

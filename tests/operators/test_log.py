@@ -343,8 +343,7 @@ def test_numbers_are_the_responses(conversation: list[list[ChatChunk]]) -> None:
     end = logged(*chunks).lines[-1]
 
     spoken = [message for message in response.messages if message.role != "tool"]
-    # If the last attempt names no model, the log names the one before.
-    assert response.model in {end["model"], ""}
+    assert end["model"] == response.model
     assert end["done_reason"] == response.done_reason
     assert end["content_length"] == sum(len(message.content) for message in spoken)
     assert end["thinking_length"] == sum(len(message.thinking) for message in spoken)

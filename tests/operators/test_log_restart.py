@@ -86,6 +86,14 @@ def test_after_a_message_without_an_end() -> None:
     assert (lines[-1]["content_length"], lines[-1]["tool_call_count"], lines[-1]["tool_result_count"]) == (2, 1, 1)
 
 
+def test_after_a_result_without_an_end() -> None:
+    """A result stands, even if the message after it begins over at once."""
+    restart = Restart("ConnectionLostError: lost", scope="message")
+    lines = lines_of(asks(CALL), DONE, ChatChunk(message=Message.tool("3", call=CALL)), says("Go", restart=restart))
+
+    assert (lines[-1]["content_length"], lines[-1]["tool_result_count"], lines[-1]["chunk_count"]) == (2, 1, 4)
+
+
 def test_twice() -> None:
     """Each restart drops only what the attempt before it brought."""
     again = Restart("ConnectionLostError: lost", attempt=2)
