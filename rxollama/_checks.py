@@ -11,6 +11,7 @@ from rxollama._invalid_value import invalid_value
 
 __all__ = (
     "check_callable",
+    "check_choice",
     "check_count",
     "check_flag",
     "check_name",
@@ -43,6 +44,24 @@ def check_callable(field: str, function: object, allowed: str = "a function") ->
     if not callable(function):
         raise invalid_value(field, function, allowed, show=False)
     return function
+
+
+def check_choice(field: str, given: object, choices: tuple[str, ...], *, none: bool = True) -> None:
+    """
+    Refuse anything but one of several words.
+
+    Args:
+        field: The name of the field, for the error.
+        given: The value to check.
+        choices: The words, at least two.
+        none: Whether None is allowed too.
+
+    Raises:
+        InvalidValueError: If it is anything else.
+    """
+    if not (isinstance(given, str) and given in choices) and not (none and given is None):
+        *first, last = map(repr, choices)
+        raise invalid_value(field, given, f"{', '.join(first)} or {last}")
 
 
 def check_count(field: str, count: object) -> int:

@@ -5,7 +5,6 @@ from rxollama._runtime._attempts import (
     Attempts,
     Following,
     add_note,
-    check_after_first,
     check_predicate,
     describe,
     is_answer,
@@ -16,7 +15,6 @@ from rxollama._runtime._consume import aiterate, iterate, run
 from rxollama._runtime._end import emit_and_end, end_failed, end_safely
 from rxollama._runtime._expectation import (
     Listener,
-    Tell,
     WaitHub,
     WaitListener,
     current_listener,
@@ -58,7 +56,6 @@ __all__ = (
     "Stream",
     "Streams",
     "Subscription",
-    "Tell",
     "WaitHub",
     "WaitListener",
     "add_note",
@@ -67,7 +64,6 @@ __all__ = (
     "background",
     "batch_path",
     "call_on",
-    "check_after_first",
     "check_predicate",
     "chunks_of",
     "current_listener",

@@ -23,7 +23,6 @@ from reactivex import Observable, abc
 from reactivex.disposable import SerialDisposable, SingleAssignmentDisposable
 
 from rxollama._checks import check_callable
-from rxollama._invalid_value import invalid_value
 from rxollama._runtime._batches import Sink, batch_path
 from rxollama._runtime._end import emit_and_end
 from rxollama.errors import StreamError
@@ -34,7 +33,6 @@ __all__ = (
     "Attempts",
     "Following",
     "add_note",
-    "check_after_first",
     "check_predicate",
     "describe",
     "is_answer",
@@ -64,12 +62,6 @@ def check_predicate(field: str, predicate: object) -> None:
     """Raise `InvalidValueError` if *predicate* is neither a function nor None."""
     if predicate is not None:
         check_callable(field, predicate, "a function from an error to a bool")
-
-
-def check_after_first(after_first: object) -> None:
-    """Raise `InvalidValueError` if *after_first* is not an `AfterFirst`."""
-    if after_first not in ("raise", "restart"):
-        raise invalid_value("after_first", after_first, '"raise" or "restart"')
 
 
 class Following(NamedTuple):

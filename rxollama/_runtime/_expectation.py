@@ -40,7 +40,7 @@ Tell: TypeAlias = Callable[[float | None], object]
 
 
 class Listener(Protocol):
-    """What a source tells its estimates."""
+    """A receiver of the estimates of a source."""
 
     @property
     def is_open(self) -> bool:

@@ -55,7 +55,7 @@ class RoundCalls:
         self._made.clear()
 
     def end(self) -> None:
-        """Cancel what the answer did not repeat: it is complete."""
+        """Cancel the tools whose calls the answer, which is complete, did not repeat."""
         for made in self._dropped:
             made.task.cancel()
 

@@ -26,6 +26,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
+from rxollama._hosts import full_name
 from rxollama._runtime import warn
 from rxollama._wire import read_running
 from rxollama.errors import ContextTruncatedError, ContextTruncatedWarning
@@ -145,17 +146,11 @@ class ContextCheck:
                 # A transport with several hosts may have asked another one.
                 if response.status == HTTPStatus.OK and (getattr(response, "host", "") or host) == host:
                     body = b"".join([data async for data in response])
-                    sizes = {_full(model.model or model.name): model.context_length for model in read_running(body)}
-                    if window := sizes.get(_full(self._request.model)):
+                    sizes = {full_name(model.model or model.name): model.context_length for model in read_running(body)}
+                    if window := sizes.get(full_name(self._request.model)):
                         self._windows[host, self._request.model] = window
                         return window
         return None
-
-
-def _full(model: str) -> str:
-    """Return the name of a model with its tag, as the server lists it."""
-    name = model.lower()
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 _CUT = (

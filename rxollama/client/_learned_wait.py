@@ -64,7 +64,7 @@ class SentSize(msgspec.Struct, frozen=True):
 
 class LearnedWait(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
-    What one model on one host taught.
+    The wait for one model on one host, as answers taught it.
 
     Args:
         load: The seconds of a cold load; None if there was none.

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from rxollama._hosts import full_name
 from rxollama.client._learned_wait import SentSize
 
-__all__ = ("SentRequest", "full_name", "is_remote", "read_sent")
+__all__ = ("SentRequest", "is_remote", "read_sent")
 
 # The server's own default: https://github.com/ollama/ollama/blob/main/envconfig/config.go.
 _KEEP_ALIVE = 300.0
@@ -125,11 +126,6 @@ def _keep_alive(given: Any) -> float:
         given = -seconds if given.startswith("-") else seconds
     # A negative time means without a limit.
     return math.inf if given < 0 else float(given)
-
-
-def full_name(model: str) -> str:
-    """Return the name of a model with its tag, as the server lists it."""
-    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
 
 
 def is_remote(model: str) -> bool:

@@ -29,7 +29,7 @@ class _Recent(NamedTuple):
 
 class WaitBook:
     """
-    What answers taught, by host and model, and which models answered of late.
+    The waits that answers taught, by host and model, and the models that answered of late.
 
     Values are replaced as a whole, so threads need no lock, which a forked child could inherit locked. Two answers of
     one model that end at the same moment may count as one.

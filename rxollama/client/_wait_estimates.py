@@ -26,14 +26,14 @@ _VERSION = 1
 
 
 class _Head(msgspec.Struct, frozen=True):
-    """What shows whether a file is one of these."""
+    """The head of a file, which shows whether the file is one of these."""
 
     rxollama: Literal["wait estimates"]
     version: int
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is known of one model on one host."""
+    """The wait for one model on one host."""
 
     host: str
     model: str

@@ -18,8 +18,9 @@ from time import monotonic
 
 from reactivex import Observable, abc
 
+from rxollama._hosts import full_name
 from rxollama._runtime import Listener, call_on, take_listener
-from rxollama.client._sent_request import full_name, is_remote, read_sent
+from rxollama.client._sent_request import is_remote, read_sent
 from rxollama.client._wait_book import Key, WaitBook
 from rxollama.messages import ChatChunk, RunningModel
 

@@ -57,7 +57,7 @@ class _Answered(msgspec.Struct, frozen=True):
 
 class ContextWatch:
     """
-    What a conversation has learned about its prompts.
+    The knowledge of a conversation about its prompts.
 
     Args:
         request: A request with the conversation's options.

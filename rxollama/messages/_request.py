@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 import msgspec
 from msgspec.structs import force_setattr
 
-from rxollama._checks import check_count, check_flag, check_name, check_text
+from rxollama._checks import check_choice, check_count, check_flag, check_name, check_text
 from rxollama._invalid_value import invalid_value
 from rxollama.messages._image import Image, encode_images
 from rxollama.messages._message import Message, Messages, read_messages
 from rxollama.messages._model_options import ModelOptions, Options, extra_options, known_options
 from rxollama.messages._request_checks import (
-    check_choice,
     check_format,
     check_think,
     check_tools,

@@ -13,20 +13,13 @@ from rxollama._schema import schema_of
 from rxollama.messages._model_options import is_number, json_copy
 from rxollama.messages._value import mapping_of
 
-__all__ = ("check_choice", "check_format", "check_think", "check_tools", "check_top_logprobs", "read_keep_alive")
+__all__ = ("check_format", "check_think", "check_tools", "check_top_logprobs", "read_keep_alive")
 
 _THINK_LEVELS = ("low", "medium", "high", "max")
 _TOP_LOGPROBS = 20
 _TOOL = "{'type': 'function', 'function': {'name': ..., 'parameters': {...}}}"
 # Go takes both signs of micro, and a lone zero without a unit: https://pkg.go.dev/time#ParseDuration.
 _DURATION = re.compile(r"[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)")
-
-
-def check_choice(field: str, given: object, choices: tuple[str, ...]) -> None:
-    """Refuse anything but one of several words or None."""
-    if given is not None and not (isinstance(given, str) and given in choices):
-        *first, last = map(repr, choices)
-        raise invalid_value(field, given, f"{', '.join(first)} or {last}")
 
 
 def check_think(think: object) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from reactivex import Observable, abc
 
+from .._checks import check_choice
 from .._invalid_value import invalid_value
-from .._runtime import AfterFirst, Attempts, Following, Operator, Stream, check_after_first, check_predicate, chunks_of
+from .._runtime import AfterFirst, Attempts, Following, Operator, Stream, check_predicate, chunks_of
 from ..errors import ClientClosedError, StreamError
 from ..messages import ChatChunk
 
@@ -64,7 +65,7 @@ def fallback(
         raise invalid_value("others", others, "at least one stream of ChatChunk, such as ollama.chat(...)")
     sources = tuple(chunks_of(other, "others") for other in others)
     check_predicate("when", when)
-    check_after_first(after_first)
+    check_choice("after_first", after_first, ("raise", "restart"), none=False)
 
     def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:
         source = chunks_of(source, "fallback()")

@@ -276,6 +276,8 @@ class MeterState:
 
 
 class _Stands(NamedTuple):
+    """The lengths and counts of the messages that are over."""
+
     content: int = 0
     thinking: int = 0
     calls: int = 0

@@ -11,7 +11,7 @@ from datetime import timedelta
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
-from .._checks import check_callable, check_count, check_seconds
+from .._checks import check_callable, check_choice, check_count, check_seconds
 from .._invalid_value import invalid_value
 from .._runtime import (
     AfterFirst,
@@ -20,7 +20,6 @@ from .._runtime import (
     Operator,
     Stream,
     add_note,
-    check_after_first,
     check_predicate,
     chunks_of,
 )
@@ -126,7 +125,7 @@ def retry(
     _check_number("factor", factor, 1, sys.float_info.max, "a number, 1 or more")
     _check_number("jitter", jitter, 0, 1, "a number from 0 to 1")
     check_predicate("when", when)
-    check_after_first(after_first)
+    check_choice("after_first", after_first, ("raise", "restart"), none=False)
     check_callable("random", random, "a function that returns a number from 0 to 1")
 
     def apply(source: Observable[ChatChunk]) -> Stream[ChatChunk]:

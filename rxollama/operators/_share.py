@@ -163,7 +163,7 @@ class _Connection(Generic[T]):
 
 class _Past(Generic[T]):
     """
-    What came so far, for late subscribers.
+    The items so far, for late subscribers.
 
     The law: `look` gives what one backlog of all items would give. Batches in which thinking and content alternate are
     added to it when somebody looks: that costs as much as the rest of the chain, and mostly nobody does.

@@ -14,7 +14,7 @@ from rxollama._hosts import base_url, header_fields, key_of
 from rxollama._invalid_value import invalid_value
 from rxollama.messages import Value
 
-__all__ = ("Host", "HostState", "Situation", "tagged")
+__all__ = ("Host", "HostState", "Situation")
 
 Situation: TypeAlias = Literal["ready", "busy", "down"]
 
@@ -105,13 +105,6 @@ class HostState(Value, frozen=True, kw_only=True):
     slots: int = 1
     time_to_first_chunk: int | None = None
     error: str = ""
-
-
-def tagged(model: str) -> str:
-    """Return the name of a model as servers compare it: in lower case, with its tag, which is `latest` by default."""
-    name = model.strip().lower()
-    # A registry may have a port: "localhost:5000/qwen3" has no tag.
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 def _is_number(value: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rxollama._hosts import full_name
 from rxollama.errors import (
     BusyError,
     ConnectionFailedError,
@@ -13,7 +14,7 @@ from rxollama.errors import (
     StreamTimeoutError,
     UsageLimitError,
 )
-from rxollama.pool._host import Host, HostState, Situation, tagged
+from rxollama.pool._host import Host, HostState, Situation
 from rxollama.pool._ranking import LONG_QUEUE, Has, Rank
 
 __all__ = ("HostRecord", "is_unreachable")
@@ -32,7 +33,7 @@ _NEW_SHARE = 0.3
 
 class HostRecord:
     """
-    What a pool knows of one host.
+    The state of one host, as a pool knows it.
 
     Args:
         host: The host.
@@ -46,7 +47,7 @@ class HostRecord:
         self.asked_at: float | None = None
         # A refresh that began before the host went down does not say that the host is up.
         self.epoch = 0
-        self._only = None if host.models is None else frozenset(map(tagged, host.models))
+        self._only = None if host.models is None else frozenset(map(full_name, host.models))
         self._models = self._only
         self._loaded: frozenset[str] = frozenset()
         self._asking_since: float | None = None
@@ -160,11 +161,11 @@ class HostRecord:
         """
         self._asked(now)
         if models is not None:
-            before, self._models = self._models or frozenset(), frozenset(map(tagged, models))
+            before, self._models = self._models or frozenset(), frozenset(map(full_name, models))
             arrived = self._models - before
             self._missing = {name: until for name, until in self._missing.items() if name not in arrived}
         if epoch == self.epoch:
-            self._loaded = frozenset(map(tagged, loaded))
+            self._loaded = frozenset(map(full_name, loaded))
             if self._is_down:
                 self._reached()
 

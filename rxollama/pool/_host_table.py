@@ -19,9 +19,10 @@ from time import monotonic
 from typing import NamedTuple
 from weakref import WeakSet, ref
 
+from rxollama._hosts import full_name
 from rxollama._runtime import never_collect
 from rxollama.errors import StreamError
-from rxollama.pool._host import Host, HostState, tagged
+from rxollama.pool._host import Host, HostState
 from rxollama.pool._host_record import HostRecord, is_unreachable
 from rxollama.pool._host_watcher import HostWatcher
 from rxollama.pool._ranking import Has, Rank, Turns
@@ -76,7 +77,7 @@ def _origin(request: Request) -> Request:
 
 class HostTable:
     """
-    What a pool knows of its hosts.
+    The states of all hosts, as a pool knows them.
 
     Args:
         hosts: The hosts.
@@ -115,7 +116,7 @@ class HostTable:
         Returns:
             The claim, which `release` ends. None if there is no host left that could serve it.
         """
-        model = tagged(request.model) if request.model else ""
+        model = full_name(request.model) if request.model else ""
         prefixes = () if request.prefixes is None else request.prefixes()
         with self._lock:
             now = self._clock()
@@ -139,7 +140,7 @@ class HostTable:
 
     def ranks(self, request: Request) -> list[Rank | None]:
         """Return the rank of each host for a request, None for a host that may not serve it."""
-        model = tagged(request.model) if request.model else ""
+        model = full_name(request.model) if request.model else ""
         prefixes = () if request.prefixes is None else request.prefixes()
         with self._lock:
             return self._ranks(request, model, prefixes, self._clock())

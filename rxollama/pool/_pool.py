@@ -9,7 +9,7 @@ from typing import Self
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from rxollama._checks import check_seconds
+from rxollama._checks import check_choice, check_seconds
 from rxollama._invalid_value import invalid_value
 from rxollama._runtime import Stream, run_jobs, run_jobs_blocking
 from rxollama.messages import AfterBreak
@@ -81,8 +81,7 @@ class Pool:
         for place, host in enumerate(given):
             if any(host.host == other.host for other in given[:place]):
                 raise invalid_value("hosts", host.host, "each host once")
-        if after_break not in (None, "raise", "restart", "continue"):
-            raise invalid_value("after_break", after_break, "'raise', 'restart' or 'continue'")
+        check_choice("after_break", after_break, ("raise", "restart", "continue"))
         self._after_break: AfterBreak = after_break or "raise"
         self._members = Members(given, check_seconds("connect_timeout", connect_timeout))
 

@@ -37,7 +37,7 @@ LONG_QUEUE = 2.0
 
 
 class Has(IntEnum):
-    """Whether a host has a model."""
+    """The possible answers to whether a host has a model."""
 
     YES = 0
     UNKNOWN = 1

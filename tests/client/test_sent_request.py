@@ -10,7 +10,7 @@ import pytest
 
 from rxollama._wire import encode_chat, encode_generate
 from rxollama.client._learned_wait import SentSize
-from rxollama.client._sent_request import SentRequest, full_name, is_remote, read_sent
+from rxollama.client._sent_request import SentRequest, is_remote, read_sent
 from rxollama.messages import ChatRequest, GenerateRequest, KeepAlive, Message
 
 SYSTEM = Message("system", "Be short. " * 50)
@@ -98,8 +98,6 @@ def test_not_readable() -> None:
     assert read_sent(b"{") == SentRequest(1)
 
 
-def test_names() -> None:
-    """A name has a tag, and the tag shows a model of the cloud."""
-    names = ["m", "m:8b", "host:80/team/m", "host:80/team/m:8b"]
-    assert [full_name(name) for name in names] == ["m:latest", "m:8b", "host:80/team/m:latest", "host:80/team/m:8b"]
+def test_remote() -> None:
+    """The tag of a name shows a model of the cloud."""
     assert [is_remote(name) for name in ("m", "m:cloud", "m:120b-cloud", "cloud")] == [False, True, True, False]

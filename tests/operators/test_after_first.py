@@ -273,7 +273,7 @@ def test_a_restart_of_the_source_passes_through(apply: Apply, scope: Literal["an
 @pytest.mark.parametrize("build", [retry, functools.partial(fallback, reactivex.of(HEL))])
 def test_wrong_values(build: Callable[..., Any], after_first: Any) -> None:
     """A wrong `after_first` is refused at the call."""
-    with pytest.raises(InvalidValueError, match='after_first: expected "raise" or "restart"'):
+    with pytest.raises(InvalidValueError, match="after_first: expected 'raise' or 'restart'"):
         build(after_first=after_first)
 
 
