@@ -39,7 +39,7 @@ __all__ = (
 )
 
 AfterFirst: TypeAlias = Literal["raise", "restart"]
-"""What to do about an error once something visible was delivered: pass it on, or begin the answer over."""
+"""The way to treat an error once something visible was delivered: pass it on, or begin the answer over."""
 
 
 def is_answer(chunk: ChatChunk) -> bool:

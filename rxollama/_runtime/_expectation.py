@@ -1,9 +1,9 @@
 """
-The way of an estimate from a request to whoever waits for its answer.
+The path of an estimate from a request to those who wait for its answer.
 
-The law. Whoever waits puts a listener into a context variable while it subscribes. A source that sends a request looks
-for it once, and tells it the seconds that are still expected until the first token; None for no estimate. Contexts are
-copied into tasks, timers and callbacks of a loop. So an estimate passes every operator, of this library or of others,
+The law. A subscriber that waits puts a listener into a context variable while it subscribes. A source that sends a
+request looks for it once, and tells it the seconds that are still expected until the first token; None for no estimate.
+Contexts are copied into tasks, timers and callbacks of a loop. So an estimate passes every operator, of any library,
 and a request that is sent later, such as another attempt or the next round of a conversation, is found, too.
 
 Two rules keep it from strangers. A source removes the listener from its own task, so a request that somebody's

@@ -65,7 +65,7 @@ class PipeDisplay:
         """Show nothing, since the call is already shown."""
 
     def begin_over(self, line: str, dropped: Iterable[ToolCall]) -> None:  # noqa: ARG002 - No call is drawn here.
-        """Show in a line that the answer begins over. What was written cannot be taken back."""
+        """Show in a line that the answer begins over. Text that was written cannot be taken back."""
         self._end_line()
         self._last, self._after_call = "", False
         self._output.note(line)

@@ -154,7 +154,7 @@ class TerminalDisplay:
         """Show in a line that the answer begins over, and end the calls that it dropped."""
         for call in dropped:
             self._running.end(call)
-        # What was printed stays above the line. What was still growing was not.
+        # The line comes below what was printed. A part that was still growing was not printed, and is dropped.
         self._part = None
         self._print(Text(line, style="dim"))
         self._wait()

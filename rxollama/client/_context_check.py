@@ -81,7 +81,7 @@ class ContextCheck:
     Args:
         request: The request.
         transport: The transport, to ask the server for its window if the request does not set it.
-        windows: The windows as servers named them, by host and model. What a server answers here is added.
+        windows: The windows as servers named them, by host and model. Answers of servers are added.
     """
 
     __slots__ = ("_request", "_transport", "_windows")

@@ -99,7 +99,7 @@ class _Seam:
         self._held.clear()
 
     def on_error(self, error: Exception) -> None:
-        """Pass an error on. What is still held back is not a part of the answer."""
+        """Pass an error on. Chunks that are still held back are not a part of the answer."""
         if not self._is_decided and isinstance(error, StreamError):
             error.partial = None
         self._observer.on_error(error)

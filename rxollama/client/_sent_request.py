@@ -1,4 +1,4 @@
-"""What the body of a request says of the wait for its answer."""
+"""The part of a request's body that matters for the wait."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 class SentRequest(msgspec.Struct, frozen=True):
     """
-    A request that was sent, as far as it says something of the wait. It holds no text.
+    A request that was sent, as far as it matters for the wait. It holds no text.
 
     Args:
         length: The bytes of its text.
@@ -95,7 +95,7 @@ _read_images = msgspec.json.Decoder(_Images).decode
 
 
 def read_sent(body: bytes) -> SentRequest:
-    """Read the body of a chat or a generation. Of one that cannot be read only the length counts."""
+    """Read the body of a chat or a generation. If it cannot be read, only its length counts."""
     try:
         fields = _read_body(body)
     except (msgspec.DecodeError, RecursionError):

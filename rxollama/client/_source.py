@@ -50,7 +50,7 @@ class RequestPlan(msgspec.Struct, Generic[T], frozen=True):
         host: The base URL of the server, for errors. Empty if only the transport knows it.
         items: The type of the records, if known. Errors of a stream of chunks carry a partial response.
         context: The check of a chat's answer against the context window.
-        waits: What is known of the waits for first tokens; None if there are none.
+        waits: The waits for first tokens; None if none are measured.
         expects_answer: Whether an answer without content gets a `done_reason` of the client.
     """
 

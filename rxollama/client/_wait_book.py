@@ -1,4 +1,4 @@
-"""What is known of the waits for first tokens, by host and model."""
+"""The waits for first tokens that are known, by host and model."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class WaitEstimates:
 
     The file is JSON. It holds hosts, names of models and durations, and never a text, a key or a header. It is read
     once, here. After an answer it is replaced as a whole, on a thread, at most every five seconds, and once more when a
-    client closes. Of several processes the last one to write wins. A failure to write is logged once.
+    client closes. If several processes write, the last one wins. A failure to write is logged once.
 
     An estimate counts the load of the model, if it is not loaded, and the reading of the prompt. A queue on the server
     cannot be foreseen, and is not in it. Neither are images. The answers of a transport without a host, such as a pool

@@ -1,5 +1,5 @@
 """
-The wait for the first token of each request of a client: what is told to whoever waits, and what is learned from it.
+The waits for first tokens of a client: the estimates that listeners are told, and what is learned from answers.
 
 The law of `/api/ps`. It is asked beside the request, and only if somebody waits and the answer matters: if it is known
 how long the model takes to load. The server lists a model that it only began to load, so a late answer may speak of the

@@ -102,7 +102,7 @@ class ContextWatch:
         first = response.metrics.rounds[0] if response.metrics.rounds else response.metrics
         self._window = self._num_ctx or response.metrics.context_length or self._window
         tokens = first.prompt_eval_count
-        # Of several rounds, the first may be another model's.
+        # The first of several rounds may be another model's.
         if not tokens or (self._has_through and response.metrics.rounds):
             return None
         last, problem = self._last, None

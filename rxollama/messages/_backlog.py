@@ -117,7 +117,7 @@ class Backlog(Generic[T]):
         """
         Remove what a chunk absorbs, and return the chunk with the widest scope among those removed.
 
-        Of an unfinished message only that is removed which surely belongs to it. What stays is absorbed downstream.
+        Chunks of an unfinished message are removed if they surely belong to it. The others are absorbed downstream.
         """
         kept: list[T] = []
         waiting = self.take()

@@ -51,10 +51,10 @@ time keeps it loaded without a limit.
 """
 
 AfterBreak: TypeAlias = 'Literal["raise", "restart", "continue"]'
-"""What happens if an answer breaks: the error, the same request again, or a request for the rest of the answer."""
+"""The way to treat an answer that breaks: the error, the same request again, or a request for the rest."""
 
 OnTruncated: TypeAlias = 'Literal["warn", "raise", "ignore"]'
-"""What happens if the server cut the prompt: a warning, an error after the answer, or nothing."""
+"""The way to treat a prompt that the server cut: a warning, an error after the answer, or nothing."""
 
 ToolSchemas: TypeAlias = "Iterable[Mapping[str, Any] | SupportsModelDump]"
 """Tools in Ollama's own shape, as dicts or as models of pydantic such as `ollama.Tool`."""

@@ -53,7 +53,7 @@ class LogCounts:
     __slots__ = ("_before", "content", "now", "thinking")
 
     now: ReceivedCounts
-    """What was received and stands."""
+    """The counts of what was received and stands."""
     content: StringIO | None
     """The content that stands, if it is kept."""
     thinking: StringIO | None

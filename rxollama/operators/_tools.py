@@ -154,7 +154,7 @@ def gather_tool_calls() -> Operator[ChatChunk, tuple[ToolCall, ...]]:
                 if not messages and chunk.restart is None:
                     return
                 if chunk.restart is not None and chunk.restart.scope == "answer":
-                    # Of an unfinished message nothing was emitted, so no other scope repeats anything.
+                    # An unfinished message has emitted nothing, so no other scope repeats anything.
                     delivered.begin_over("answer")
                 if not delivered.emit_new(map(_keyed, messages), emit):
                     ended.differ(chunk.model)

@@ -1,4 +1,4 @@
-"""What a pool knows of one host. Nothing here reads a clock: the caller says what time it is."""
+"""The state of one host. Nothing here reads a clock: the caller passes the time."""
 
 from __future__ import annotations
 

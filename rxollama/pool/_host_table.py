@@ -1,5 +1,5 @@
 """
-What a pool knows of its hosts, for all loops and threads that use it at once.
+The state of a pool's hosts, for all loops and threads that use it at once.
 
 The law: all state is changed under one lock, and nothing is called under it that could block or call back. Subscribers
 of the states are served after it is released, each on its own loop, from a queue that is filled under the lock: so each

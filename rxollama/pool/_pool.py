@@ -87,7 +87,7 @@ class Pool:
 
     @property
     def after_break(self) -> AfterBreak:
-        """What follows if an answer breaks after something of it was visible."""
+        """The way to treat an answer that breaks after something of it was visible."""
         return self._after_break
 
     def hosts(self) -> Stream[States]:

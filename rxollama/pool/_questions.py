@@ -1,4 +1,4 @@
-"""What a pool asks its hosts: the models that they have, and those that are loaded."""
+"""The questions of a pool to its hosts: the models that they have, and those that are loaded."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ CHUNKS = (
 
 
 class Written(io.BytesIO):
-    """What was written, and whether the first attempt was."""
+    """The text that was written, and whether the first attempt was."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ def shown(written: Written, chunks: Sequence[ChatChunk]) -> Answer:
 
 
 def test_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was written stays, and a line beside it says that the answer begins over."""
+    """The text that was written stays, and a line beside it says that the answer begins over."""
     written = Written()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="utf-8"))
     answer = shown(written, CHUNKS)

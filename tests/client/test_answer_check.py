@@ -107,7 +107,7 @@ def test_load(server: ScriptedOllama, ollama: Ollama) -> None:
 
 @pytest.mark.parametrize("size", [None, 700])
 def test_recordings(server: ScriptedOllama, recordings: dict[str, Recording], size: int | None) -> None:
-    """Of all answers of a real server, only the two without content have the client's words."""
+    """Only the two answers of a real server without content have the client's words."""
     done = {name: each for name, each in recordings.items() if each.expect.get("done") and "chat" in each.request.path}
     for name, recording in done.items():
         reply = Reply.of(recording, speed=None)

@@ -135,7 +135,7 @@ class TestSignature:
 
 
 class TestWarning:
-    """What the subscriber and the program see of a cut prompt."""
+    """The warning and the answer after a cut prompt."""
 
     @pytest.mark.parametrize("count", [2050, 2051])
     @pytest.mark.parametrize("options", [{"options": {"num_ctx": 4096}}, {"extra": {"num_ctx": 4096}}])
@@ -404,7 +404,7 @@ _KINDS = {
 
 
 def test_no_false_alarm_on_good_answers() -> None:
-    """Of 5,000 whole prompts none is taken for a cut one, not even one with the count of a cut prompt."""
+    """None of 5,000 whole prompts is taken for a cut one, not even one with the count of a cut prompt."""
     chance = random.Random(10)  # noqa: S311 - Nothing here is secret.
     alarms: list[tuple[str, int, int]] = []
     for _ in range(5000):

@@ -29,7 +29,7 @@ def metrics(load: float = 0.02, read: float = 0.0, tokens: int = 0, **more: Any)
 
 
 class TestEstimates:
-    """What is expected."""
+    """The expected wait."""
 
     def test_nothing(self) -> None:
         """Nothing is expected before anything was learned."""
@@ -43,7 +43,7 @@ class TestEstimates:
         assert learned.seconds(SentSize(8000, 0), is_loaded=False) is None
 
     def test_cache(self) -> None:
-        """What the cache holds takes no time, unless the model must be loaded first."""
+        """The part of a prompt that is cached takes no time, unless the model must be loaded first."""
         learned = NOTHING.after(metrics(load=10.0, read=2.0, tokens=1000), SentSize(4000))
         assert learned.seconds(SentSize(8000, 6000), is_loaded=True) == pytest.approx(1.0)
         assert learned.seconds(SentSize(8000, 6000), is_loaded=False) == pytest.approx(14.0)
@@ -57,7 +57,7 @@ class TestEstimates:
 
 
 class TestLearning:
-    """What is learned from which numbers."""
+    """The lesson of each kind of numbers."""
 
     def test_loads(self) -> None:
         """The latest load counts 30 percent, and half a second is the shortest."""

@@ -330,7 +330,7 @@ class TestGivingUp:
         assert len(server.requests) == 2
 
     def test_a_failing_subscriber(self, ollama: Ollama, server: ScriptedOllama) -> None:
-        """What a subscriber raises is not a break."""
+        """An exception of a subscriber is not a break."""
         server.always(WHOLE)
 
         def fail(_: ChatChunk) -> None:
@@ -507,7 +507,7 @@ class TestSeveralHosts:
         assert hosts.sent[1].continues is hosts.sent[0]
 
     def test_the_request_decides(self) -> None:
-        """What the request says comes before what the transport says."""
+        """The request's own choice comes before the transport's."""
         with Ollama(transport=Hosts("continue", BEGUN, FULL)) as ollama:
             heard = Heard(ollama.chat("m", "Why?", after_break="restart")).wait()
         assert len(restarts_of(heard.items)) == 1

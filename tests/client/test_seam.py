@@ -84,7 +84,7 @@ def test_repeated_beginnings(sent: str) -> None:
 
 
 def test_an_error_before_it_is_decided() -> None:
-    """What is held back is not a part of the answer if the request fails."""
+    """Chunks that are held back are not a part of the answer if the request fails."""
     error = StreamError("lost", partial=ChatResponse(message=Message("assistant", "The sky")))
     heard = through(said("The sky"), error=error).wait()
     assert (heard.items, heard.error, error.partial) == ([], error, None)

@@ -1,4 +1,4 @@
-"""What a request says of its wait."""
+"""The part of a request that matters for its wait."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_answers() -> None:
 
 
 def test_nothing_known() -> None:
-    """Of a conversation that begins otherwise nothing is known."""
+    """Nothing is known of a conversation that begins otherwise."""
     assert sent(HELLO).size_after(sent(SYSTEM, HELLO)).known == 0
 
 
@@ -94,7 +94,7 @@ def test_streamed() -> None:
 
 
 def test_not_readable() -> None:
-    """Of a body that cannot be read the length counts."""
+    """Only the length of a body counts that cannot be read."""
     assert read_sent(b"{") == SentRequest(1)
 
 

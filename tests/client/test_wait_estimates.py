@@ -84,7 +84,7 @@ class TestFile:
 
     @pytest.mark.parametrize("as_text", [True, False])
     def test_kept(self, path: Path, as_text: bool) -> None:
-        """What was learned is there for the next process, under its host and model."""
+        """The next process finds what was learned, under its host and model."""
         estimates = WaitEstimates(str(path) if as_text else path)
         learn(estimates, "m:latest", 3)
         learn(estimates, "n:8b", 4)
@@ -154,7 +154,7 @@ class TestFile:
         assert loads(tmp_path / "target.json") == {"m:latest": 3.0}
 
     def test_two_writers(self, path: Path) -> None:
-        """Of two that write the last one wins, and the file is whole at every moment."""
+        """The last of two writers wins, and the file is whole at every moment."""
         memories = [WaitEstimates(path), WaitEstimates(path)]
         for number, estimates in enumerate(memories):
             learn(estimates, f"m{number}:latest")
@@ -268,7 +268,7 @@ class TestNotWritten:
         assert loads(path) == {"m:latest": 3.0}
 
     def test_change_while_it_writes(self, path: Path) -> None:
-        """What is learned while the file is written is written at the end."""
+        """An answer that ends while the file is written is written at the end."""
         written, release = threading.Event(), threading.Event()
 
         class Slow(WaitEstimates):

@@ -198,7 +198,7 @@ async def until_not_asking(asked: Asked) -> None:
 
 
 class TestListening:
-    """Who hears it."""
+    """The listeners that hear it."""
 
     async def test_nobody(self) -> None:
         """Without a listener nothing is asked."""
@@ -261,7 +261,7 @@ class TestListening:
 
 
 class TestLearning:
-    """What is learned."""
+    """The lessons of answers."""
 
     async def test_answers(self) -> None:
         """An answer teaches its load and its pace; the next request is expected to take as long."""
@@ -278,7 +278,7 @@ class TestLearning:
         assert asked.changes == 1
 
     async def test_follows_a_conversation(self) -> None:
-        """What the request before had is not read again."""
+        """Messages that the request before had are not read again."""
         asked = Asked(asks=False)
         asked.answered(body("Hello"))
         with asked.asked(body("Hello")):

@@ -89,7 +89,7 @@ Counting = Callable[[int, int, random.Random], tuple[int, "int | None"]]
 
 @pytest.mark.parametrize("counting", [_all, _none_said, _uncached, _missing])
 def test_no_false_alarm(counting: Counting) -> None:
-    """Of 5,000 answers in conversations that fit, none is taken for one with messages left out."""
+    """None of 5,000 answers in conversations that fit is taken for one with messages left out."""
     chance = random.Random(counting.__name__)  # noqa: S311 - Nothing here is secret.
     answers = 0
     alarms: list[str] = []

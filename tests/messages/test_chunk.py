@@ -56,7 +56,7 @@ class TestSumLaws:
 
     @given(chunks(restarts=False), st.permutations(["answer", "message"]))
     def test_keeps_the_wider_scope(self, chunk: ChatChunk, scopes: list[Literal["answer", "message"]]) -> None:
-        """Of two restarts the later one stays, with the wider scope of the two."""
+        """The later one of two restarts stays, with the wider scope of the two."""
         first, second = (replace(chunk, restart=Restart(scope, place, scope)) for place, scope in enumerate(scopes))
 
         assert (first + second).restart == Restart(scopes[1], 1, "answer")

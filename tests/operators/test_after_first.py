@@ -261,7 +261,7 @@ def test_a_conversation_begins_over(apply: Apply) -> None:
 @both
 @pytest.mark.parametrize("scope", ["answer", "message"])
 def test_a_restart_of_the_source_passes_through(apply: Apply, scope: Literal["answer", "message"]) -> None:
-    """What begins over within the source does so outside, and the outer restart covers it."""
+    """A restart within the source is one outside, and the outer restart covers it."""
     stage = Stage()
     inner = replace(LO, restart=Restart("inner", 2, scope))
     played = stage.play(apply(stage, [fails(HEL, inner), [on_next(1, inner), on_completed(2)]]))

@@ -63,7 +63,7 @@ def emitted(operator: Callable[..., Any], *chunks: ChatChunk) -> tuple[list[Any]
     ],
 )
 def test_repeated_text_is_skipped(texts: list[str], again: list[str], more: list[str], over: Scope) -> None:
-    """What the new attempt repeats is skipped, wherever it is cut, and what goes beyond is emitted."""
+    """Text that the new attempt repeats is skipped, wherever it is cut, and text beyond it is emitted."""
     first, *others = again
     chunks = [*map(says, texts), says(first, over=over), *map(says, others), says(done=True)]
 
@@ -147,7 +147,7 @@ def test_disposed_while_repeating() -> None:
 
 
 def test_messages_before_stay() -> None:
-    """Of a message that begins over only its own text is repeated, and of an answer all of it."""
+    """A message that begins over repeats only its own text, and an answer all of it."""
     rounds = [says("One"), says("", OSLO, done=True), RETURNED, says("Tw")]
 
     assert emitted(content(), *rounds, says("Two", over="message"), says(done=True)) == (["One", "Tw", "o"], None)

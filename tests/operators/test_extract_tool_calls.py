@@ -76,7 +76,7 @@ def test_completes() -> None:
 
 @pytest.mark.parametrize("text", [TEXT, HEAD])
 def test_errors(text: str) -> None:
-    """What was held back is emitted before the error, as text, since a call of an unfinished message must not run."""
+    """Chunks that were held back are emitted before the error, as text: an unfinished message must not call."""
     played = play(op.extract_tool_calls([get_time]), on_next(10, says(text)), on_error(20, LOST))
 
     assert played.messages == [on_next(220, says(text)), on_error(220, LOST)]
@@ -243,7 +243,7 @@ def test_schemas(schema: dict[str, Any], text: str, is_call: bool) -> None:
 
 @pytest.mark.parametrize("tools", [1, [1], [get_time, get_time], [{"name": "f"}]])
 def test_refused(tools: Any) -> None:
-    """What is no list of tools is refused at the call."""
+    """Anything but tools is refused at the call."""
     with pytest.raises(InvalidValueError, match="tools"):
         op.extract_tool_calls(tools)
 
@@ -370,7 +370,7 @@ def test_batches(server: ScriptedOllama, ollama: Ollama) -> None:
 
 
 def test_begins_over_with_tool_progress() -> None:
-    """What was held back of the attempt that broke is dropped, even if the new one begins with tool progress."""
+    """Chunks that were held back are dropped, even if the new attempt begins with tool progress."""
     progress = Message.tool("", call=OWN)
     begins = ChatChunk(message=progress, tool_progress="Half", restart=Restart("lost"))
 

@@ -1,4 +1,4 @@
-"""What a meter says of the wait: the seconds that are still expected, as the request tells them."""
+"""The wait in a meter's readings: the seconds that are still expected, as the request tells them."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ def test_told_while_it_ends() -> None:
 
 
 def test_shared() -> None:
-    """Of several meters over one shared request each is told, whoever subscribed first."""
+    """Every meter over one shared request is told, whichever subscribed first."""
     scheduler = TestScheduler()
     asked = Asked(scheduler, {2: 20.0}, {})
     shared: Observable[ChatChunk] = asked.source.pipe(share())

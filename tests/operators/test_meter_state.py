@@ -381,7 +381,7 @@ def test_restart_is_a_change() -> None:
 
 @pytest.mark.parametrize(("scope", "rounds"), [("message", 2), ("answer", 1)])
 def test_restart_of_a_round(scope: Literal["message", "answer"], rounds: int) -> None:
-    """What the rounds before a message counted stays if only the message begins over."""
+    """The counts of the rounds before a message stay if only the message begins over."""
     again = replace(AGAIN, restart=Restart("lost", scope=scope))
     state, now = fed(HEL, replace(CALL, done=True), RETURNED, HEL, again)
     reading = state.read(now)

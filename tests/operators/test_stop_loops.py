@@ -148,7 +148,7 @@ def test_loops(chunks: list[ChatChunk]) -> None:
     ],
 )
 def test_no_loops(chunks: list[ChatChunk]) -> None:
-    """What is no loop of one text is passed on."""
+    """Chunks without a loop in one text are passed on."""
     assert received(chunks) == (chunks, [None])
 
 

@@ -120,7 +120,7 @@ async def _whole(ollama: Ollama) -> ChatChunk:
 
 
 class TestChoice:
-    """What the hosts say decides."""
+    """The choice of a host, by what the hosts say."""
 
     def test_has_the_model(self) -> None:
         """The first request waits for what the hosts say, and goes to the one that has the model."""
@@ -368,7 +368,7 @@ class TestFailover:
 
 
 class TestBreaks:
-    """What follows if an answer breaks."""
+    """The end of an answer that breaks."""
 
     def test_before_anything_is_visible(self) -> None:
         """Another host answers, and nobody sees it, although breaks are raised."""
@@ -525,7 +525,7 @@ class TestStates:
 
 
 class TestClose:
-    """What remains after the end."""
+    """The state after the end."""
 
     def test_nothing_remains(self) -> None:
         """After the close no connection and no task is left, and nothing more can be sent."""
@@ -629,7 +629,7 @@ def test_a_fork(start: Callable[..., Program]) -> None:
 
 
 class TestArguments:
-    """What a pool and a host accept."""
+    """The arguments of a pool and a host."""
 
     @pytest.mark.parametrize(
         ("arguments", "options", "field"),
