@@ -5,7 +5,8 @@ The law: downstream receives the chunks of one source, all of them and in order,
 Chunks without anything to see, which a source may send ahead of its answer, are held back until the answer begins, and
 are dropped if the source fails before. So a source that fails before its answer leaves no trace. If the next source
 begins an answer of which something was delivered, the first of its chunks is a restart: downstream drops what it has.
-That chunk waits until the answer begins again, so what was delivered stands until something replaces it.
+That chunk waits until the answer begins again, so what was delivered stands until something replaces it. A source may
+also send the rest of the answer (`Following.how`): its chunks follow without a restart.
 
 The alternatives: reactivex's `retry` and `catch` deliver the beginning of every attempt, so a user reads two
 beginnings. Holding back whole answers would be right too, but nothing would stream.
