@@ -144,9 +144,8 @@ class _Stream(Subscription[T]):
                 await _read_rest(body)
             else:
                 self._emit_last(decoder.flush())
-            if decoder.failure is not None:
-                # Within the `async with`, so that a transport with several hosts learns that this one failed.
-                raise decoder.failure
+            # Within the `async with`, so that a transport with several hosts learns that this one failed.
+            _raise(decoder.failure)
         last = self._received.last
         if plan.context is not None and last is not None:
             await plan.context.run(last)
@@ -318,6 +317,11 @@ class _Received:
             host=self.host,
             context_length=None if self._context is None else self._context.window(self.host),
         )
+
+
+def _raise(failure: StreamError | None) -> None:
+    if failure is not None:
+        raise failure
 
 
 def _is_visible(chunks: list[ChatChunk] | ChunkBatch) -> bool:

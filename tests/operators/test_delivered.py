@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from marbles import play
 from msgspec.structs import replace
-from reactivex import Observable
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest
 from strategies import conversations, standing
@@ -44,6 +45,28 @@ def emitted(operator: Callable[..., Any], *chunks: ChatChunk) -> tuple[list[Any]
     errors: list[Exception] = []
     reactivex.from_iterable(chunks).pipe(operator).subscribe(items.append, errors.append)
     return items, errors[0] if errors else None
+
+
+@pytest.mark.parametrize("operator", [content, tool_calls, gather_tool_calls])
+def test_source_that_goes_on(operator: Callable[[], Any]) -> None:
+    """What a source emits although it was disposed of changes nothing."""
+    heard: list[Any] = []
+    observers: list[abc.ObserverBase[ChatChunk]] = []
+
+    def begin(observer: abc.ObserverBase[ChatChunk], _: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+        observers.append(observer)
+        return Disposable()
+
+    Stream(begin, items=ChatChunk, deltas=True).pipe(operator()).subscribe(heard.append, heard.append)
+    for chunk in (
+        says("One", OSLO, done=True),
+        says("Two", ROME, done=True, over="answer"),
+        says("Three", OSLO, done=True),
+    ):
+        observers[0].on_next(chunk)
+
+    assert len(heard) == 2
+    assert isinstance(heard[1], RestartedError)
 
 
 # Texts.

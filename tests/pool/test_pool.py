@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from faults_cases import listening, reset, sockets_to, until_sockets
-from heard import Heard, text_of
+from heard import PATIENCE, Heard, text_of
 from pool_cases import asked, has, hosts, until
 from programs import Program
 from reactivex import operators as rx
@@ -37,6 +37,13 @@ from rxollama.messages import ChatChunk, Message
 from rxollama.pool import HostState
 from rxollama.testing import Reply
 from rxollama.transport import Request
+
+
+async def reached(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not holds():  # noqa: ASYNC110 - A task that ends sets no event.
+            await asyncio.sleep(0.01)
 
 
 def content_of(chunk: ChatChunk) -> str:
@@ -264,6 +271,25 @@ class TestFailover:
             until(pool, lambda states: states[0].situation == "ready")
             assert heard.error is None
             heard.dispose()
+
+    async def test_nothing_waits_once_all_are_back(self) -> None:
+        """When the hosts that were down are back, no task waits for them, although the stream is still open."""
+        states: list[tuple[HostState, ...]] = []
+        errors: list[Exception] = []
+        with hosts(2) as [one, two]:
+            async with Pool(one.url, two.url) as pool:
+                one.stop()
+                two.always(Reply.answer(["a", "b"]).stalled(1))
+                before = asyncio.all_tasks()
+                watching = pool.hosts().subscribe(states.append)
+                stream = Ollama(transport=pool).chat("m", "Hello").subscribe(on_error=errors.append)
+                await reached(lambda: states[-1][0].situation == "down" and states[-1][1].in_flight == 1)
+                one.start()
+                # The stream's own task is the one that remains.
+                await reached(lambda: states[-1][0].situation == "ready" and len(asyncio.all_tasks() - before) == 1)
+                assert not errors
+                stream.dispose()
+                watching.dispose()
 
     def test_reset_before_the_head(self) -> None:
         """A connection that is reset before the response goes to the next host."""
