@@ -80,7 +80,7 @@ class WaitEstimates:
 
     def __init__(self, path: str | PathLike[str] | None = None) -> None:
         self._path = None if path is None else _path_of(path)
-        self.book = WaitBook({} if self._path is None else _read(self._path), self._on_change)
+        self.book: WaitBook = WaitBook({} if self._path is None else _read(self._path), self._on_change)
         self._has_changed = self._has_failed = False
         self._next = 0.0
         self._thread: threading.Thread | None = None
