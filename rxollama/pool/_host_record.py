@@ -75,11 +75,7 @@ class HostRecord:
         """Whether the user said which models may be asked for here."""
         return self._only is not None
 
-    def may_serve(self, model: str) -> bool:
-        """Return whether the user lets this host serve a model."""
-        return self._only is None or not model or model in self._only
-
-    def rank(self, model: str, now: float, *, is_tried: bool, is_home: bool, turn: float) -> Rank:
+    def rank(self, model: str, now: float, *, is_tried: bool, is_home: bool, turn: float) -> Rank | None:
         """
         Return the rank of the host for a request, see `Rank`.
 
@@ -89,7 +85,12 @@ class HostRecord:
             is_tried: Whether the host has this very request, or failed it.
             is_home: Whether the host answered the conversation so far.
             turn: The clock of its weight.
+
+        Returns:
+            The rank. None if the user does not let this host serve the model.
         """
+        if self._only is not None and model and model not in self._only:
+            return None
         queue = 0.0 if self.in_flight < self.slots else self.in_flight / self.slots
         return Rank(
             self._is_down or (bool(self._limited) and self._limited.get(model, 0.0) > now),

@@ -14,7 +14,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from time import monotonic
 from typing import NamedTuple
 from weakref import WeakSet, ref
@@ -125,7 +124,7 @@ class HostTable:
             able = [
                 (rank, place)
                 for place, rank in enumerate(ranks)
-                if rank is not None and place not in failed and not (failed and rank.has_model is Has.NO)
+                if rank is not None and not (failed and (place in failed or rank.has_model is Has.NO))
             ]
             if not able:
                 return None
@@ -198,7 +197,7 @@ class HostTable:
             # A forked child may still finalize requests of its parent, which it does not count.
             record.in_flight = max(0, record.in_flight - 1)
             trail = self._trail_of(claim.request)
-            with suppress(ValueError):
+            if claim.place in trail.holding:
                 trail.holding.remove(claim.place)
             if is_whole:
                 trail.failed.clear()
@@ -319,11 +318,9 @@ class HostTable:
         home = self._home_of(model, prefixes)
         trail = self._trails.get(id(_origin(request)))
         tried: Collection[int] = () if trail is None else (*trail.holding, *trail.failed)
-        turn = self._turns.at
+        turns = self._turns.clocks()
         return [
-            record.rank(model, now, is_tried=place in tried, is_home=place == home, turn=turn(place))
-            if record.may_serve(model)
-            else None
+            record.rank(model, now, is_tried=place in tried, is_home=place == home, turn=turns[place])
             for place, record in enumerate(self._records)
         ]
 

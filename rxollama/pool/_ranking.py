@@ -86,11 +86,12 @@ class Turns:
         self._clocks = [0.0] * len(weights)
         self._now = 0.0
 
-    def at(self, place: int) -> float:
-        """Return the clock of a host."""
-        return max(self._clocks[place], self._now)
+    def clocks(self) -> list[float]:
+        """Return the clock of each host."""
+        now = self._now
+        return [max(clock, now) for clock in self._clocks]
 
     def advance(self, place: int) -> None:
         """Advance the clock of the host that was chosen."""
-        self._now = self.at(place)
+        self._now = max(self._clocks[place], self._now)
         self._clocks[place] = self._now + self._steps[place]
