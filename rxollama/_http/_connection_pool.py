@@ -41,6 +41,8 @@ class ConnectionPool(httpx.AsyncBaseTransport):
         # An ordered set: the connection that was used last is used first.
         self._idle: dict[_Origin, dict[Connection, None]] = {}
         self._connections: set[Connection] = set()
+        # The limit of each attempt to connect, and the event that says that it is over.
+        self._attempts: dict[asyncio.Timeout, asyncio.Event] = {}
         self._is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -62,9 +64,15 @@ class ConnectionPool(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
-        """Close all connections, and wait until they are closed."""
+        """Close all connections, give up those that are being made, and wait until they are closed."""
         self._is_closed = True
-        await asyncio.gather(*(connection.aclose() for connection in tuple(self._connections)))
+        now = asyncio.get_running_loop().time()
+        for limit in self._attempts:
+            # One that has expired by itself cannot be changed.
+            if not limit.expired():
+                limit.reschedule(now)
+        attempts = [over.wait() for over in self._attempts.values()]
+        await asyncio.gather(*attempts, *(connection.aclose() for connection in tuple(self._connections)))
 
     def _take_idle(self, origin: _Origin) -> Connection | None:
         idle = self._idle.get(origin)
@@ -78,8 +86,10 @@ class ConnectionPool(httpx.AsyncBaseTransport):
     async def _connect(self, origin: _Origin, request: httpx.Request) -> Connection:
         scheme, host, port = origin
         connection = Connection(partial(self._forget, origin))
+        limit, over = asyncio.timeout(request.extensions.get("timeout", {}).get("connect")), asyncio.Event()
         try:
-            async with asyncio.timeout(request.extensions.get("timeout", {}).get("connect")):
+            async with limit:
+                self._attempts[limit] = over
                 # From the call on, the socket is the loop's, which closes it if the handshake fails.
                 await asyncio.get_running_loop().create_connection(
                     lambda: connection,
@@ -95,6 +105,9 @@ class ConnectionPool(httpx.AsyncBaseTransport):
         except BaseException:
             connection.abort()
             raise
+        finally:
+            del self._attempts[limit]
+            over.set()
         if self._is_closed:
             connection.abort()
             raise RuntimeError("the client was closed")

@@ -603,10 +603,13 @@ class TestClose:
     def test_while_connecting(self, full_port: int) -> None:
         """A request that is connecting when the pool is closed is not sent to another host."""
         url = f"http://127.0.0.1:{full_port}"
+        before = sockets_to(full_port)
         with hosts(1) as [server], Pool(Host(url, models=["m"]), server.url, connect_timeout=600) as pool:
             heard = Heard(Ollama(transport=pool).version())
-            until(pool, lambda states: states[0].in_flight == 1)
+            # Host 0 is asked for what it has loaded, too.
+            asyncio.run(until_sockets(full_port, [*before, "SYN_SENT", "SYN_SENT"]))
             pool.close()
+            assert sockets_to(full_port) == before
             assert isinstance(heard.failure, ClientClosedError)
             assert asked(server) == []
 

@@ -6,17 +6,19 @@ import asyncio
 import gc
 import socket
 import struct
+import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import httpx
 import pytest
+from faults_cases import sockets_to, until_sockets
 from heard import PATIENCE
 from http_cases import CHAT, LOOPS, VERSION, answer, body_of, read_request, run_on, serving
 
 from rxollama._http import HttpTransport
 from rxollama._http._connection_pool import ConnectionPool
-from rxollama.errors import ConnectionFailedError, ConnectionLostError, ProtocolError, StreamError
+from rxollama.errors import ClientClosedError, ConnectionFailedError, ConnectionLostError, ProtocolError, StreamError
 from rxollama.transport import DeliveringResponse, Request, Response
 
 T = TypeVar("T")
@@ -559,6 +561,64 @@ def test_closed_at_any_moment(loop_name: str, moment: str) -> None:
             await transport.aclose()
             (result,) = await asyncio.gather(asking, return_exceptions=True)
             assert result == b"Hello" if moment == "idle" else type(result).__name__ == "ClientClosedError"
+
+    quiet(main(), loop_name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses instead")
+@pytest.mark.parametrize("is_awaited", [True, False])
+def test_closed_while_nobody_accepts(loop_name: str, full_port: int, is_awaited: bool) -> None:
+    """Closing the transport gives up a connection that is never accepted, whatever limit connecting has."""
+
+    async def main() -> None:
+        before = sockets_to(full_port)
+        transport = HttpTransport(f"http://127.0.0.1:{full_port}", connect_seconds=600)
+        asking = asyncio.create_task(body_of(transport))
+        await until_sockets(full_port, [*before, "SYN_SENT"])
+        if is_awaited:
+            await transport.aclose()
+            assert sockets_to(full_port) == before
+        else:
+            transport.close()
+        with pytest.raises(ClientClosedError):
+            await asking
+        assert sockets_to(full_port) == before
+
+    quiet(main(), loop_name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses instead")
+@pytest.mark.parametrize("turns", range(5))
+def test_closed_as_connecting_ends(loop_name: str, full_port: int, turns: int) -> None:
+    """A pool may be closed at any turn of the loop in which the time for connecting runs out."""
+
+    async def main() -> None:
+        before, timeout = sockets_to(full_port), httpx.Timeout(None, connect=0)
+        client = httpx.AsyncClient(transport=ConnectionPool(None, 60), timeout=timeout)
+        asking = asyncio.create_task(client.get(f"http://127.0.0.1:{full_port}"))
+        for _ in range(1 + turns):
+            await asyncio.sleep(0)
+        await client.aclose()
+        with pytest.raises(httpx.ConnectTimeout):
+            await asking
+        assert sockets_to(full_port) == before
+
+    quiet(main(), loop_name)
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_closed_at_any_turn(loop_name: str, turns: int) -> None:
+    """A transport that is closed after any number of turns of the loop leaves no request open, and no socket."""
+
+    async def main() -> None:
+        async with serving(Server(answer()[:-3])) as url:
+            transport = HttpTransport(url)
+            asking = asyncio.create_task(body_of(transport))
+            for _ in range(1 + turns):
+                await asyncio.sleep(0)
+            await transport.aclose()
+            with pytest.raises(ClientClosedError):
+                await asking
 
     quiet(main(), loop_name)
 
