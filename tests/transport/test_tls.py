@@ -14,7 +14,7 @@ from http_cases import CHAT, LOOPS, answer, body_of, read_request, run_on, servi
 from tls_cases import CERTIFICATE, KEY
 
 from rxollama._http import HttpTransport
-from rxollama.errors import ConnectionFailedError, ConnectionLostError, StreamTimeoutError
+from rxollama.errors import ClientClosedError, ConnectionFailedError, ConnectionLostError, StreamTimeoutError
 from rxollama.transport import Request
 
 T = TypeVar("T")
@@ -179,10 +179,14 @@ def test_no_handshake(loop_name: str, way: str) -> None:
                 asking.cancel()
             if way == "closing":
                 await transport.aclose()
-                asking.cancel()
             (result,) = await asyncio.gather(asking, return_exceptions=True)
-            expected = {"a timeout": StreamTimeoutError, "an end": ConnectionFailedError}
-            assert type(result) is expected.get(way, asyncio.CancelledError)
+            expected = {
+                "a timeout": StreamTimeoutError,
+                "a cancel": asyncio.CancelledError,
+                "an end": ConnectionFailedError,
+                "closing": ClientClosedError,
+            }
+            assert type(result) is expected[way]
             await left.wait()
             await transport.aclose()
 
