@@ -193,12 +193,11 @@ class HostTable:
             is_whole: Whether it was answered to its end. The next sending of the same request then begins afresh.
         """
         with self._lock:
-            record = self._records[claim.place]
-            # A forked child may still finalize requests of its parent, which it does not count.
-            record.in_flight = max(0, record.in_flight - 1)
             trail = self._trail_of(claim.request)
+            # A forked child may still finalize requests of its parent, which it does not count.
             if claim.place in trail.holding:
                 trail.holding.remove(claim.place)
+                self._records[claim.place].in_flight -= 1
             if is_whole:
                 trail.failed.clear()
             if not trail.holding and not trail.failed:

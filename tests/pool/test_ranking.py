@@ -213,6 +213,17 @@ def test_a_trail_ends_with_its_request() -> None:
         del claim
 
 
+def test_requests_of_a_parent() -> None:
+    """A forked child that finalizes a request of its parent counts on with its own."""
+    desk, of_the_parent = two(priority=2), ask()
+    claim = desk.claim(of_the_parent)
+    desk.table.forget()
+    assert desk.claim(ask()).place == 0
+
+    desk.table.release(claim, is_whole=False)
+    assert [each.in_flight for each in desk.places()] == [1, 0]
+
+
 def test_conversation() -> None:
     """A conversation stays where its beginning is in the cache, for the same model."""
     desk = two()
