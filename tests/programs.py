@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -35,7 +36,11 @@ class Program:
 
     def __init__(self, code: str, *arguments: str) -> None:
         command = [sys.executable, "-X", "dev", *STRICT, "-c", _PRELUDE + dedent(code), *arguments]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # Unbuffered, a print is two writes, and a forked child may write between them.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
 
     def line(self) -> str:
         """Wait for a line of its output, and return it."""
