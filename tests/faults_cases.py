@@ -161,15 +161,15 @@ async def no_tasks_left() -> None:
 
 
 def sockets_to(port: int) -> list[str]:
-    """Return the states of the sockets of this process that are connected, or connecting, to a port."""
+    """Return the states of the sockets of this process that are connected, or connecting, to a port, sorted."""
     found: Iterable[Any] = psutil.Process().net_connections(kind="tcp")
-    return [str(one.status) for one in found if one.raddr and one.raddr.port == port]
+    return sorted(str(one.status) for one in found if one.raddr and one.raddr.port == port)
 
 
 async def until_sockets(port: int, states: list[str]) -> None:
     """Wait until the sockets of this process to a port have these states."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
-    while (found := sorted(sockets_to(port))) != sorted(states):
+    while (found := sockets_to(port)) != sorted(states):
         assert asyncio.get_running_loop().time() < deadline, found
         await asyncio.sleep(0.005)
 
