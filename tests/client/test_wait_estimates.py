@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import Callable
@@ -115,8 +116,18 @@ class TestFile:
         learn(estimates)
         estimates.close()
         await estimates.aclose()
-        await estimates.aclose()
         assert loads(path) == {"m:latest": 3.0}
+
+    def test_close_twice(self, path: Path) -> None:
+        """Closing writes what was learned after the first writing, once."""
+        estimates = WaitEstimates(path)
+        learn(estimates, "m:latest")
+        learn(estimates, "n:latest")
+        asyncio.run(estimates.aclose())
+        assert loads(path) == {"m:latest": 3.0, "n:latest": 3.0}
+        path.unlink()
+        asyncio.run(estimates.aclose())
+        assert not path.exists()
 
     def test_seldom(self, path: Path) -> None:
         """The file is written at once, then every five seconds at most, and at the end."""
@@ -267,7 +278,7 @@ class TestNotWritten:
             learn(estimates)
         assert loads(path) == {"m:latest": 3.0}
 
-    def test_change_while_it_writes(self, path: Path) -> None:
+    async def test_change_while_it_writes(self, path: Path) -> None:
         """An answer that ends while the file is written is written at the end."""
         written, release = threading.Event(), threading.Event()
 
@@ -282,8 +293,9 @@ class TestNotWritten:
 
         estimates = Slow(path)
         learn(estimates, "m:latest")
-        assert written.wait(PATIENCE)
+        assert await asyncio.to_thread(written.wait, PATIENCE)
         learn(estimates, "n:latest")
-        release.set()
         estimates.close()
+        release.set()
+        await estimates.aclose()
         assert loads(path) == {"m:latest": 3.0, "n:latest": 3.0}
