@@ -153,8 +153,9 @@ class _Import:
         attempt = self._attempts.setdefault(None, fresh)
         if attempt is fresh:  # pragma: no branch - Two threads seldom begin at once.
             try:
-                # The interpreter waits for this thread as it exits. An executor's thread would outlive the import.
-                threading.Thread(target=self._run, args=(fresh,), name="rxollama-import").start()
+                # The interpreter waits for this thread as it exits, also if it begins on the background loop's thread,
+                # a daemon. An executor's thread would outlive the import.
+                threading.Thread(target=self._run, args=(fresh,), name="rxollama-import", daemon=False).start()
             except RuntimeError:
                 # No thread can be started, as while the interpreter exits.
                 self._run(fresh)

@@ -149,8 +149,8 @@ class WaitEstimates:
             return thread
         if not self._has_changed:
             return None
-        # The interpreter waits for it as it exits.
-        thread = threading.Thread(target=self._write_changes, name="rxollama-estimates")
+        # The interpreter waits for it as it exits, also if it begins on the background loop's thread, a daemon.
+        thread = threading.Thread(target=self._write_changes, name="rxollama-estimates", daemon=False)
         try:
             thread.start()
         except RuntimeError:

@@ -204,6 +204,32 @@ class TestFile:
             program.status()
             assert loads(path) == {}
 
+    def test_exit(self, server: ScriptedOllama, path: Path, start: Start) -> None:
+        """A program that ends while the file is written waits for it."""
+        server.always(Reply.answer("An answer.", first=0.6, load_duration=SECOND // 2))
+        program = start(
+            """
+            import threading, time
+            from rxollama import Ollama
+            from rxollama.client import WaitEstimates
+
+            class Slow(WaitEstimates):
+                def save(self):
+                    writing.set()
+                    threading.main_thread().join()
+                    time.sleep(0.1)  # The interpreter would be gone by then.
+                    super().save()
+
+            writing = threading.Event()
+            Ollama(sys.argv[1], wait_estimates=Slow(sys.argv[2])).chat("m", "Hello").subscribe()
+            writing.wait(10)
+            """,
+            server.url,
+            str(path),
+        )
+        program.end()
+        assert loads(path) == {"m:latest": 0.5}
+
 
 class TestRefused:
     """Files that are not read."""

@@ -208,10 +208,14 @@ def test_closed_meanwhile(program: Callable[[str], Program], server: ScriptedOll
 
 @pytest.mark.parametrize("where", ["asyncio.run(main())", "Ollama(URL).chat('m', 'Hello').subscribe()"])
 def test_exit_meanwhile(program: Callable[[str], Program], where: str) -> None:
-    """A program that ends during the import ends quietly."""
+    """A program that ends during the import waits for it, and ends quietly."""
     code = f"""
     def seen(name):
-        importing.set()
+        if name == "rxollama._http":
+            importing.set()
+            threading.main_thread().join()
+            time.sleep(0.1)  # The interpreter would be gone by then.
+            print("imported")
 
     async def main():
         Ollama(URL).chat("m", "Hello").subscribe()
@@ -221,7 +225,7 @@ def test_exit_meanwhile(program: Callable[[str], Program], where: str) -> None:
     {where}
     importing.wait(PATIENCE)
     """
-    assert program(code).end() == ""
+    assert program(code).end() == "imported"
 
 
 def test_without_threads(program: Callable[[str], Program]) -> None:
